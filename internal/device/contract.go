@@ -1,0 +1,144 @@
+// Package device runs devices: it opens sessions to them, polls them on time, notices when they vanish, and brings them back,
+// without one of them touching another. Protocols come in through Driver.
+package device
+
+import (
+	"context"
+	"time"
+
+	"millrace/internal/tag"
+)
+
+// Addr says where a device is and how to speak to it.
+type Addr struct {
+	Scheme  string            // modbus, modbus+tls, modbus+rtu: the driver's table says which it takes
+	Host    string            // host:port; the port is filled in
+	Path    string            // what stands behind the host without its slash: the unit id of Modbus
+	Options map[string]string // the driver's own options, checked by Compile and Open
+}
+
+// String returns the address as a URL without options.
+func (a Addr) String() string {
+	s := a.Scheme + "://" + a.Host
+	if a.Path != "" {
+		s += "/" + a.Path
+	}
+	return s
+}
+
+// TagSpec is one tag to read, and to write when Writable.
+type TagSpec struct {
+	ID           tag.ID
+	Name         string  // full name: device/tag
+	Address      string  // what the driver reads, in any dialect that it accepts, type and word order included
+	Scale        float64 // engineering value = raw*Scale + Bias; Scale 0 is no scaling
+	Bias         float64
+	Unit         string
+	Deadband     Deadband
+	Writable     bool
+	OutOfService bool
+}
+
+// Deadband suppresses small changes of a good value. A change of quality always passes. The zero value passes a value only when it differs.
+type Deadband struct {
+	Abs     float64 // suppress while |new - last passed| <= Abs
+	Percent float64 // suppress while |new - last passed| <= Percent/100 * (High - Low), or of |last passed| when Low = High = 0
+	Low     float64
+	High    float64
+	Every   bool // pass every value read, changed or not
+}
+
+// Span is a range of addresses in one area of a device, both ends included. Area is the driver's own number.
+type Span struct {
+	Area     uint8
+	From, To uint32
+}
+
+// Limits is what a device was found to bear: given by configuration, negotiated at Open, and learned by refusals. Zero means unknown
+// or the protocol's own limit.
+type Limits struct {
+	Window       int    // requests in flight at once
+	MaxRegisters int    // 16-bit registers in one read
+	MaxBits      int    // bits in one read
+	MaxWrite     int    // registers in one write
+	PDU          int    // bytes
+	Gap          int    // addresses of no interest that may be read to save a request; -1 none
+	Holes        []Span // never read: the device refused them
+	Generation   uint64 // grows with every change; a plan compiled for an older one must be compiled anew
+}
+
+// Driver speaks one protocol. It holds no state: one value serves all devices.
+type Driver interface {
+	// Compile makes the plan that reads tags. It is pure and runs again whenever Limits change. The errors of single tags come as
+	// one *TagError each, joined; the plan then covers the others.
+	Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error)
+	// Open dials and shakes hands within ctx. o outlives ctx: the session reports to it until Close returns.
+	Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error)
+}
+
+// Plan is what Compile made: immutable, and good for every session of that driver.
+type Plan interface {
+	Requests() []Request
+	Tags() []TagSpec // the order in which Read appends rows need not be this
+}
+
+// Request describes one request of a plan, to show and to reckon with.
+type Request struct {
+	Op       string // what it is called: "read holding"
+	From, To uint32 // addresses, both included
+	Tags     int
+	BytesOut int // on the wire, both headers included
+	BytesIn  int
+}
+
+// Session is one open connection to a device, owned by one goroutine.
+type Session interface {
+	// Limits returns the limits as they are known now.
+	Limits() Limits
+	// Read does all requests of p and appends a row for each tag of which the device said something: a value, or a quality that is
+	// the tag's own fault. An error is the transport's: rows appended before it are right, the other tags have none. It returns only
+	// when nobody else touches into.
+	Read(ctx context.Context, p Plan, into *tag.Batch) error
+	// Write sends w in order and fills r, which has the same length.
+	Write(ctx context.Context, w []Write, r []Result) error
+	Close() error
+}
+
+// Write is one value to write, in raw units (scaling is undone already).
+type Write struct {
+	Tag   TagSpec
+	Value tag.Value
+}
+
+// Result is what became of one Write. Err nil means that the device confirmed it.
+type Result struct {
+	Err             error
+	MayHaveHappened bool
+}
+
+// Observer hears of each request of a session. Calls come from the session's goroutines and must not block.
+type Observer interface {
+	Timeout() time.Duration       // how long to wait for the next reply
+	Replied(rtt time.Duration)    // a reply that matched
+	TimedOut(after time.Duration) // no reply in time
+	Late(by time.Duration)        // the reply to a request that had timed out, or a duplicate (0)
+	Foreign()                     // a reply to nothing that was asked; the connection is closed
+	Refused(s Span, err error)    // the device answered, and refused
+}
+
+// TagError says what is wrong with one tag of a Compile.
+type TagError struct {
+	Tag     string // TagSpec.Name
+	Address string
+	Err     error
+}
+
+func (e *TagError) Error() string {
+	return "tag " + e.Tag + ": address " + e.Address + ": " + e.Err.Error()
+}
+func (e *TagError) Unwrap() error { return e.Err }
+
+// Output takes filled batches. Offer never blocks, copies what it keeps, and answers false when it has no room.
+type Output interface {
+	Offer(b *tag.Batch) bool
+}

@@ -1,0 +1,80 @@
+package tag
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Catalog maps tag names to IDs and back. It is the memory side: what keeps it on disk calls Set for each entry at start, and
+// for new names Missing, then writes and syncs them, then Set. Safe for concurrent use; one goroutine at a time adds.
+type Catalog struct {
+	mu     sync.RWMutex
+	names  []string // by ID; names[0] is unused
+	byName map[string]ID
+}
+
+// NewCatalog returns an empty catalog.
+func NewCatalog() *Catalog {
+	return &Catalog{names: make([]string, 1), byName: map[string]ID{}}
+}
+
+// Len returns the number of tags.
+func (c *Catalog) Len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.byName)
+}
+
+// Lookup returns the ID of name, and whether there is one.
+func (c *Catalog) Lookup(name string) (ID, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	id, ok := c.byName[name]
+	return id, ok
+}
+
+// Name returns the name of id, "" when it is unknown.
+func (c *Catalog) Name(id ID) string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if int(id) >= len(c.names) {
+		return ""
+	}
+	return c.names[id]
+}
+
+// Missing returns those of names that have no ID yet, each once, with the IDs to Set for them.
+func (c *Catalog) Missing(names []string) ([]string, []ID) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var miss []string
+	var ids []ID
+	seen := map[string]bool{}
+	next := ID(len(c.names))
+	for _, n := range names {
+		if _, ok := c.byName[n]; ok || seen[n] {
+			continue
+		}
+		seen[n] = true
+		miss, ids = append(miss, n), append(ids, next)
+		next++
+	}
+	return miss, ids
+}
+
+// Set records that name has id. An ID or a name that is taken by another is an error: IDs are never reused.
+func (c *Catalog) Set(id ID, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if have, ok := c.byName[name]; ok && have != id {
+		return fmt.Errorf("tag: catalog: %q is %d already, not %d", name, have, id)
+	}
+	if id == 0 || int(id) < len(c.names) && c.names[id] != "" && c.names[id] != name {
+		return fmt.Errorf("tag: catalog: id %d cannot be given to %q", id, name)
+	}
+	for int(id) >= len(c.names) {
+		c.names = append(c.names, "")
+	}
+	c.names[id], c.byName[name] = name, id
+	return nil
+}
