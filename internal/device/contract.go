@@ -69,10 +69,14 @@ type Limits struct {
 
 // Driver speaks one protocol. It holds no state: one value serves all devices.
 type Driver interface {
+	// Endpoint returns the key of what a shares connections with: devices of equal keys take turns on the same sessions. Modbus
+	// units behind one gateway address are one endpoint.
+	Endpoint(a Addr) string
 	// Compile makes the plan that reads tags. It is pure and runs again whenever Limits change. The errors of single tags come as
 	// one *TagError each, joined; the plan then covers the others.
 	Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error)
-	// Open dials and shakes hands within ctx. o outlives ctx: the session reports to it until Close returns.
+	// Open dials a's endpoint and shakes hands within ctx. The session serves every plan compiled for that endpoint. o outlives ctx:
+	// the session reports to it until Close returns.
 	Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error)
 }
 
@@ -91,9 +95,9 @@ type Request struct {
 	BytesIn  int
 }
 
-// Session is one open connection to a device, owned by one goroutine.
+// Session is one open connection to an endpoint. One goroutine at a time uses it: a device borrows a turn.
 type Session interface {
-	// Limits returns the limits as they are known now.
+	// Limits returns what was negotiated at Open, the zero value when nothing was.
 	Limits() Limits
 	// Read does all requests of p and appends a row for each tag of which the device said something: a value, or a quality that is
 	// the tag's own fault. An error is the transport's: rows appended before it are right, the other tags have none. It returns only
@@ -116,7 +120,8 @@ type Result struct {
 	MayHaveHappened bool
 }
 
-// Observer hears of each request of a session. Calls come from the session's goroutines and must not block.
+// Observer hears of each request of a session; the endpoint passes it on to the device whose turn it is. Calls come from the session's
+// goroutines and must not block.
 type Observer interface {
 	Timeout() time.Duration       // how long to wait for the next reply
 	Replied(rtt time.Duration)    // a reply that matched
@@ -124,6 +129,7 @@ type Observer interface {
 	Late(by time.Duration)        // the reply to a request that had timed out, or a duplicate (0)
 	Foreign()                     // a reply to nothing that was asked; the connection is closed
 	Refused(s Span, err error)    // the device answered, and refused
+	Learned(l Limits)             // of the device being read: fields that are not 0 replace what was known, Holes are added
 }
 
 // TagError says what is wrong with one tag of a Compile.
