@@ -1,0 +1,42 @@
+# Every target works on a clone with Go; interop, ui and full need what .ci/install puts in place.
+GO ?= go
+LINT ?= $(shell $(GO) env GOPATH)/bin/golangci-lint
+FUZZTIME ?= 5s
+CYCLES ?= 5
+
+.PHONY: help check test race fuzz interop ui bench full demo
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+check: ## formatting, vet, lint, cross-builds
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(LINT) run ./...
+	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/millrace
+	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
+	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
+
+test: ## all unit tests
+	$(GO) test ./...
+
+race: ## all unit tests under the race detector
+	$(GO) test -race -timeout 15m ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+interop: ## other people's stacks against ours
+	.ci/interop
+
+ui: ## the page: install, build, compare with what is committed, test in a real browser
+	.ci/ui
+
+bench: ## figures with the peers' beside them
+	.ci/bench
+
+demo: ## thirty seconds of the demo without a browser
+	$(GO) run ./cmd/millrace demo --headless --duration 30s --json
+
+full: ## the long runs: 100 kill cycles, an hour of fuzzing, a real full disk
+	.ci/full

@@ -1,0 +1,159 @@
+// Package arch holds the structure of the module in tests: which package may import which, and where goroutines start.
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// levels orders the packages: a package imports only lower ones. A key covers its sub-packages unless they have a key of their own.
+var levels = map[string]int{
+	"wire": 0, "internal/tag": 0,
+	"internal/listen": 1, "internal/resilience": 1, "opcua/ua": 1,
+	"modbus": 2, "s7": 2, "opcua/uasc": 2,
+	"opcua":           3,
+	"internal/ledger": 4, "internal/store": 4,
+	"internal/journal": 5,
+	"internal/device":  6,
+	"internal/driver":  7, "internal/sink": 7, "internal/history": 7, "internal/sim": 7, "internal/write": 7,
+	"internal/heal": 8, "internal/why": 8, "internal/serve": 8, "internal/config": 8, "internal/telemetry": 8, "internal/notify": 8,
+	"internal/web": 9,
+	"cmd/millrace": 10,
+}
+
+// alone are packages that import nothing of ours.
+var alone = []string{"wire", "internal/tag", "ctxguard"}
+
+// free are directories outside the walls: tests of the documentation and of the structure itself.
+var free = []string{"internal/arch", "docs", "bench"}
+
+// goStatements is the number of go statements in the product code of each package. A new one is a decision: DESIGN.md says who
+// owns the goroutine, and the number here changes with it.
+var goStatements = map[string]int{}
+
+type source struct {
+	dir  string
+	file *ast.File
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	var out []source
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, p)
+		rel = filepath.ToSlash(rel)
+		if d.IsDir() {
+			name := d.Name()
+			if rel == "interop" || name == "testdata" || name == "node_modules" || rel != "." && strings.HasPrefix(name, ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		out = append(out, source{path.Dir(rel), f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 10 {
+		t.Fatalf("found %d source files; the walk is wrong", len(out))
+	}
+	return out
+}
+
+func level(dir string) (int, bool) {
+	for d := dir; d != "."; d = path.Dir(d) {
+		if l, ok := levels[d]; ok {
+			return l, true
+		}
+	}
+	return 0, false
+}
+
+func within(dir string, dirs []string) bool {
+	for _, d := range dirs {
+		if dir == d || strings.HasPrefix(dir, d+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, s := range sources(t) {
+		if within(s.dir, free) {
+			continue
+		}
+		own, ok := level(s.dir)
+		if !ok && !within(s.dir, alone) {
+			t.Errorf("%s has no level; give it one", s.dir)
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			p, _ := strconv.Unquote(imp.Path.Value)
+			p, ours := strings.CutPrefix(p, "millrace/")
+			if !ours {
+				continue
+			}
+			if within(s.dir, alone) {
+				t.Errorf("%s imports %s, and may import nothing of ours", s.dir, p)
+				continue
+			}
+			other, _ := level(p)
+			if family := within(p, []string{s.dir}) || within(s.dir, []string{p}); other >= own && !family {
+				t.Errorf("%s (level %d) imports %s (level %d)", s.dir, own, p, other)
+			}
+		}
+	}
+}
+
+func TestGoStatementsAreCounted(t *testing.T) {
+	have := map[string]int{}
+	for _, s := range sources(t) {
+		if within(s.dir, free) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if _, ok := n.(*ast.GoStmt); ok {
+				have[s.dir]++
+			}
+			return true
+		})
+	}
+	dirs := map[string]bool{}
+	for d := range have {
+		dirs[d] = true
+	}
+	for d := range goStatements {
+		dirs[d] = true
+	}
+	var sorted []string
+	for d := range dirs {
+		sorted = append(sorted, d)
+	}
+	sort.Strings(sorted)
+	for _, d := range sorted {
+		if have[d] != goStatements[d] {
+			t.Errorf("%s has %d go statements, the table says %d: name the goroutine's owner in DESIGN.md and change the table", d, have[d], goStatements[d])
+		}
+	}
+}
