@@ -1,0 +1,92 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+// Spec is everything that a configuration says of one device.
+type Spec struct {
+	Name    string // unique
+	Number  uint32 // Batch.Device: unique, above 0, the same in every run; it also fixes where in the interval its polls fall
+	Addr    Addr
+	Driver  string             // key of Config.Drivers, shown as the device's protocol
+	Profile resilience.Profile // the zero value is resilience.LAN()
+	Groups  []Group
+	Limits  Limits // configured, Generation 0
+	Learned Limits // what an earlier run learned (Config.OnLearned); no reason to touch a device that runs
+
+	OutOfService bool   // set by hand: not polled, its connection given back
+	Reason       string // why it is out of service, in the words of who said so
+
+	Slots             int           // connections its endpoint may hold at once; 0 is 1. The gateway opens one
+	RequestsPerSecond float64       // most requests a second to the endpoint, reckoned over whole turns; 0 is no limit
+	PauseAfterConnect time.Duration // between the end of the handshake and the first request
+}
+
+// Group is a set of tags that are read together.
+type Group struct {
+	Name     string // unique in its device
+	Interval time.Duration
+	Tags     []TagSpec
+}
+
+// minInterval is the shortest interval of a group.
+const minInterval = time.Millisecond
+
+// withDefaults returns s with its defaults filled in, or what is wrong with it.
+func (s Spec) withDefaults() (Spec, error) {
+	if s.Profile == (resilience.Profile{}) {
+		s.Profile = resilience.LAN()
+	}
+	if s.Slots == 0 {
+		s.Slots = 1
+	}
+	errs := []error{s.Profile.Check()}
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if s.Name == "" {
+		bad("a device needs a name")
+	}
+	if s.Number == 0 {
+		bad("a device needs a number above 0")
+	}
+	if s.Slots < 0 {
+		bad("slots must not be below 0, not %d", s.Slots)
+	}
+	if s.RequestsPerSecond < 0 {
+		bad("requests per second must not be below 0, not %v", s.RequestsPerSecond)
+	}
+	if s.PauseAfterConnect < 0 {
+		bad("the pause after connect must not be below 0, not %v", s.PauseAfterConnect)
+	}
+	errs = append(errs, checkGroups(s.Groups)...)
+	if err := errors.Join(errs...); err != nil {
+		return s, fmt.Errorf("device %s: %w", s.Name, err)
+	}
+	return s, nil
+}
+
+func checkGroups(groups []Group) []error {
+	var errs []error
+	names, ids := map[string]bool{}, map[tag.ID]string{}
+	for _, g := range groups {
+		if names[g.Name] {
+			errs = append(errs, fmt.Errorf("group %q is there twice", g.Name))
+		}
+		names[g.Name] = true
+		if g.Interval < minInterval {
+			errs = append(errs, fmt.Errorf("group %q: the interval must be %v or more, not %v", g.Name, minInterval, g.Interval))
+		}
+		for _, t := range g.Tags {
+			if other, taken := ids[t.ID]; taken || t.ID == 0 {
+				errs = append(errs, fmt.Errorf("tag %s: id %d is 0 or taken by %q", t.Name, t.ID, other))
+			}
+			ids[t.ID] = t.Name
+		}
+	}
+	return errs
+}
