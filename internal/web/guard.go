@@ -1,0 +1,110 @@
+package web
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// guard decides who may ask. A page of another site reaches a gateway in two ways, both refused here: by a name of its own that it lets
+// point to the gateway's address (the Host header then has that name), and by posting across origins (the Origin header tells).
+type guard struct {
+	hosts map[string]bool // lower case
+	token [sha256.Size]byte
+	open  bool // there is a token
+}
+
+func newGuard(cfg Config) guard {
+	g := guard{hosts: map[string]bool{"localhost": true}, token: sha256.Sum256([]byte(cfg.Token)), open: cfg.Token != ""}
+	for _, h := range cfg.Hosts {
+		g.hosts[strings.ToLower(h)] = true
+	}
+	return g
+}
+
+// hostAllowed takes localhost, configured names, and every IP address: no name service can point an address elsewhere.
+func (g *guard) hostAllowed(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(host, "]"), "["), ".")
+	if g.hosts[strings.ToLower(host)] {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// originAllowed takes requests without an Origin (no browser) and those of the page itself.
+func originAllowed(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return false
+	}
+	o := r.Header.Get("Origin")
+	if o == "" {
+		return true
+	}
+	u, err := url.Parse(o)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// tokenRight compares in constant time, whatever the lengths.
+func (g *guard) tokenRight(r *http.Request) bool {
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(given)))
+	return ok && g.open && subtle.ConstantTimeCompare(sum[:], g.token[:]) == 1
+}
+
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// guarded sets the security headers and checks Host and Origin. Probes come by any name: they tell nothing worth stealing.
+func (s *Server) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		probe := r.URL.Path == "/livez" || r.URL.Path == "/readyz"
+		if !probe && !s.guard.hostAllowed(r.Host) {
+			s.counts.hostRefused.Add(1)
+			writeError(w, http.StatusMisdirectedRequest, "the host name "+r.Host+" is not one of this gateway's",
+				"ask by IP address or localhost, or add the name to the configuration's list of web hosts")
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !originAllowed(r) {
+			s.counts.originRefused.Add(1)
+			writeError(w, http.StatusForbidden, "requests of other sites are refused", "use the gateway's own page, or a client that sends no Origin")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// authorized lets a request through that has the bearer token.
+func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.guard.open {
+			writeError(w, http.StatusForbidden, "changes are closed: this gateway has no token", "configure a web token and use it as Authorization: Bearer TOKEN")
+			return
+		}
+		if !s.guard.tokenRight(r) {
+			s.counts.tokenRefused.Add(1)
+			s.cfg.Log.Warn("token refused", "path", r.URL.Path, "remote", r.RemoteAddr)
+			w.Header().Set("WWW-Authenticate", `Bearer realm="millrace"`)
+			writeError(w, http.StatusUnauthorized, "the token is missing or wrong", "send Authorization: Bearer TOKEN with the gateway's token")
+			return
+		}
+		next(w, r)
+	}
+}

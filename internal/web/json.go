@@ -1,0 +1,193 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"millrace/internal/tag"
+)
+
+// timeFormat is RFC 3339 with milliseconds, always of one length.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	b = t.UTC().AppendFormat(b, timeFormat)
+	return append(b, '"')
+}
+
+// appendMillis appends d in milliseconds, whole microseconds kept.
+func appendMillis(b []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', -1, 64)
+}
+
+func appendString(b []byte, s string) []byte {
+	plain := true
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= 0x20 && s[i] != '"' && s[i] != '\\' && s[i] < utf8.RuneSelf
+	}
+	if plain {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
+	q, _ := json.Marshal(s) // a string always marshals
+	return append(b, q...)
+}
+
+func appendDevice(b []byte, d *Device) []byte {
+	b = appendString(append(b, `{"id":`...), d.ID)
+	b = appendString(append(b, `,"protocol":`...), d.Protocol)
+	b = appendString(append(b, `,"endpoint":`...), d.Endpoint)
+	b = appendString(append(b, `,"state":`...), d.State)
+	b = appendString(append(b, `,"reason":`...), d.Reason)
+	b = appendTime(append(b, `,"since":`...), d.Since)
+	b = strconv.AppendUint(append(b, `,"outages":`...), d.Outages, 10)
+	b = strconv.AppendInt(append(b, `,"recovery_ms":`...), d.Recovery.Milliseconds(), 10)
+	b = appendMillis(append(b, `,"rtt_ms":`...), d.RTT)
+	b = strconv.AppendBool(append(b, `,"out_of_service":`...), d.OutOfService)
+	b = append(b, `,"groups":[`...)
+	for i := range d.Groups {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendGroup(b, &d.Groups[i])
+	}
+	return append(b, "]}"...)
+}
+
+func appendGroup(b []byte, g *Group) []byte {
+	b = appendString(append(b, `{"name":`...), g.Name)
+	b = appendMillis(append(b, `,"interval_ms":`...), g.Interval)
+	b = appendMillis(append(b, `,"lag_ms":`...), g.Lag)
+	b = strconv.AppendInt(append(b, `,"tags":`...), int64(g.Tags), 10)
+	b = strconv.AppendUint(append(b, `,"missed":`...), g.Missed, 10)
+	return append(b, '}')
+}
+
+// appendTag appends g with its last value v.
+func appendTag(b []byte, g *Tag, v *Sample, o tag.JSONOptions) []byte {
+	b = strconv.AppendUint(append(b, `{"id":`...), uint64(g.ID), 10)
+	b = appendString(append(b, `,"name":`...), g.Name)
+	b = appendString(append(b, `,"device":`...), g.Device)
+	b = appendString(append(b, `,"group":`...), g.Group)
+	b = appendString(append(b, `,"address":`...), g.Address)
+	b = appendString(append(b, `,"type":`...), g.Type)
+	b = appendString(append(b, `,"unit":`...), g.Unit)
+	b = strconv.AppendBool(append(b, `,"writable":`...), g.Writable)
+	b = strconv.AppendBool(append(b, `,"out_of_service":`...), g.OutOfService)
+	b = append(b, ',')
+	return append(appendReading(b, v, o), '}')
+}
+
+// appendSample appends v, with its tag's name unless that is empty.
+func appendSample(b []byte, name string, v *Sample, o tag.JSONOptions) []byte {
+	b = strconv.AppendUint(append(b, `{"id":`...), uint64(v.ID), 10)
+	if name != "" {
+		b = appendString(append(b, `,"name":`...), name)
+	}
+	b = append(b, ',')
+	return append(appendReading(b, v, o), '}')
+}
+
+func appendReading(b []byte, v *Sample, o tag.JSONOptions) []byte {
+	b = v.Value.AppendJSON(append(b, `"value":`...), o)
+	b = appendString(append(b, `,"quality":`...), v.Quality.String())
+	b = append(b, `,"ts":`...)
+	if v.TS == 0 {
+		return append(b, "null"...)
+	}
+	return appendTime(b, time.Unix(0, v.TS))
+}
+
+// Document is the account of all values as scripts read it.
+type Document struct {
+	Values  LedgerValues     `json:"values"`
+	Sinks   []LedgerSink     `json:"sinks"`
+	Residue int64            `json:"residue"`
+	Devices []DocumentDevice `json:"devices"`
+}
+
+// DocumentDevice is one device in a Document.
+type DocumentDevice struct {
+	ID         string `json:"id"`
+	Protocol   string `json:"protocol"`
+	State      string `json:"state"`
+	Outages    uint64 `json:"outages"`
+	RecoveryMS int64  `json:"recovery_ms"` // the longest, 0 without an outage
+}
+
+// NewDocument joins the ledger and the devices. No list and no map in it is null.
+func NewDocument(l Ledger, devices []Device) Document {
+	d := Document{Values: l.Values, Residue: l.Residue, Sinks: []LedgerSink{}, Devices: make([]DocumentDevice, 0, len(devices))}
+	d.Values.Dropped = notNil(d.Values.Dropped)
+	for _, s := range l.Sinks {
+		s.Dropped = notNil(s.Dropped)
+		d.Sinks = append(d.Sinks, s)
+	}
+	for i := range devices {
+		v := &devices[i]
+		d.Devices = append(d.Devices, DocumentDevice{v.ID, v.Protocol, v.State, v.Outages, v.Recovery.Milliseconds()})
+	}
+	return d
+}
+
+func notNil(m map[string]uint64) map[string]uint64 {
+	if m == nil {
+		return map[string]uint64{}
+	}
+	return m
+}
+
+// sinkView is a Sink as JSON shows it.
+type sinkView struct {
+	Sink
+	BehindS float64 `json:"behind_s"`
+}
+
+func sinkViews(sinks []Sink) []sinkView {
+	views := make([]sinkView, 0, len(sinks))
+	for _, s := range sinks {
+		s.Dropped = notNil(s.Dropped)
+		views = append(views, sinkView{s, s.Behind.Seconds()})
+	}
+	return views
+}
+
+// errorView is the body of every answer that is not 2xx.
+type errorView struct {
+	Error string `json:"error"`
+	Todo  string `json:"todo"`
+}
+
+func writeError(w http.ResponseWriter, status int, what, todo string) {
+	writeJSON(w, status, errorView{what, todo})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // a view that cannot be written is a bug; the client still gets an answer
+		status, b = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON","todo":"report this"}`)
+	}
+	writeBytes(w, status, b)
+}
+
+func writeBytes(w http.ResponseWriter, status int, b []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+func writeText(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write([]byte(s))
+}
