@@ -1,0 +1,69 @@
+package resilience
+
+import "time"
+
+// RTO reckons how long to wait for a reply from how long replies took [RFC 6298]:
+//
+//	SRTT += (R - SRTT)/8, RTTVAR += (|SRTT - R| - RTTVAR)/4, timeout = SRTT + max(G, 4*RTTVAR)
+//
+// within a floor and a ceiling. A timeout doubles it until the next sample. Make one with NewRTO.
+type RTO struct {
+	floor, ceiling time.Duration
+	srtt, rttvar   time.Duration
+	rto            time.Duration
+	waited         time.Duration // what the request waited that timed out last
+	sampled        bool
+}
+
+const (
+	initialRTO  = time.Second      // before the first sample [RFC 6298 2.1]
+	granularity = time.Millisecond // G, the clock's grain
+)
+
+// NewRTO returns an estimator without a sample: one second, within floor and ceiling.
+func NewRTO(floor, ceiling time.Duration) RTO {
+	return RTO{floor: floor, ceiling: ceiling, rto: min(max(initialRTO, floor), ceiling)}
+}
+
+// Timeout returns how long to wait for the next reply.
+func (r *RTO) Timeout() time.Duration { return r.rto }
+
+// SRTT returns the smoothed round trip, 0 before the first sample.
+func (r *RTO) SRTT() time.Duration { return r.srtt }
+
+// Var returns the smoothed mean deviation of the round trip.
+func (r *RTO) Var() time.Duration { return r.rttvar }
+
+// Sample takes the round trip of a reply. One to a request that was sent more than once under the same id says nothing, since
+// it may answer any of them: it is ignored, and the doubled timeout stays (Karn) [RFC 6298 3].
+func (r *RTO) Sample(rtt time.Duration, repeated bool) {
+	if repeated || rtt < 0 {
+		return
+	}
+	if !r.sampled {
+		r.sampled, r.srtt, r.rttvar = true, rtt, rtt/2
+	} else {
+		r.rttvar += (abs(r.srtt-rtt) - r.rttvar) / 4
+		r.srtt += (rtt - r.srtt) / 8
+	}
+	r.rto = min(max(r.srtt+max(granularity, 4*r.rttvar), r.floor), r.ceiling)
+}
+
+// TimedOut doubles the timeout [RFC 6298 5.5]. after is what the request had waited.
+func (r *RTO) TimedOut(after time.Duration) {
+	r.waited = after
+	r.rto = min(2*r.rto, r.ceiling)
+}
+
+// Late takes a reply that came by after its request had timed out: its true round trip is the wait and by, an honest sample,
+// and the timeout is that long at least. A duplicate, by 0, says nothing.
+func (r *RTO) Late(by time.Duration) {
+	if by <= 0 {
+		return
+	}
+	rtt := r.waited + by
+	r.Sample(rtt, false)
+	r.rto = min(max(r.rto, rtt), r.ceiling)
+}
+
+func abs(d time.Duration) time.Duration { return max(d, -d) }
