@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseFault(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"silence:p=0.01", "silence:p=0.01"},
+		{"silence,p=0.01", "silence:p=0.01"},
+		{"silence", "silence"},
+		{"latency:200ms,devices=3-5", "latency:200ms,devices=3-5"},
+		{"latency:200ms,devices=3-5+9", "latency:200ms,devices=3-5+9-9"},
+		{"refuse:after=10s,for=5s", "refuse:after=10s,for=5s"},
+		{"jitter:1m0s", "jitter:1m0s"},
+		{"late:2s,every=10", "late:2s,every=10"},
+		{"exception", "exception:4"},
+		{"exception:6,p=0.5", "exception:6,p=0.5"},
+		{"slots:2", "slots:2"},
+		{"trickle:10ms", "trickle:10ms"},
+		{"unmapped:holding/100-199", "unmapped:holding/100-199"},
+		{"unmapped:coil/7", "unmapped:coil/7-7"},
+		{"cap:16", "cap:16"},
+		{"rst:after=1s,for=1s,period=10s", "rst:after=1s,for=1s,period=10s"},
+		{"wrong_id", "wrong_id"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
+	} {
+		f, err := ParseFault(c.in)
+		if err != nil || f.String() != c.want {
+			t.Errorf("%q: %q, %v; want %q", c.in, f, err, c.want)
+		}
+		if again, err := ParseFault(f.String()); err != nil || again.String() != c.want {
+			t.Errorf("%q: %v", f.String(), err)
+		}
+	}
+}
+
+func TestBadFaults(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"", "there are latency, jitter"},
+		{"quiet", "is no fault"},
+		{"latency", "needs a time"},
+		{"latency:-1s", "no time above 0"},
+		{"latency:fast", "no time above 0"},
+		{"silence:1", "takes no argument"},
+		{"silence:p=0", "not above 0"},
+		{"silence:p=1.1", "not above 0"},
+		{"silence:p=NaN", "not above 0"},
+		{"silence:p=0.1,p=0.2", "twice"},
+		{"silence:p=0.1,every=2", "exclude each other"},
+		{"silence:p=0.1,x", "not KEY=VALUE"},
+		{"silence:q=1", "there are p, every"},
+		{"silence:devices=0", "no range from 1"},
+		{"silence:devices=5-3", "no range from 1"},
+		{"silence:period=5s", "shorter"},
+		{"silence:period=5s,for=5s", "shorter"},
+		{"slots:0", "number above 0"},
+		{"slots", "number above 0"},
+		{"slots:1,p=0.5", "neither p nor every"},
+		{"exception:256", "no exception code"},
+		{"unmapped:holding", "no range"},
+		{"unmapped:regs/1-2", "needs an area"},
+		{"unmapped:holding/1-65536", "no range"},
+	} {
+		_, err := ParseFault(c.in)
+		var fe *FaultError
+		if !errors.As(err, &fe) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v; want %q", c.in, err, c.want)
+		}
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	f, err := ParseFault("silence:after=10s,for=2s,period=5s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		want bool
+	}{{0, false}, {9 * time.Second, false}, {10 * time.Second, true}, {12 * time.Second, false}, {15 * time.Second, true}, {17 * time.Second, false}} {
+		if f.active(c.at) != c.want {
+			t.Errorf("at %v: %v", c.at, !c.want)
+		}
+	}
+}
+
+func FuzzParseFault(f *testing.F) {
+	for _, s := range []string{"silence:p=0.01", "latency:200ms,devices=3-5+9", "unmapped:coil/7-8", "rst:after=1s,for=1s,period=10s"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseFault(s)
+		if err != nil {
+			return
+		}
+		if b, err := ParseFault(a.String()); err != nil || b.String() != a.String() {
+			t.Fatalf("%q: %q, %v", s, a, err)
+		}
+	})
+}
