@@ -100,11 +100,13 @@ type Session interface {
 	// Limits returns what was negotiated at Open, the zero value when nothing was.
 	Limits() Limits
 	// Read does all requests of p and appends a row for each tag of which the device said something: a value, or a quality that is
-	// the tag's own fault. An error is the transport's: rows appended before it are right, the other tags have none. It returns only
-	// when nobody else touches into.
+	// the tag's own fault. An error is the transport's: rows appended before it are right, the other tags have none. An error that is a
+	// net.Error with Timeout leaves the session usable; one that unwraps to net.ErrClosed ends it. It returns only when nobody else
+	// touches into.
 	Read(ctx context.Context, p Plan, into *tag.Batch) error
-	// Write sends w in order and fills r, which has the same length.
-	Write(ctx context.Context, w []Write, r []Result) error
+	// Write sends w in order and fills r, which has the same length. p is a plan of the device that has the tags: units share a session,
+	// and p knows whose it is.
+	Write(ctx context.Context, p Plan, w []Write, r []Result) error
 	Close() error
 }
 
