@@ -46,6 +46,19 @@ func (b *Batch) Truncate(n int) {
 	}
 }
 
+// DropFirst removes the first n rows. Their bytes stay in Aux unless no row is left.
+func (b *Batch) DropFirst(n int) {
+	if n == 0 {
+		return
+	}
+	copy(b.ID, b.ID[n:])
+	copy(b.TS, b.TS[n:])
+	copy(b.Quality, b.Quality[n:])
+	copy(b.Kind, b.Kind[n:])
+	copy(b.Bits, b.Bits[n:])
+	b.Truncate(b.Len() - n)
+}
+
 // Append adds a row whose value lies in bits: kinds with a Width.
 func (b *Batch) Append(id ID, ts int64, q Quality, k Kind, bits uint64) {
 	b.ID = append(b.ID, id)

@@ -1,0 +1,166 @@
+package journal
+
+import (
+	"path/filepath"
+	"time"
+
+	"millrace/internal/journal/vfs"
+)
+
+// blanks are the segments made ahead: the spare, which is the next one written to, and the reserve, which is touched only when the
+// disk is full. Both are files of zeros that were really written: on a file that was only allocated each sync would be two, the data
+// and the file system's note that these blocks now hold something.
+type blanks struct {
+	spare, reserve bool     // there, and durable
+	filling        vfs.File // blankName, nil when none is being filled
+	pos            int64    // bytes of it done
+	retryAt        time.Time
+}
+
+const (
+	blankName    = "blank" + tmpSuffix
+	zeroChunk    = 1 << 20
+	provisionGap = 20 * time.Millisecond // between two chunks, so that commits are not held up by more than one
+	blankRetry   = 5 * time.Second
+)
+
+// provision writes one chunk of zeros if a blank is missing, and returns when it wants to go on, the zero time for never.
+func (w *writer) provision(now time.Time) time.Time {
+	b := &w.blanks
+	if b.spare && b.reserve {
+		return time.Time{}
+	}
+	if now.Before(b.retryAt) {
+		return b.retryAt
+	}
+	if err := w.fill(w.missing()); err != nil {
+		b.retryAt = now.Add(blankRetry)
+		w.j.noteError(err)
+		return b.retryAt
+	}
+	return now.Add(provisionGap)
+}
+
+func (w *writer) missing() string {
+	if !w.blanks.reserve {
+		return reserveName
+	}
+	return spareName
+}
+
+// fill writes the next chunk of a blank, and when it is whole gives it the name target.
+func (w *writer) fill(target string) error {
+	err := w.fillChunk(target)
+	if err == nil {
+		return nil
+	}
+	if b := &w.blanks; b.filling != nil {
+		_ = b.filling.Close()
+		b.filling, b.pos = nil, 0
+	}
+	_ = w.j.cfg.FS.Remove(w.path(blankName)) // what it took is somebody's room
+	if vfs.IsFull(err) {
+		w.setFull(true)
+	}
+	return err
+}
+
+func (w *writer) fillChunk(target string) error {
+	b := &w.blanks
+	if b.filling == nil {
+		f, err := openFile(w.j.cfg.FS, w.j.cfg.Dir, blankName, makeNew)
+		if err != nil {
+			return err
+		}
+		b.filling, b.pos = f, 0
+	}
+	n := min(zeroChunk, w.j.cfg.SegmentBytes-b.pos)
+	if _, err := b.filling.WriteAt(make([]byte, n), b.pos); err != nil {
+		return &FileError{Op: "fill", Name: blankName, Err: err}
+	}
+	if err := b.filling.Sync(); err != nil {
+		return &FileError{Op: "sync", Name: blankName, Err: err}
+	}
+	if b.pos += n; b.pos < w.j.cfg.SegmentBytes {
+		return nil
+	}
+	err := b.filling.Close()
+	b.filling, b.pos = nil, 0
+	if err != nil {
+		return &FileError{Op: "close", Name: blankName, Err: err}
+	}
+	if err := w.rename(blankName, target); err != nil {
+		return err
+	}
+	w.setBlank(target, true)
+	return nil
+}
+
+func (w *writer) setBlank(name string, have bool) {
+	switch name {
+	case spareName:
+		w.blanks.spare = have
+	case reserveName:
+		if w.blanks.reserve = have; have {
+			w.setFull(false)
+		}
+	}
+}
+
+func (w *writer) setFull(full bool) {
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	w.j.stats.full = full
+}
+
+// acquire returns the file of a new segment, named and durable. It takes the first of these that can be had: the spare; a new file;
+// the oldest segment if it is delivered; the reserve; and on a full disk the oldest segment.
+func (w *writer) acquire() (vfs.File, error) {
+	err := w.prepareSpare()
+	switch {
+	case err == nil:
+		return w.open(spareName)
+	case w.oldestDelivered(time.Now(), false):
+		w.dropOldest()
+	case w.blanks.reserve:
+		return w.open(reserveName)
+	case vfs.IsFull(err):
+		w.dropOldest()
+	}
+	if w.blanks.spare {
+		return w.open(spareName)
+	}
+	return nil, err
+}
+
+func (w *writer) prepareSpare() error {
+	var err error
+	for !w.blanks.spare && err == nil {
+		err = w.fill(spareName)
+	}
+	return err
+}
+
+// open turns a blank into the segment of the next sequence.
+func (w *writer) open(blank string) (vfs.File, error) {
+	w.seq++
+	name := segName(w.seq)
+	w.setBlank(blank, false)
+	if err := w.rename(blank, name); err != nil {
+		return nil, err
+	}
+	return openFile(w.j.cfg.FS, w.j.cfg.Dir, name, readWrite)
+}
+
+// rename renames durably.
+func (w *writer) rename(from, to string) error {
+	if err := w.j.cfg.FS.Rename(w.path(from), w.path(to)); err != nil {
+		return &FileError{Op: "rename", Name: from, Err: err}
+	}
+	if err := w.j.cfg.FS.SyncDir(w.j.cfg.Dir); err != nil {
+		return &FileError{Op: "sync", Name: w.j.cfg.Dir, Err: err}
+	}
+	return nil
+}
+
+func (w *writer) path(name string) string { return filepath.Join(w.j.cfg.Dir, name) }
