@@ -177,6 +177,14 @@ func (j *Journal) Rows(from, to Offset) uint64 {
 	return j.rowsLocked(from, to)
 }
 
+// Backlog returns how many rows lie between from and the end, and how many were synced since Open, both at the same moment: what a
+// ledger needs to open a sink's account while the journal runs.
+func (j *Journal) Backlog(from Offset) (waiting, synced uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.rowsLocked(from, j.next), j.stats.rows
+}
+
 func (j *Journal) rowsLocked(from, to Offset) uint64 {
 	if to <= from {
 		return 0
