@@ -37,7 +37,7 @@ func (q Quality) IsGood() bool      { return q>>30 == 0 }
 func (q Quality) IsUncertain() bool { return q>>30 == 1 }
 func (q Quality) IsBad() bool       { return q>>30 >= 2 }
 
-// Class returns the severity as the narrow SQL table stores it: 0 good, 1 uncertain, 2 bad.
+// Class returns the severity: 0 good, 1 uncertain, 2 bad.
 func (q Quality) Class() int { return min(int(q>>30), 2) }
 
 // String returns good, or the code's name in words, or its class and number.
