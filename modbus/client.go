@@ -1,0 +1,271 @@
+package modbus
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Default ports.
+const (
+	Port    = "502" // Modbus TCP
+	PortTLS = "802" // Modbus/TCP Security
+)
+
+// MaxWindow is the most requests that a client keeps in flight on one connection.
+const MaxWindow = 64
+
+// maxUnanswered ids without a reply close the connection: a device that lost sixteen requests is not coming back on it.
+const maxUnanswered = 16
+
+// Config is how a Client works. The zero value is Modbus TCP, one request at a time, one second for a reply, nothing repeated.
+type Config struct {
+	Framing Framing
+	// Window is how many requests are in flight at once; default 1, at most MaxWindow. Always 1 without transaction ids (RTU, NoEcho).
+	Window int
+	// Timeout is how long to wait for a reply; default 1 s. Hooks.Timeout, when set, is asked instead.
+	Timeout time.Duration
+	// Retries is how often a read without a reply is sent again, with a new id; default 0, at most 10. Writes are never repeated.
+	Retries int
+	// NoEcho is for devices that do not repeat the transaction id: one request at a time, and a time-out closes the connection, because a late reply
+	// could not be told from the next one.
+	NoEcho bool
+	// DialTimeout limits Dial with its handshake; default 5 s. The context may be shorter.
+	DialTimeout time.Duration
+	// TLS makes Dial speak Modbus/TCP Security. The specification wants a client certificate, with its role in extension
+	// 1.3.6.1.4.1.50316.802.1, and TLS 1.2 at least, which is enforced. ServerName is filled in from the address.
+	TLS *tls.Config
+	// UserTimeout ends a connection on which sent bytes stay without acknowledgement; default 10 s; negative leaves the system's. Linux only.
+	UserTimeout time.Duration
+	Hooks       Hooks
+}
+
+// Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied and TimedOut are called from the goroutine
+// that called the client, before its call returns; Late and Foreign from the connection's reader.
+type Hooks struct {
+	Timeout  func() time.Duration      // how long to wait for the replies to what is sent next; 0 or less is Config.Timeout
+	Replied  func(rtt time.Duration)   // a reply that matched, exceptions included
+	TimedOut func(after time.Duration) // no reply in time
+	Late     func(by time.Duration)    // the reply to a request that had timed out; 0 for a duplicate
+	Foreign  func()                    // a reply to nothing that was asked
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Framing > FramingRTU:
+		return c, fmt.Errorf("modbus: no such framing: %v", c.Framing)
+	case c.Window < 0 || c.Window > MaxWindow:
+		return c, fmt.Errorf("modbus: window %d outside 1..%d", c.Window, MaxWindow)
+	case c.Timeout < 0 || c.DialTimeout < 0:
+		return c, fmt.Errorf("modbus: negative timeout")
+	case c.Retries < 0 || c.Retries > 10:
+		return c, fmt.Errorf("modbus: retries %d outside 0..10", c.Retries)
+	}
+	if c.Window == 0 || !c.hasIDs() {
+		c.Window = 1
+	}
+	c.Timeout = orDefault(c.Timeout, time.Second)
+	c.DialTimeout = orDefault(c.DialTimeout, 5*time.Second)
+	c.UserTimeout = orDefault(c.UserTimeout, 10*time.Second)
+	return c, nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+func (c Config) hasIDs() bool { return c.Framing == FramingTCP && !c.NoEcho }
+
+// Client is one connection to a device or gateway. Any number of goroutines may use it; their requests share the window in turn. A connection
+// that ended stays so: dial a new one.
+type Client struct {
+	cfg    Config
+	conn   net.Conn
+	socket net.Conn      // below TLS
+	wired  bool          // a write may wait: its caller's cancellation is wired to the socket
+	secret bool          // TLS: how much of a failed write left is not known
+	done   chan struct{} // closed when the reader has ended
+
+	writeBy time.Time // the write deadline that is set; belongs to the turn that is sending
+
+	mu      sync.Mutex // never held across I/O or a hook
+	err     error      // why the connection ended; nil while it is open
+	window  int
+	table   table
+	sending bool
+	queue   []*turn // those that wait for room in the window, first come first served; one entry a calling goroutine
+	free    []*turn
+	stats   Stats
+}
+
+// Stats counts what went over a connection.
+type Stats struct {
+	Sent      uint64 // requests, repeated ones included
+	Repeated  uint64 // reads sent again
+	Replied   uint64 // replies that matched, exceptions included
+	Exception uint64
+	TimedOut  uint64
+	Late      uint64 // replies to what had timed out
+	Duplicate uint64
+	Abandoned uint64 // replies to what was cancelled, within its time
+	Foreign   uint64
+	BytesOut  uint64
+	BytesIn   uint64
+
+	Window     int // now
+	InFlight   int // now
+	Unanswered int // ids that nobody waits for, now
+}
+
+// Dial connects to addr, host:port or host, within ctx and cfg.DialTimeout, and shakes hands if cfg.TLS is set. Close the client in the end.
+func Dial(ctx context.Context, addr string, cfg Config) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+	defer cancel()
+	addr, host := withPort(addr, cfg.TLS != nil)
+	// 10 s, 3 s, 3 times finds a dead peer in 19 s; the library's own defaults take 150 s.
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3},
+		Control: userTimeout(cfg.UserTimeout)}
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("modbus: dial %s: %w", addr, err)
+	}
+	if cfg.TLS != nil {
+		if conn, err = handshake(ctx, conn, host, cfg.TLS); err != nil {
+			return nil, fmt.Errorf("modbus: handshake with %s: %w", addr, err)
+		}
+	}
+	return NewClient(conn, cfg)
+}
+
+func withPort(addr string, secure bool) (full, host string) {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return addr, h
+	}
+	if secure {
+		return net.JoinHostPort(addr, PortTLS), addr
+	}
+	return net.JoinHostPort(addr, Port), addr
+}
+
+func handshake(ctx context.Context, conn net.Conn, host string, cfg *tls.Config) (net.Conn, error) {
+	cfg = cfg.Clone()
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12) // [MBSEC 7.1, R-01]
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	secure := tls.Client(conn, cfg)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, closing(conn, err)
+	}
+	return secure, nil
+}
+
+// closing closes c after err, which is what the caller needs to hear of.
+func closing(c net.Conn, err error) error {
+	_ = c.Close()
+	return err
+}
+
+// NewClient makes a client of a connection that stands (a proxy's, a test's), handshake included. The client owns it from then on, also when it
+// answers an error.
+func NewClient(conn net.Conn, cfg Config) (*Client, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, closing(conn, err)
+	}
+	c := &Client{cfg: cfg, conn: conn, socket: conn, window: cfg.Window, done: make(chan struct{})}
+	if s, ok := conn.(*tls.Conn); ok {
+		c.socket, c.secret = s.NetConn(), true
+	}
+	_, tcp := conn.(*net.TCPConn)
+	c.wired = !tcp
+	go c.read()
+	return c, nil
+}
+
+// Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	first := c.err == nil
+	c.end(nil)
+	c.mu.Unlock()
+	if first {
+		_ = c.conn.Close() // says goodbye in TLS; that the peer is gone already is no news
+	}
+	<-c.done
+	return nil
+}
+
+// Err returns nil while the connection is open, then the *ClosedError with which it ended.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Done returns a channel that is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// SetWindow sets how many requests are in flight at once, from 1 to MaxWindow; what is outside is taken as the nearest of them. It takes effect
+// with the next request. Without transaction ids the window stays 1.
+func (c *Client) SetWindow(n int) {
+	if !c.cfg.hasIDs() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.window = min(max(n, 1), MaxWindow)
+	c.kick()
+}
+
+// Stats returns the counts so far.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Window, s.InFlight = c.window, c.table.inFlight
+	_, s.Unanswered = c.table.unanswered(time.Time{})
+	return s
+}
+
+// end fails everything in flight with the reason cause, nil for Close, and wakes all callers. The caller holds mu and hangs up afterwards. A frame
+// whose write has not returned is left to the one who writes it: only that one will know whether it left.
+func (c *Client) end(cause error) {
+	if c.err != nil {
+		return
+	}
+	c.err = &ClosedError{Err: cause}
+	for i := range c.table.slots {
+		s := &c.table.slots[i]
+		if !s.used || s.givenUp() || s.writing {
+			continue
+		}
+		c.lost(s, c.err, true)
+	}
+	for _, t := range c.queue {
+		t.signal()
+	}
+}
+
+// lost completes the call of s with an error.
+func (c *Client) lost(s *slot, cause error, sent bool) {
+	t := s.turn
+	t.calls[s.call].fail(cause, sent)
+	t.open--
+	t.stop(cause)
+	c.table.withdraw(s)
+	t.signal()
+}
+
+// hangUp closes the socket at once, without a TLS goodbye that the peer might not read.
+func (c *Client) hangUp() { _ = c.socket.Close() }

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package modbus
+
+import (
+	"syscall"
+	"time"
+)
+
+// userTimeout is for Linux; elsewhere keepalive alone finds a dead peer.
+func userTimeout(time.Duration) func(network, address string, c syscall.RawConn) error { return nil }

@@ -1,0 +1,130 @@
+package modbus
+
+import "time"
+
+// slot is one transaction id that has no reply yet.
+type slot struct {
+	id       uint16
+	unit     uint8
+	function Function
+	used     bool
+	writing  bool // the write that carries the frame has not returned
+	at       int  // where the frame starts in that write
+	turn     *turn
+	call     int // index in turn.calls
+	sent     time.Time
+	deadline time.Time
+}
+
+// givenUp reports whether nobody waits for the reply any more. The id stays taken until it comes.
+func (s *slot) givenUp() bool { return s.turn == nil }
+
+// table holds the ids without a reply, and the last ones that got theirs. It is pure: no lock, no clock, no socket.
+type table struct {
+	slots    []slot
+	inFlight int // slots with a turn
+	next     uint16
+	answered [answeredIDs]answeredID
+	at       int
+}
+
+// answeredIDs is how far back a duplicate is known from a foreign reply: four times the usual largest window of 16.
+const answeredIDs = 64
+
+type answeredID struct {
+	id       uint16
+	unit     uint8
+	function Function // 0: unused entry; no request has function 0
+}
+
+// add takes a free id for s and returns it. Ids go up by one and skip those that still wait for a reply: an id that timed out is not used again
+// until its reply came.
+func (t *table) add(s slot) uint16 {
+	for t.next++; t.find(t.next) != nil; t.next++ {
+	}
+	s.id, s.used = t.next, true
+	t.inFlight++
+	for i := range t.slots {
+		if !t.slots[i].used {
+			t.slots[i] = s
+			return s.id
+		}
+	}
+	t.slots = append(t.slots, s)
+	return s.id
+}
+
+// find returns the slot of id, or nil. The pointer is good until the next add.
+func (t *table) find(id uint16) *slot {
+	for i := range t.slots {
+		if s := &t.slots[i]; s.id == id && s.used {
+			return s
+		}
+	}
+	return nil
+}
+
+// only returns the one slot in flight of a connection without ids, or nil.
+func (t *table) only() *slot {
+	for i := range t.slots {
+		if s := &t.slots[i]; s.used && !s.givenUp() {
+			return s
+		}
+	}
+	return nil
+}
+
+// giveUp leaves s without a caller.
+func (t *table) giveUp(s *slot) {
+	s.turn = nil
+	t.inFlight--
+}
+
+// answer frees s, whose reply came, and remembers its id.
+func (t *table) answer(s *slot) {
+	t.answered[t.at] = answeredID{id: s.id, unit: s.unit, function: s.function}
+	t.at = (t.at + 1) % answeredIDs
+	t.withdraw(s)
+}
+
+// withdraw frees s as if it had never been.
+func (t *table) withdraw(s *slot) {
+	if !s.givenUp() {
+		t.inFlight--
+	}
+	*s = slot{}
+}
+
+// duplicate reports whether fr repeats a reply that came lately.
+func (t *table) duplicate(fr Frame) bool {
+	f := fr.Function() &^ exceptionBit
+	for _, a := range t.answered {
+		if a.id == fr.Transaction && a.unit == fr.Unit && a.function == f && f != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// unanswered counts the ids that nobody waits for: those whose time is over, and all.
+func (t *table) unanswered(now time.Time) (timedOut, all int) {
+	for i := range t.slots {
+		if s := &t.slots[i]; s.used && s.givenUp() {
+			all++
+			if !now.Before(s.deadline) {
+				timedOut++
+			}
+		}
+	}
+	return timedOut, all
+}
+
+// earliest returns the first deadline of what tn has in flight, zero when that is nothing.
+func (t *table) earliest(tn *turn) (by time.Time) {
+	for i := range t.slots {
+		if s := &t.slots[i]; s.turn == tn && (by.IsZero() || s.deadline.Before(by)) {
+			by = s.deadline
+		}
+	}
+	return by
+}
