@@ -1,0 +1,123 @@
+package listen
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// Budget is a number of connections that several servers share. Each server may reserve a floor of it, which the others cannot use up.
+type Budget struct {
+	mu     sync.Mutex
+	max    int
+	floors int // reserved by the servers that serve now
+	shared int // taken beyond the floors
+}
+
+// NewBudget returns a Budget of max connections.
+func NewBudget(max int) *Budget { return &Budget{max: max} }
+
+// reserve fails when the floors alone are too many. What others use beyond their floors may exceed the budget until they let go.
+func (b *Budget) reserve(n int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.floors+n > b.max {
+		return fmt.Errorf("listen: no room for a floor of %d connections: %d of the budget of %d are reserved", n, b.floors, b.max)
+	}
+	b.floors += n
+	return nil
+}
+
+func (b *Budget) unreserve(n int) {
+	b.mu.Lock()
+	b.floors -= n
+	b.mu.Unlock()
+}
+
+func (b *Budget) take() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.floors+b.shared >= b.max {
+		return false
+	}
+	b.shared++
+	return true
+}
+
+func (b *Budget) give() {
+	b.mu.Lock()
+	b.shared--
+	b.mu.Unlock()
+}
+
+// addrKey tells remote hosts apart. Connections without an IP address (a pipe) have no limit per address.
+type addrKey = netip.Addr
+
+func keyOf(a net.Addr) (addrKey, bool) {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return addrKey{}, false
+	}
+	return t.AddrPort().Addr().Unmap().WithZone(""), true
+}
+
+// begin reserves the floor when the first Serve starts.
+func (s *Server) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.serving == 0 && s.cfg.Budget != nil {
+		if err := s.cfg.Budget.reserve(s.cfg.Floor); err != nil {
+			return err
+		}
+	}
+	s.serving++
+	return nil
+}
+
+// end gives the floor back when the last Serve ends: its connections are gone by then.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.serving--
+	if s.serving == 0 && s.cfg.Budget != nil {
+		s.cfg.Budget.unreserve(s.cfg.Floor)
+	}
+}
+
+// admit takes a place for a connection from remote, or says why there is none.
+func (s *Server) admit(remote net.Addr) (Reason, bool) {
+	key, hasKey := keyOf(remote)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.cfg.MaxConns {
+		return ReasonGlobalLimit, false
+	}
+	if hasKey && s.perAddr[key] >= s.cfg.MaxPerAddr {
+		return ReasonAddressLimit, false
+	}
+	if s.cfg.Budget != nil && s.open >= s.cfg.Floor && !s.cfg.Budget.take() {
+		return ReasonGlobalLimit, false
+	}
+	s.open++
+	if hasKey {
+		s.perAddr[key]++
+	}
+	return "", true
+}
+
+func (s *Server) release(remote net.Addr) {
+	key, hasKey := keyOf(remote)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cfg.Budget != nil && s.open > s.cfg.Floor {
+		s.cfg.Budget.give()
+	}
+	s.open--
+	if !hasKey {
+		return
+	}
+	if s.perAddr[key]--; s.perAddr[key] == 0 {
+		delete(s.perAddr, key)
+	}
+}

@@ -1,0 +1,148 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+)
+
+// Protocol is what Loop asks of a connection's protocol.
+type Protocol interface {
+	// Serve takes whole frames from the front of in, appends their answers to out, and returns how many bytes of in it used and the
+	// grown out. It need not use all frames: Loop sends out and calls again until used is 0, which means that the frame at the front
+	// is not complete. So the protocol bounds its output. What it appended before an error is still sent. in and out are valid during
+	// the call only.
+	Serve(ctx context.Context, in, out []byte) (used int, answers []byte, err error)
+}
+
+// buffer is lent to a connection while a frame is in flight.
+type buffer struct {
+	in  []byte // full length; n of it are filled
+	n   int
+	out []byte // empty between calls
+}
+
+// keepOut is the largest output buffer that goes back into the pool.
+const keepOut = 64 << 10
+
+// loop is one run of Loop.
+type loop struct {
+	c   *Conn
+	p   Protocol
+	buf *buffer // nil while nothing is in flight
+	// send writes the gathered answers.
+	send func(b []byte) error
+}
+
+// Loop reads, lets p serve all whole frames of a read, and sends their answers in one write, until the connection ends. It keeps the
+// handshake, frame, idle and write deadlines, and ends in a drain when no frame is in flight.
+func (c *Conn) Loop(ctx context.Context, p Protocol) error {
+	l := &loop{c: c, p: p}
+	l.send = l.sendPlain
+	defer l.release()
+	if run, ok := l.raw(); ok {
+		return run(ctx)
+	}
+	return l.plain(ctx)
+}
+
+// plain reads through net.Conn. The buffer stays with the connection: there is no other way to wait for the first byte.
+func (l *loop) plain(ctx context.Context) error {
+	l.acquire()
+	for {
+		if err := l.c.await(l.buf.n > 0); err != nil {
+			return err
+		}
+		n, err := l.c.nc.Read(l.buf.in[l.buf.n:])
+		if n > 0 {
+			if err := l.arrived(ctx, n); err != nil {
+				return err
+			}
+		}
+		if err = l.readError(err); err != nil {
+			return err
+		}
+	}
+}
+
+// readError turns the error of a read into the end of the connection, or into nil when there is reason to go on.
+func (l *loop) readError(err error) error {
+	partial := l.buf != nil && l.buf.n > 0
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return l.c.expired(partial)
+	case errors.Is(err, io.EOF) && partial:
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+}
+
+// arrived serves what is whole after n more bytes came into the buffer.
+func (l *loop) arrived(ctx context.Context, n int) error {
+	b := l.buf
+	b.n += n
+	l.c.waiting = false
+	from := 0
+	for from < b.n {
+		used, out, err := l.p.Serve(ctx, b.in[from:b.n], b.out[:0])
+		b.out = out[:0]
+		from += used
+		if len(out) > 0 {
+			if werr := l.send(out); werr != nil {
+				return werr
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if used == 0 {
+			break
+		}
+	}
+	if from > 0 {
+		b.n = copy(b.in, b.in[from:b.n])
+		l.c.frameSince = 0
+	}
+	return l.makeRoom()
+}
+
+// makeRoom grows a buffer that is full of one frame.
+func (l *loop) makeRoom() error {
+	b, limit := l.buf, l.c.s.cfg.MaxFrame
+	if b.n < len(b.in) {
+		return nil
+	}
+	if len(b.in) >= limit {
+		return &Error{Reason: ReasonFrameTooLong}
+	}
+	in := make([]byte, min(2*len(b.in), limit))
+	copy(in, b.in)
+	b.in = in
+	return nil
+}
+
+func (l *loop) sendPlain(b []byte) error {
+	_, err := l.c.Write(b)
+	return err
+}
+
+func (l *loop) acquire() {
+	if l.buf == nil {
+		l.buf = l.c.s.buffers.Get().(*buffer)
+	}
+}
+
+// release gives the buffer back. One that has grown is left to the collector.
+func (l *loop) release() {
+	b := l.buf
+	l.buf = nil
+	if b == nil || len(b.in) != l.c.s.cfg.ReadBuffer || cap(b.out) > keepOut {
+		return
+	}
+	b.n, b.out = 0, b.out[:0]
+	l.c.s.buffers.Put(b)
+}
