@@ -84,7 +84,7 @@ type modbusPlan struct {
 	window int
 	rtu    bool
 	unit   uint8
-	gap    int // as Limits.Gap, for requests that are cut anew
+	writes int // most registers in one write
 }
 
 // Tags returns the tags in the order given to Compile, without those that it refused.
@@ -138,7 +138,7 @@ func (Modbus) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (
 	}
 	lim = o.limit(lim)
 	c := compiler{
-		plan: &modbusPlan{window: max(1, lim.Window), rtu: o.rtu, unit: o.unit, gap: lim.Gap},
+		plan: &modbusPlan{window: max(1, lim.Window), rtu: o.rtu, unit: o.unit, writes: readCap(maxWriteRegisters, lim.MaxWrite)},
 		regs: readCap(maxReadRegisters, lim.MaxRegisters, (lim.PDU-replyOverhead)/2),
 		bits: readCap(maxReadBits, lim.MaxBits, (lim.PDU-replyOverhead)*8),
 		lim:  lim,

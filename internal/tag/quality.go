@@ -13,6 +13,7 @@ const (
 	UncertainSubNormal       Quality = 0x40950000
 	Bad                      Quality = 0x80000000
 	BadInternalError         Quality = 0x80020000
+	BadResourceUnavailable   Quality = 0x80040000 // the device is busy
 	BadCommunicationError    Quality = 0x80050000
 	BadDecodingError         Quality = 0x80070000
 	BadTimeout               Quality = 0x800A0000
@@ -55,6 +56,8 @@ func (q Quality) String() string {
 		return "bad"
 	case BadInternalError:
 		return "bad (internal error)"
+	case BadResourceUnavailable:
+		return "bad (device busy)"
 	case BadCommunicationError:
 		return "bad (communication error)"
 	case BadDecodingError:

@@ -1,0 +1,187 @@
+package driver
+
+import (
+	"context"
+
+	"millrace/internal/device"
+	"millrace/modbus"
+)
+
+const (
+	// maxExtra is how many requests one Read adds to find what a device refuses. What is not found then is bad for this time, and the next
+	// Read goes on: a device that lost half of its tags must not be stormed.
+	maxExtra = 256
+
+	// minLearnedCap is the smallest cap believed of a device that refuses with "illegal address". Below, it is more likely a border between
+	// two blocks that no request may cross.
+	minLearnedCap = 8
+)
+
+// part is cells lo to hi of a request, asked for on their own.
+type part struct {
+	req, lo, hi int
+	parent      int // index in bisection.nodes, -1 none
+}
+
+// node is a refused part that is asked for again in two halves.
+type node struct {
+	part
+	count     int // addresses
+	code      modbus.ExceptionCode
+	half      [2]int // addresses of its halves
+	succeeded int    // halves that came as a whole
+}
+
+// bisection is the search for what a device refuses, and what it has taught.
+type bisection struct {
+	nodes   []node
+	todo    []int // nodes to be halved
+	extra   int
+	best    []largest // of each unit that was read on this session; seldom more than a few
+	learned device.Limits
+}
+
+// largest is the largest read of a unit that succeeded.
+type largest struct {
+	unit            uint8
+	registers, bits int
+}
+
+// reset begins a new Read. What reads succeeded stays known.
+func (b *bisection) reset() {
+	b.nodes, b.todo, b.extra = b.nodes[:0], b.todo[:0], 0
+	b.learned = device.Limits{}
+}
+
+// bestOf returns the largest read that succeeded in r's unit and kind of area.
+func (b *bisection) bestOf(r *planRequest) *int {
+	i := 0
+	for i < len(b.best) && b.best[i].unit != r.unit {
+		i++
+	}
+	if i == len(b.best) {
+		b.best = append(b.best, largest{unit: r.unit})
+	}
+	if r.area.isBits() {
+		return &b.best[i].bits
+	}
+	return &b.best[i].registers
+}
+
+// refused adds a part that is to be halved.
+func (b *bisection) refused(pt part, count int, code modbus.ExceptionCode) {
+	b.todo = append(b.todo, len(b.nodes))
+	b.nodes = append(b.nodes, node{part: pt, count: count, code: code})
+}
+
+// succeeded notes that a part of so many addresses came.
+func (b *bisection) succeeded(plan *modbusPlan, pt part, count int) {
+	best := b.bestOf(&plan.reqs[pt.req])
+	*best = max(*best, count)
+	if pt.parent < 0 {
+		return
+	}
+	n := &b.nodes[pt.parent]
+	n.half[n.succeeded] = count
+	n.succeeded++
+	if n.succeeded == 2 {
+		b.conclude(plan, n)
+	}
+}
+
+// single notes that a cell on its own was refused: there is a hole. A long array or text may be too long instead.
+func (b *bisection) single(plan *modbusPlan, pt part, code modbus.ExceptionCode) {
+	r := &plan.reqs[pt.req]
+	c := &r.cells[pt.lo]
+	if code == modbus.IllegalDataValue && c.n > minLearnedCap && (c.size > 0 || c.piece >= 0) {
+		b.learnCap(r.area, int(c.n)/2)
+		return
+	}
+	b.learned.Holes = append(b.learned.Holes, r.sub(int(c.off), int(c.n)))
+}
+
+// conclude explains why a part was refused whose halves both came: the gap between them, or its length.
+func (b *bisection) conclude(plan *modbusPlan, n *node) {
+	r := &plan.reqs[n.req]
+	mid := (n.lo + n.hi) / 2
+	end := 0
+	for _, c := range r.cells[n.lo:mid] {
+		end = max(end, int(c.off)+int(c.n))
+	}
+	next := int(r.cells[mid].off)
+	if n.code == modbus.IllegalDataAddress && next > end {
+		b.learned.Holes = append(b.learned.Holes, r.sub(end, next-end))
+		return
+	}
+	most := max(n.half[0], n.half[1], *b.bestOf(r))
+	if most >= n.count || n.code == modbus.IllegalDataAddress && most < minLearnedCap {
+		return // a longer read succeeds: it is not the length
+	}
+	b.learnCap(r.area, most)
+}
+
+func (b *bisection) learnCap(a modbusArea, n int) {
+	if a.isBits() {
+		b.learned.MaxBits = lesser(b.learned.MaxBits, n)
+		return
+	}
+	b.learned.MaxRegisters = lesser(b.learned.MaxRegisters, n)
+}
+
+// bisect asks for the halves of all refused parts until each cell has come or was refused on its own, then says what was learned.
+func (s *modbusSession) bisect(ctx context.Context, plan *modbusPlan) error {
+	b := &s.split
+	var err error
+	for len(b.todo) > 0 && err == nil {
+		err = s.halve(ctx, plan)
+	}
+	if len(b.learned.Holes) > 0 || b.learned.MaxRegisters > 0 || b.learned.MaxBits > 0 {
+		s.obs.Learned(b.learned)
+	}
+	return err
+}
+
+// halve asks for the halves of what is to do, all in one go.
+func (s *modbusSession) halve(ctx context.Context, plan *modbusPlan) error {
+	b := &s.split
+	todo := b.todo
+	b.todo = nil
+	var parts []part
+	s.calls = s.calls[:0]
+	for _, i := range todo {
+		n := b.nodes[i]
+		if b.extra+2 > maxExtra {
+			s.giveUp(plan, &n)
+			continue
+		}
+		b.extra += 2
+		mid := (n.lo + n.hi) / 2
+		for _, pt := range [...]part{{n.req, n.lo, mid, i}, {n.req, mid, n.hi, i}} {
+			s.askPart(plan, pt)
+			parts = append(parts, pt)
+		}
+	}
+	err := s.client.Do(ctx, s.calls)
+	for i, pt := range parts {
+		err = firstOf(err, s.settle(plan, pt, &s.calls[i]))
+	}
+	return err
+}
+
+func (s *modbusSession) askPart(plan *modbusPlan, pt part) {
+	r := &plan.reqs[pt.req]
+	cells := r.cells[pt.lo:pt.hi]
+	from, end := cells[0].off, uint16(0)
+	for i := range cells {
+		end = max(end, cells[i].off+cells[i].n)
+	}
+	s.ask(r.unit, r.area, r.from+from, end-from)
+}
+
+// giveUp appends the rows of a part that is not searched any further in this Read.
+func (s *modbusSession) giveUp(plan *modbusPlan, n *node) {
+	r := &plan.reqs[n.req]
+	for i := n.lo; i < n.hi; i++ {
+		s.dec.refuse(plan, &s.long, &r.cells[i], exceptionQuality(n.code))
+	}
+}

@@ -1,0 +1,283 @@
+package driver
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/modbus"
+)
+
+// fake is a Modbus device on loopback whose answers a test decides. It keeps a memory, refuses what it is told to, and counts.
+type fake struct {
+	mu       sync.Mutex
+	mem      memory
+	unmapped []device.Span // by area digit
+	mapCode  modbus.ExceptionCode
+	maxRegs  int
+	maxBits  int
+	unknown  map[modbus.Function]bool
+	answer   map[uint8]modbus.ExceptionCode // by unit: every request
+	mute     bool                           // no replies
+	requests []string                       // one line each since the last take
+	inFlight int                            // most requests that came in one segment
+	addr     string
+}
+
+func newFake(t *testing.T) *fake {
+	t.Helper()
+	f := &fake{mapCode: modbus.IllegalDataAddress, unknown: map[modbus.Function]bool{}, answer: map[uint8]modbus.ExceptionCode{}}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.addr = ln.Addr().String()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { f.serve(c) })
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	return f
+}
+
+func (f *fake) serve(c net.Conn) {
+	defer c.Close()
+	buf, have := make([]byte, 65536), 0
+	for {
+		n, err := c.Read(buf[have:])
+		if err != nil {
+			return
+		}
+		have += n
+		took, out, count := 0, []byte(nil), 0
+		for {
+			fr, n, err := modbus.FramingTCP.NextRequest(buf[took:have])
+			if err != nil {
+				return
+			}
+			if n == 0 {
+				break
+			}
+			took, count = took+n, count+1
+			out = f.reply(out, fr)
+		}
+		have = copy(buf, buf[took:have])
+		f.mu.Lock()
+		f.inFlight = max(f.inFlight, count)
+		f.mu.Unlock()
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+func (f *fake) reply(out []byte, fr modbus.Frame) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pdu, line := f.execute(fr)
+	f.requests = append(f.requests, line)
+	if f.mute {
+		return out
+	}
+	return modbus.FramingTCP.Append(out, modbus.Frame{Transaction: fr.Transaction, Unit: fr.Unit, PDU: pdu})
+}
+
+func (f *fake) execute(fr modbus.Frame) (pdu []byte, line string) {
+	fn := fr.Function()
+	addr, v := int(binary.BigEndian.Uint16(fr.PDU[1:])), int(binary.BigEndian.Uint16(fr.PDU[3:]))
+	line = describeRequest(fr.Unit, fn, addr, v)
+	refuse := func(code modbus.ExceptionCode) ([]byte, string) {
+		return (&modbus.ExceptionResponse{Function: fn, Code: code}).AppendTo(nil), line
+	}
+	if code := f.answer[fr.Unit]; code != 0 {
+		return refuse(code)
+	}
+	if f.unknown[fn] {
+		return refuse(modbus.IllegalFunction)
+	}
+	a := areaOf(fn)
+	if !fn.Writes() {
+		if f.maxRegs > 0 && !a.isBits() && v > f.maxRegs || f.maxBits > 0 && a.isBits() && v > f.maxBits {
+			return refuse(modbus.IllegalDataValue)
+		}
+		for _, h := range f.unmapped {
+			if h.Area == uint8(a) && h.From <= uint32(addr+v-1) && uint32(addr) <= h.To {
+				return refuse(f.mapCode)
+			}
+		}
+		data := f.mem.reply(a, addr, v)
+		return append([]byte{byte(fn), byte(len(data))}, data...), line
+	}
+	f.write(fn, addr, v, fr.PDU)
+	if fn == modbus.FuncMaskWrite {
+		return fr.PDU, line
+	}
+	return fr.PDU[:5], line
+}
+
+func (f *fake) write(fn modbus.Function, addr, v int, pdu []byte) {
+	regs, bits := &f.mem.regs[areaHolding], &f.mem.bits[areaCoil]
+	switch fn {
+	case modbus.FuncWriteCoil:
+		bits[addr] = v == 0xFF00
+	case modbus.FuncWriteRegister:
+		regs[addr] = uint16(v)
+	case modbus.FuncWriteCoils:
+		for i := range v {
+			bits[addr+i] = bitAt(pdu[6:], i) == 1
+		}
+	case modbus.FuncWriteRegisters:
+		for i := range v {
+			regs[addr+i] = binary.BigEndian.Uint16(pdu[6+2*i:])
+		}
+	case modbus.FuncMaskWrite:
+		or := binary.BigEndian.Uint16(pdu[5:])
+		regs[addr] = regs[addr]&uint16(v) | or&^uint16(v)
+	}
+}
+
+func areaOf(fn modbus.Function) modbusArea {
+	switch fn {
+	case modbus.FuncReadCoils, modbus.FuncWriteCoil, modbus.FuncWriteCoils:
+		return areaCoil
+	case modbus.FuncReadDiscreteInputs:
+		return areaDiscrete
+	case modbus.FuncReadInput:
+		return areaInput
+	}
+	return areaHolding
+}
+
+// take returns the requests since the last take.
+func (f *fake) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.requests
+	f.requests = nil
+	return r
+}
+
+// watcher is an Observer that keeps what it hears.
+type watcher struct {
+	mu       sync.Mutex
+	timeout  time.Duration
+	replied  int
+	timedOut int
+	late     int
+	foreign  int
+	refused  []device.Span
+	learned  []device.Limits
+}
+
+func newWatcher() *watcher { return &watcher{timeout: 5 * time.Second} }
+
+func (w *watcher) hear(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+func (w *watcher) Timeout() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.timeout
+}
+func (w *watcher) Replied(time.Duration)  { w.hear(func() { w.replied++ }) }
+func (w *watcher) TimedOut(time.Duration) { w.hear(func() { w.timedOut++ }) }
+func (w *watcher) Late(time.Duration)     { w.hear(func() { w.late++ }) }
+func (w *watcher) Foreign()               { w.hear(func() { w.foreign++ }) }
+func (w *watcher) Refused(s device.Span, _ error) {
+	w.hear(func() { w.refused = append(w.refused, s) })
+}
+func (w *watcher) Learned(l device.Limits) { w.hear(func() { w.learned = append(w.learned, l) }) }
+
+// addrOf is the fake's address for unit.
+func (f *fake) addrOf(unit string, options map[string]string) device.Addr {
+	return device.Addr{Scheme: "modbus", Host: f.addr, Path: unit, Options: options}
+}
+
+// open opens a session to a, which ends with the test.
+func open(t *testing.T, a device.Addr, o device.Observer) *modbusSession {
+	t.Helper()
+	s, err := Modbus{}.Open(context.Background(), a, device.Limits{}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s.(*modbusSession)
+}
+
+// rows returns value and quality of each tag of a batch, and fails when a tag has two rows.
+func rows(t *testing.T, b *tag.Batch) map[tag.ID]string {
+	t.Helper()
+	out := map[tag.ID]string{}
+	for i, id := range b.ID {
+		if _, twice := out[id]; twice {
+			t.Errorf("tag %d has two rows", id)
+		}
+		out[id] = b.Value(i).String()
+		if b.Quality[i] != tag.Good {
+			out[id] = b.Quality[i].String()
+		}
+	}
+	return out
+}
+
+// zeros is a device that answers every read with zeros and does not allocate. It returns its address.
+func zeros(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		in, out := make([]byte, 4096), make([]byte, 0, 65536)
+		for have := 0; ; {
+			n, err := c.Read(in[have:])
+			if err != nil {
+				return
+			}
+			have, out = have+n, out[:0]
+			rest := in[:have]
+			for ; len(rest) >= 12; rest = rest[12:] {
+				out = appendZeros(out, rest[:12])
+			}
+			have = copy(in, rest)
+			if _, err := c.Write(out); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = ln.Close(); <-done })
+	return ln.Addr().String()
+}
+
+func appendZeros(out, request []byte) []byte {
+	n := 2 * int(binary.BigEndian.Uint16(request[10:]))
+	if request[7] < 3 {
+		n = (n/2 + 7) / 8
+	}
+	out = append(out, request[0], request[1], 0, 0, 0, byte(3+n), request[6], request[7], byte(n))
+	for range n {
+		out = append(out, 0)
+	}
+	return out
+}

@@ -1,0 +1,210 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/modbus"
+)
+
+// modbusSession is one connection. Its memory grows to what the largest plan needs and stays.
+type modbusSession struct {
+	client *modbus.Client
+	obs    device.Observer
+	window int
+
+	calls []modbus.Call
+	dec   decoder
+	long  assembly
+	split bisection
+
+	noMask bool // the device does not know function 16
+}
+
+// UnitError says that the gateway in front of a unit did not reach it. The connection is in order, so that it counts as the unit's timeout.
+type UnitError struct {
+	Unit uint8
+	Err  error // the *modbus.Error
+}
+
+func (e *UnitError) Error() string {
+	return fmt.Sprintf("unit %d is not reached by its gateway: %v", e.Unit, e.Err)
+}
+
+// Unwrap returns the exception.
+func (e *UnitError) Unwrap() error { return e.Err }
+
+// Timeout is true: nothing is known of the unit but that it did not answer.
+func (e *UnitError) Timeout() bool { return true }
+
+// Temporary is true; net.Error wants it.
+func (e *UnitError) Temporary() bool { return true }
+
+// PlanError is a plan of another driver.
+type PlanError struct{ Plan device.Plan }
+
+func (e *PlanError) Error() string { return fmt.Sprintf("modbus: a plan of type %T", e.Plan) }
+
+// Open connects to a's endpoint.
+func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.Observer) (device.Session, error) {
+	opts, err := parseModbusOptions(a)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := opts.config(lim)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign}
+	client, err := modbus.Dial(ctx, opts.host, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &modbusSession{client: client, obs: o, window: max(1, cfg.Window)}, nil
+}
+
+// config turns the options into a client's.
+func (o *modbusOptions) config(lim device.Limits) (modbus.Config, error) {
+	secure, err := o.tlsConfig()
+	if err != nil {
+		return modbus.Config{}, err
+	}
+	cfg := modbus.Config{Window: max(1, o.limit(lim).Window), NoEcho: o.noEcho, DialTimeout: o.dialTimeout, TLS: secure}
+	if o.rtu {
+		cfg.Framing = modbus.FramingRTU
+	}
+	return cfg, nil
+}
+
+// Limits returns nothing: Modbus does not negotiate.
+func (s *modbusSession) Limits() device.Limits { return device.Limits{} }
+
+// Close ends the connection.
+func (s *modbusSession) Close() error { return s.client.Close() }
+
+// Read sends p's requests, as many at once as the window allows, and decodes the replies into rows. A request that the device refuses for its
+// addresses or length is asked again in halves, so that one bad tag costs one tag; what that teaches goes to Observer.Learned.
+func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch) error {
+	plan, ok := p.(*modbusPlan)
+	if !ok {
+		return &PlanError{p}
+	}
+	s.begin(plan, into)
+	for i := range plan.reqs {
+		r := &plan.reqs[i]
+		s.ask(r.unit, r.area, r.from, r.count)
+	}
+	err := s.client.Do(ctx, s.calls)
+	for i := range plan.reqs {
+		err = firstOf(err, s.settle(plan, part{req: i, hi: len(plan.reqs[i].cells), parent: -1}, &s.calls[i]))
+	}
+	if err == nil {
+		err = s.bisect(ctx, plan)
+	}
+	s.dec.into = nil
+	return err
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// begin makes s ready for one Read.
+func (s *modbusSession) begin(plan *modbusPlan, into *tag.Batch) {
+	if s.window != plan.window {
+		s.window = plan.window
+		s.client.SetWindow(plan.window)
+	}
+	s.dec.into, s.dec.ts = into, time.Now().UnixNano()
+	for _, h := range plan.held {
+		into.Append(h.id, s.dec.ts, h.quality, tag.Null, 0)
+	}
+	s.long.reset(plan)
+	s.split.reset()
+	s.calls = s.calls[:0]
+}
+
+// ask adds a request to the calls.
+func (s *modbusSession) ask(unit uint8, a modbusArea, from, count uint16) {
+	n := len(s.calls)
+	if n == cap(s.calls) {
+		s.calls = append(s.calls, modbus.Call{})
+	}
+	s.calls = s.calls[:n+1]
+	c := &s.calls[n]
+	*c = modbus.Call{Unit: unit, Function: readFunction(a), Address: from, Quantity: count, Data: c.Data[:0]}
+}
+
+func readFunction(a modbusArea) modbus.Function {
+	switch a {
+	case areaCoil:
+		return modbus.FuncReadCoils
+	case areaDiscrete:
+		return modbus.FuncReadDiscreteInputs
+	case areaInput:
+		return modbus.FuncReadInput
+	}
+	return modbus.FuncReadHolding
+}
+
+// settle turns what came of the call for a part into rows, or leaves a refused one for bisect. The error is that the unit was not reached.
+func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) error {
+	r := &plan.reqs[pt.req]
+	cells := r.cells[pt.lo:pt.hi]
+	if call.Err == nil {
+		s.dec.ts = time.Now().UnixNano()
+		s.dec.cells(plan, &s.long, r.area, cells, call.Data, call.Address-r.from)
+		s.split.succeeded(plan, pt, int(call.Quantity))
+		return nil
+	}
+	var e *modbus.Error
+	if !errors.As(call.Err, &e) || e.Exception == 0 {
+		return nil // Do's error says it
+	}
+	if e.Exception == modbus.GatewayPathUnavailable || e.Exception == modbus.GatewayTargetFailed {
+		return &UnitError{Unit: r.unit, Err: e}
+	}
+	s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), e)
+	s.dec.ts = time.Now().UnixNano()
+	if e.Exception == modbus.IllegalDataAddress || e.Exception == modbus.IllegalDataValue {
+		if len(cells) > 1 {
+			s.split.refused(pt, int(call.Quantity), e.Exception)
+			return nil
+		}
+		s.split.single(plan, pt, e.Exception)
+	}
+	for i := range cells {
+		s.dec.refuse(plan, &s.long, &cells[i], exceptionQuality(e.Exception))
+	}
+	return nil
+}
+
+// sub returns n of r's addresses, from the one off places behind its first, as Limits knows them.
+func (r *planRequest) sub(off, n int) device.Span {
+	from := r.span.From + uint32(off)
+	return device.Span{Area: r.span.Area, From: from, To: from + uint32(n) - 1}
+}
+
+// exceptionQuality says what an exception means for the tags asked for.
+func exceptionQuality(e modbus.ExceptionCode) tag.Quality {
+	switch e {
+	case modbus.IllegalFunction:
+		return tag.BadNotSupported
+	case modbus.IllegalDataAddress:
+		return tag.BadNodeIDUnknown
+	case modbus.IllegalDataValue:
+		return tag.BadOutOfRange
+	case modbus.ServerDeviceFailure, modbus.MemoryParityError:
+		return tag.BadDeviceFailure
+	case modbus.Acknowledge, modbus.ServerDeviceBusy:
+		return tag.BadResourceUnavailable
+	}
+	return tag.Bad
+}

@@ -1,0 +1,425 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/modbus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func describeRequest(unit uint8, fn modbus.Function, addr, v int) string {
+	return fmt.Sprintf("%d: %s %d %d", unit, fn, addr, v)
+}
+
+// read reads addresses once under lim and returns the rows.
+func read(t *testing.T, s *modbusSession, a device.Addr, lim device.Limits, addresses ...string) map[tag.ID]string {
+	t.Helper()
+	var b tag.Batch
+	if err := s.Read(context.Background(), mustPlan(t, a, lim, addresses...), &b); err != nil {
+		t.Fatal(err)
+	}
+	return rows(t, &b)
+}
+
+func wantRows(t *testing.T, got map[tag.ID]string, want ...string) {
+	t.Helper()
+	for i, w := range want {
+		if got[tag.ID(i+1)] != w {
+			t.Errorf("tag %d is %q, want %q", i+1, got[tag.ID(i+1)], w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d rows, want %d", len(got), len(want))
+	}
+}
+
+func TestReadsThroughAConnection(t *testing.T) {
+	f := newFake(t)
+	f.mem.fill(rand.New(rand.NewPCG(1, 1)))
+	a := f.addrOf("3", map[string]string{"window": "8"})
+	s := open(t, a, newWatcher())
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		addresses := make([]string, 1+r.IntN(40))
+		for i := range addresses {
+			addresses[i] = randomAddress(r)
+		}
+		var b tag.Batch
+		if err := s.Read(context.Background(), mustPlan(t, a, device.Limits{}, addresses...), &b); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.ID {
+			if got, want := b.Value(i), f.mem.reference(t, addresses[b.ID[i]-1]); !sameValue(got, want) {
+				t.Fatalf("seed %d: %s is %v, want %v", seed, addresses[b.ID[i]-1], got, want)
+			}
+		}
+		if b.Len() != len(addresses) {
+			t.Fatalf("seed %d: %d rows for %d tags", seed, b.Len(), len(addresses))
+		}
+	}
+	if f.inFlight < 2 || f.inFlight > 8 {
+		t.Errorf("up to %d requests came at once, want 2 to 8", f.inFlight)
+	}
+}
+
+func TestSteadyReadsDoNotAllocate(t *testing.T) {
+	a := device.Addr{Scheme: "modbus", Host: zeros(t), Path: "1", Options: map[string]string{"window": "4"}}
+	s := open(t, a, deaf(5*time.Second))
+	p := mustPlan(t, a, device.Limits{}, "holding:0:float32[200]", "coil:0[30]", "input:0:string[20]", "holding:1000:int16", "holding:1001.3")
+	var b tag.Batch
+	if n := testing.AllocsPerRun(200, func() {
+		b.Reset()
+		if err := s.Read(context.Background(), p, &b); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a read", n)
+	}
+	if b.Len() != 5 {
+		t.Errorf("%d rows", b.Len())
+	}
+}
+
+func TestOneBadTagCostsOneTag(t *testing.T) {
+	for _, code := range []modbus.ExceptionCode{modbus.IllegalDataAddress, modbus.IllegalDataValue} {
+		f, w := newFake(t), newWatcher()
+		f.mapCode = code
+		f.unmapped = []device.Span{{Area: 4, From: 5, To: 5}}
+		f.mem.regs[areaHolding] = [65536]uint16{10, 11, 12, 13, 14, 15, 16, 17}
+		a := f.addrOf("1", nil)
+		s := open(t, a, w)
+		tags := []string{"holding:0", "holding:1", "holding:2", "holding:3", "holding:4", "holding:5", "holding:6", "holding:7"}
+		wantRows(t, read(t, s, a, device.Limits{}, tags...), "10", "11", "12", "13", "14", exceptionQuality(code).String(), "16", "17")
+		want := []device.Limits{{Holes: []device.Span{{Area: 4, From: 5, To: 5}}}}
+		if !reflect.DeepEqual(w.learned, want) {
+			t.Errorf("%v: learned %+v, want %+v", code, w.learned, want)
+		}
+		f.take()
+		wantRows(t, read(t, s, a, w.learned[0], tags...), "10", "11", "12", "13", "14", tag.BadNodeIDUnknown.String(), "16", "17")
+		if got := f.take(); len(got) != 2 {
+			t.Errorf("with the hole known: %q", got)
+		}
+	}
+}
+
+func TestLearnsAHoleBetweenTags(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	f.unmapped = []device.Span{{Area: 4, From: 4, To: 6}}
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	wantRows(t, read(t, s, a, device.Limits{}, "holding:0:int32", "holding:10:int32"), "0", "0")
+	if len(w.learned) != 1 || !reflect.DeepEqual(w.learned[0].Holes, []device.Span{{Area: 4, From: 2, To: 9}}) {
+		t.Fatalf("learned %+v", w.learned)
+	}
+	f.take()
+	read(t, s, a, w.learned[0], "holding:0:int32", "holding:10:int32")
+	if got := f.take(); !reflect.DeepEqual(got, []string{"1: read holding 0 2", "1: read holding 10 2"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestLearnsTheCap(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	f.maxRegs, f.maxBits = 16, 40
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	var tags []string
+	for i := range 60 {
+		tags = append(tags, fmt.Sprintf("input:%d", i), fmt.Sprintf("coil:%d", i))
+	}
+	if got := read(t, s, a, device.Limits{}, tags...); len(got) != 120 {
+		t.Errorf("%d rows", len(got))
+	}
+	if len(w.learned) != 1 || w.learned[0].MaxRegisters != 15 || w.learned[0].MaxBits != 30 || len(w.learned[0].Holes) != 0 {
+		t.Fatalf("learned %+v", w.learned)
+	}
+	f.take()
+	refused := len(w.refused)
+	read(t, s, a, w.learned[0], tags...)
+	if got := f.take(); len(got) != 6 || len(w.refused) != refused {
+		t.Errorf("with the cap known: %q", got)
+	}
+}
+
+func TestAnArrayLongerThanTheCapIsReadInPiecesNextTime(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	f.maxRegs = 16
+	f.mem.fill(rand.New(rand.NewPCG(2, 2)))
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	lim := device.Limits{}
+	for range 5 {
+		var b tag.Batch
+		if err := s.Read(context.Background(), mustPlan(t, a, lim, "holding:0:float32[30]"), &b); err != nil {
+			t.Fatal(err)
+		}
+		if b.Len() != 1 {
+			t.Fatalf("%d rows", b.Len())
+		}
+		if b.Quality[0] == tag.Good {
+			if !sameValue(b.Value(0), f.mem.reference(t, "holding:0:float32[30]")) {
+				t.Error("wrong value")
+			}
+			return
+		}
+		if len(w.learned) == 0 {
+			t.Fatal("nothing learned")
+		}
+		lim.MaxRegisters = w.learned[len(w.learned)-1].MaxRegisters
+	}
+	t.Errorf("never read: %+v", w.learned)
+}
+
+func TestABorderThatNoRequestMayCrossIsNoCap(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	// A device that refuses any request over both 1 and 2: the fake cannot say so, the bisection is told.
+	p := mustPlan(t, a, device.Limits{}, "holding:0:int32", "holding:2:int32")
+	s.begin(p, &tag.Batch{})
+	s.split.refused(part{req: 0, hi: 2, parent: -1}, 4, modbus.IllegalDataAddress)
+	if err := s.bisect(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.learned) != 0 {
+		t.Errorf("learned %+v", w.learned)
+	}
+}
+
+func TestADeviceThatRefusesEverythingIsNotStormed(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	f.unmapped = []device.Span{{Area: 4, From: 0, To: 65535}}
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	var tags []string
+	for i := range 1000 {
+		tags = append(tags, fmt.Sprintf("holding:%d", i))
+	}
+	got := read(t, s, a, device.Limits{}, tags...)
+	if len(got) != 1000 {
+		t.Errorf("%d rows", len(got))
+	}
+	for id, q := range got {
+		if q != tag.BadNodeIDUnknown.String() {
+			t.Errorf("tag %d is %s", id, q)
+		}
+	}
+	if n := len(f.take()); n > 8+maxExtra {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestExceptionsBecomeQualities(t *testing.T) {
+	for code, want := range map[modbus.ExceptionCode]tag.Quality{
+		modbus.IllegalFunction: tag.BadNotSupported, modbus.IllegalDataAddress: tag.BadNodeIDUnknown, modbus.IllegalDataValue: tag.BadOutOfRange,
+		modbus.ServerDeviceFailure: tag.BadDeviceFailure, modbus.ServerDeviceBusy: tag.BadResourceUnavailable, modbus.Acknowledge: tag.BadResourceUnavailable,
+		modbus.MemoryParityError: tag.BadDeviceFailure, 0x42: tag.Bad,
+	} {
+		f, w := newFake(t), newWatcher()
+		f.answer[1] = code
+		a := f.addrOf("1", nil)
+		s := open(t, a, w)
+		wantRows(t, read(t, s, a, device.Limits{}, "holding:0"), want.String())
+		if len(w.refused) != 1 || w.replied != 1 {
+			t.Errorf("%v: refused %v, replied %d", code, w.refused, w.replied)
+		}
+	}
+}
+
+func TestAUnitThatTheGatewayDoesNotReachIsAnError(t *testing.T) {
+	for _, code := range []modbus.ExceptionCode{modbus.GatewayPathUnavailable, modbus.GatewayTargetFailed} {
+		f := newFake(t)
+		f.answer[9] = code
+		bad, good := f.addrOf("9", nil), f.addrOf("1", nil)
+		s := open(t, bad, newWatcher())
+		var b tag.Batch
+		err := s.Read(context.Background(), mustPlan(t, bad, device.Limits{}, "holding:0", "coil:0"), &b)
+		var ue *UnitError
+		var ne net.Error
+		if !errors.As(err, &ue) || ue.Unit != 9 || !errors.As(err, &ne) || !ne.Timeout() || errors.Is(err, net.ErrClosed) || b.Len() != 0 {
+			t.Errorf("%v, %d rows", err, b.Len())
+		}
+		wantRows(t, read(t, s, good, device.Limits{}, "holding:0"), "0") // the session goes on for the other unit
+	}
+}
+
+func TestSilenceIsATimeoutThatLeavesTheSessionUsable(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	w.timeout = 20 * time.Millisecond
+	f.mute = true
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	var b tag.Batch
+	err := s.Read(context.Background(), mustPlan(t, a, device.Limits{}, "holding:0"), &b)
+	var ne net.Error
+	if !errors.As(err, &ne) || !ne.Timeout() || errors.Is(err, net.ErrClosed) || b.Len() != 0 || w.timedOut != 1 {
+		t.Fatalf("%v, %d rows, %d timeouts", err, b.Len(), w.timedOut)
+	}
+	f.mu.Lock()
+	f.mute = false
+	f.mu.Unlock()
+	w.hear(func() { w.timeout = 5 * time.Second })
+	wantRows(t, read(t, s, a, device.Limits{}, "holding:0"), "0")
+}
+
+func TestUnitsAndOutOfService(t *testing.T) {
+	f := newFake(t)
+	a := f.addrOf("2", nil)
+	s := open(t, a, newWatcher())
+	tags := specs("holding:0", "7!holding:0", "holding:1")
+	tags[2].OutOfService = true
+	p, err := Modbus{}.Compile(a, tags, device.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b tag.Batch
+	if err := s.Read(context.Background(), p, &b); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, rows(t, &b), "0", "0", tag.BadOutOfService.String())
+	if got := f.take(); !reflect.DeepEqual(got, []string{"2: read holding 0 1", "7: read holding 0 1"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWrites(t *testing.T) {
+	f := newFake(t)
+	a := f.addrOf("1", nil)
+	write := func(unknown ...modbus.Function) string {
+		clear(f.unknown)
+		for _, fn := range unknown {
+			f.unknown[fn] = true
+		}
+		f.mem.regs[areaHolding][20] = 0x00F0
+		w := []Assignment{{"holding:5:int16", "42"}, {"holding:6:float32:cdab", "1.5"}, {"coil:7", "true"}, {"coil:8:bool[10]", "[1,1,1,1,1,1,1,1,0,1]"},
+			{"holding:20.3", "true"}, {"holding:20.4", "false"}, {"holding:30:string[4]", "ab"}}
+		results, err := WriteOnce(context.Background(), Modbus{}, a, w, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range results {
+			if r.Err != nil || r.MayHaveHappened {
+				t.Errorf("%v: %+v", w[i], r)
+			}
+		}
+		readings, err := ReadOnce(context.Background(), Modbus{}, a, []string{"holding:5:int16", "holding:6:float32:cdab", "coil:7", "coil:8[10]",
+			"holding:20", "holding:30:string[4]"}, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range readings {
+			got = append(got, r.Value.String())
+		}
+		if want := "42 1.5 true [true,true,true,true,true,true,true,true,false,true] 232 ab"; strings.Join(got, " ") != want {
+			t.Errorf("read back %v, want %v", got, want)
+		}
+		return strings.Join(f.take(), "\n")
+	}
+	if got := write(); strings.Count(got, "mask write") != 2 {
+		t.Errorf("bits are set by mask write:\n%s", got)
+	}
+	if got := write(modbus.FuncMaskWrite); strings.Count(got, "mask write") != 1 || strings.Count(got, "write register 20") != 2 {
+		t.Errorf("without mask write a bit is read and written, and the function is not tried again:\n%s", got)
+	}
+	if got := write(modbus.FuncWriteRegister); strings.Count(got, "write registers 5 1") != 1 {
+		t.Errorf("without function 06 one register goes by 10:\n%s", got)
+	}
+}
+
+func TestRefusedWrites(t *testing.T) {
+	f := newFake(t)
+	a := f.addrOf("1", map[string]string{"max_write": "2"})
+	s := open(t, a, newWatcher())
+	p := mustPlan(t, a, device.Limits{})
+	i16 := tag.Value{Kind: tag.Int16, Bits: 1}
+	for _, c := range []struct {
+		address string
+		want    string
+	}{
+		{"input:5", "the device only gives it"},
+		{"discrete:5", "the device only gives it"},
+		{"holding:5:float64", "one request takes 2"},
+		{"holding:5:int16[2]", "it has 2 elements"},
+		{"holdin:5", "did you mean holding:5?"},
+		{"holding.5.INT16:scale=0.1", "scale"},
+	} {
+		r := []device.Result{{}}
+		err := s.Write(context.Background(), p, []device.Write{{Tag: device.TagSpec{Address: c.address}, Value: i16}}, r)
+		if err != nil || r[0].Err == nil || !strings.Contains(r[0].Err.Error(), c.want) || r[0].MayHaveHappened {
+			t.Errorf("%s: %v, %+v", c.address, err, r[0])
+		}
+	}
+	if got := f.take(); len(got) != 0 {
+		t.Errorf("sent %q", got)
+	}
+}
+
+func TestAWriteWithoutAReplyMayHaveHappened(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	w.timeout = 20 * time.Millisecond
+	f.mute = true
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	r := make([]device.Result, 2)
+	one := device.Write{Tag: device.TagSpec{Address: "holding:5"}, Value: tag.Value{Kind: tag.Uint16, Bits: 7}}
+	err := s.Write(context.Background(), mustPlan(t, a, device.Limits{}), []device.Write{one, one}, r)
+	if err == nil || r[0].Err == nil || !r[0].MayHaveHappened {
+		t.Errorf("%v, %+v", err, r[0])
+	}
+	if r[1].Err == nil || r[1].MayHaveHappened || !strings.Contains(r[1].Err.Error(), "not sent") {
+		t.Errorf("%+v", r[1])
+	}
+	if got := f.take(); len(got) != 1 || f.mem.regs[areaHolding][5] != 7 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestOneShotReadings(t *testing.T) {
+	f := newFake(t)
+	f.mem.regs[areaHolding][100] = 215
+	f.mem.regs[areaHolding][101] = 0xFFFF
+	got, err := ReadOnce(context.Background(), Modbus{}, f.addrOf("1", nil), []string{"400102:int16", "holding.100.INT16:scale=0.1", "hr100"}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"holding:101:int16 -1 good", "holding:100:int16 21.5 good", "holding:100:uint16 215 good"}
+	for i, r := range got {
+		if s := fmt.Sprint(r.Address, " ", r.Value, " ", r.Quality); s != want[i] || time.Since(r.Time) > time.Minute {
+			t.Errorf("%s, want %s", s, want[i])
+		}
+	}
+	if _, err := ReadOnce(context.Background(), Modbus{}, f.addrOf("1", nil), []string{"holdin:1"}, time.Second); err == nil || !strings.Contains(err.Error(), "did you mean") {
+		t.Error(err)
+	}
+}
+
+func TestParseAssignment(t *testing.T) {
+	for in, want := range map[string]Assignment{
+		"holding:5:int16=42":          {"holding:5:int16", "42"},
+		"holding:5:string[9]=a=b":     {"holding:5:string[9]", "a=b"},
+		"holding.5.STRING:length=9=x": {"holding.5.STRING:length=9", "x"},
+	} {
+		if got, err := ParseAssignment(Modbus{}, in); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"holding:5", "holdin:5=1"} {
+		if _, err := ParseAssignment(Modbus{}, in); err == nil {
+			t.Error(in)
+		}
+	}
+}

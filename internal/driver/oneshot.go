@@ -1,0 +1,144 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+)
+
+// Dialect is a driver that people can speak to: it knows addresses and values as they are typed.
+type Dialect interface {
+	device.Driver
+	// Canonical returns an address in its one form, with the attributes of the tag that it carries behind it.
+	Canonical(address string) (string, error)
+	// ParseValue reads a value for an address as a person types it.
+	ParseValue(address, value string) (tag.Value, error)
+}
+
+// Reading is one address read once.
+type Reading struct {
+	Address string // canonical
+	Value   tag.Value
+	Quality tag.Quality
+	Time    time.Time // of the reply
+}
+
+// Assignment is one address to write.
+type Assignment struct {
+	Address string
+	Value   string
+}
+
+// ParseValue reads a value for address: 42, -1.5, 0x1F, true, [1,2,3], or a text.
+func (Modbus) ParseValue(address, value string) (tag.Value, error) {
+	p, err := parseModbus(address)
+	if err != nil {
+		return tag.Value{}, err
+	}
+	return p.parseValue(value)
+}
+
+// ParseAssignment splits holding:5:int16=42 at the last = that an address may stand before: a text may have = in it.
+func ParseAssignment(d Dialect, s string) (Assignment, error) {
+	var first error
+	for i := 0; i < len(s); i++ {
+		if s[i] != '=' {
+			continue
+		}
+		_, err := d.Canonical(s[:i])
+		if err == nil {
+			return Assignment{s[:i], s[i+1:]}, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		first = fmt.Errorf("there is no =; write address=value, as in holding:5:int16=42")
+	}
+	return Assignment{}, fmt.Errorf("%s: %w", s, first)
+}
+
+// ReadOnce opens a session, reads addresses once and closes it. timeout is for each reply. The readings are in the order of addresses; those
+// that an error left without a value are BadNoCommunication.
+func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string, timeout time.Duration) ([]Reading, error) {
+	out := make([]Reading, len(addresses))
+	specs := make([]device.TagSpec, len(addresses))
+	scales := make([]float64, len(addresses))
+	for i, address := range addresses {
+		canonical, err := d.Canonical(address)
+		if err != nil {
+			return nil, &device.TagError{Tag: strconv.Itoa(i + 1), Address: address, Err: err}
+		}
+		plain, scale, _ := strings.Cut(canonical, " scale=")
+		if scale != "" {
+			if scales[i], err = strconv.ParseFloat(scale, 64); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = Reading{Address: plain, Quality: tag.BadNoCommunication}
+		specs[i] = device.TagSpec{ID: tag.ID(i + 1), Name: plain, Address: plain}
+	}
+	b := &tag.Batch{}
+	err := once(ctx, d, a, specs, timeout, func(s device.Session, p device.Plan) error { return s.Read(ctx, p, b) })
+	for i := range b.ID {
+		r := &out[b.ID[i]-1]
+		r.Value, r.Quality, r.Time = scaled(b.Value(i), scales[b.ID[i]-1]), b.Quality[i], time.Unix(0, b.TS[i])
+	}
+	return out, err
+}
+
+// scaled returns v times scale as a float64, v itself when scale is 0.
+func scaled(v tag.Value, scale float64) tag.Value {
+	f, ok := v.Float()
+	if scale == 0 || !ok {
+		return v
+	}
+	return tag.Value{Kind: tag.Float64, Bits: math.Float64bits(f * scale)}
+}
+
+// WriteOnce opens a session, writes and closes it. Nothing is sent when an address or a value is wrong.
+func WriteOnce(ctx context.Context, d Dialect, a device.Addr, w []Assignment, timeout time.Duration) ([]device.Result, error) {
+	writes := make([]device.Write, len(w))
+	for i, x := range w {
+		v, err := d.ParseValue(x.Address, x.Value)
+		if err != nil {
+			return nil, &device.TagError{Tag: strconv.Itoa(i + 1), Address: x.Address, Err: err}
+		}
+		writes[i] = device.Write{Tag: device.TagSpec{ID: tag.ID(i + 1), Name: x.Address, Address: x.Address, Writable: true}, Value: v}
+	}
+	results := make([]device.Result, len(w))
+	err := once(ctx, d, a, nil, timeout, func(s device.Session, p device.Plan) error { return s.Write(ctx, p, writes, results) })
+	return results, err
+}
+
+// once runs f on a session of its own.
+func once(ctx context.Context, d device.Driver, a device.Addr, specs []device.TagSpec, timeout time.Duration, f func(device.Session, device.Plan) error) error {
+	p, err := d.Compile(a, specs, device.Limits{})
+	if err != nil {
+		return err
+	}
+	s, err := d.Open(ctx, a, device.Limits{}, deaf(timeout))
+	if err != nil {
+		return err
+	}
+	err = f(s, p)
+	return firstOf(err, s.Close())
+}
+
+// deaf is an Observer that only has a timeout.
+type deaf time.Duration
+
+func (d deaf) Timeout() time.Duration   { return time.Duration(d) }
+func (deaf) Replied(time.Duration)      {}
+func (deaf) TimedOut(time.Duration)     {}
+func (deaf) Late(time.Duration)         {}
+func (deaf) Foreign()                   {}
+func (deaf) Refused(device.Span, error) {}
+func (deaf) Learned(device.Limits)      {}
