@@ -1,0 +1,116 @@
+// Package config reads a gateway's configuration: one YAML file, with lists in CSV files and secrets in the environment or in files.
+// It is strict, says everything that is wrong at once, each with its line and column, and gives back what is ready to run.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+)
+
+// Config is a configuration that was loaded and checked. It is not changed after Assign.
+type Config struct {
+	Path    string   // the file it is from
+	Files   []string // every file it was made from, Path first: what Watch should look at
+	Gateway Gateway
+	Journal Journal
+	Devices []device.Spec // in the order of the file; their Number and the IDs of their tags are 0 until Assign
+	Sinks   []Sink
+	Notify  []Notify
+
+	// Warnings are things that are allowed and probably not meant.
+	Warnings Errors
+}
+
+// Gateway is what concerns the process as a whole.
+type Gateway struct {
+	Name     string
+	Data     string // directory, relative to the working directory or absolute
+	Listen   string // host:port of the web page and API, "" when it is off
+	DialRate int    // new connections per second over all devices
+}
+
+// Journal says how much is kept, and how soon it is safe.
+type Journal struct {
+	MaxBytes     int64
+	MaxAge       time.Duration
+	FlushEvery   time.Duration
+	SegmentBytes int64
+	QueueBytes   int64
+}
+
+// Sink is a consumer of the journal. Fields that do not go with its Type are zero. Sinks compare with ==.
+type Sink struct {
+	ID   string
+	Type string // postgres or file
+	From string // where a new sink begins: end or oldest
+
+	URL Secret // postgres
+
+	Dir         string // file; relative to the working directory or absolute
+	RotateBytes int64
+	RotateEvery time.Duration
+}
+
+// Notify is one receiver of notifications.
+type Notify struct {
+	ID   string
+	Type string // webhook
+	URL  Secret
+	On   []string // the events it wants
+}
+
+// Names returns the names that the catalog must have before the devices can run: each device's followed by those of its tags. The
+// order is the one that Assign expects.
+func (c *Config) Names() []string {
+	n := len(c.Devices)
+	for i := range c.Devices {
+		for _, g := range c.Devices[i].Groups {
+			n += len(g.Tags)
+		}
+	}
+	names := make([]string, 0, n)
+	for i := range c.Devices {
+		names = append(names, c.Devices[i].Name)
+		for _, g := range c.Devices[i].Groups {
+			for j := range g.Tags {
+				names = append(names, g.Tags[j].Name)
+			}
+		}
+	}
+	return names
+}
+
+// Assign gives each device its number and each tag its ID: ids[i] belongs to Names()[i].
+func (c *Config) Assign(ids []tag.ID) error {
+	next := 0
+	take := func() (id tag.ID) {
+		if next < len(ids) {
+			id = ids[next]
+		}
+		next++
+		return id
+	}
+	for i := range c.Devices {
+		c.Devices[i].Number = uint32(take())
+		for _, g := range c.Devices[i].Groups {
+			for j := range g.Tags {
+				g.Tags[j].ID = take()
+			}
+		}
+	}
+	if next != len(ids) {
+		return fmt.Errorf("config: %d ids for %d names", len(ids), next)
+	}
+	return nil
+}
+
+// AsErrors returns the list inside an error of Load, nil when there is none.
+func AsErrors(err error) Errors {
+	var list Errors
+	errors.As(err, &list)
+	return list
+}

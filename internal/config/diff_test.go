@@ -1,0 +1,100 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"millrace/internal/tag"
+)
+
+// mustLoad loads the text of a configuration.
+func mustLoad(t testing.TB, text string) *Config {
+	t.Helper()
+	c, err := Load(writeFile(t, "gateway.yaml", text), drivers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const before = `
+gateway: {name: x}
+templates:
+  press:
+    params: {base: 0}
+    groups: {g: {tags: {t: "holding:{base}", u: "coil:1"}}}
+devices:
+  - {id: a, template: press, address: "modbus://127.0.0.1/1"}
+  - {id: b, template: press, address: "modbus://127.0.0.2/1"}
+  - {id: c, template: press, address: "modbus://127.0.0.3/1"}
+  - {id: d, template: press, address: "modbus://127.0.0.4/1"}
+sinks:
+  - {id: keep, type: postgres, url: "postgres://u:p@h/d"}
+  - {id: gone, type: postgres, url: "postgres://u:p@h/d"}
+  - {id: turn, type: postgres, url: "postgres://u:p@h/d"}
+notify: [{id: n, type: webhook, url: "http://h/1"}]
+`
+
+func TestDiff(t *testing.T) {
+	old := mustLoad(t, before)
+	old.Gateway.Data, old.Path = "", ""
+	edit := func(pairs ...string) *Config {
+		c := mustLoad(t, strings.NewReplacer(pairs...).Replace(before))
+		if err := c.Assign(numbers(c)); err != nil {
+			t.Fatal(err)
+		}
+		c.Gateway.Data = ""
+		return c
+	}
+	for _, c := range []struct {
+		name string
+		new  *Config
+		want string
+	}{
+		{"nothing, though numbers were assigned", edit(), "nothing changed"},
+		{"a comment and another order", edit("gateway:", "# hello\ngateway:"), "nothing changed"},
+		{"a parameter", edit(`127.0.0.2/1"`, `127.0.0.2/1", params: {base: 4}`), "devices changed: b"},
+		{"an address", edit("127.0.0.2/1", "127.0.0.2/2"), "devices changed: b"},
+		{"an option", edit(`127.0.0.2/1"`, `127.0.0.2/1", options: {gap: 4}`), "devices changed: b"},
+		{"a profile", edit(`127.0.0.2/1"`, `127.0.0.2/1", profile: site`), "devices changed: b"},
+		{"the template", edit("coil:1", "coil:2"), "devices changed: a, b, c, d"},
+		{"a tag's unit", edit("coil:1", "coil:1 unit=K"), "devices changed: a, b, c, d"},
+		{"added and removed", edit("id: b", "id: z"), "devices added: z; devices removed: b"},
+		{"sinks", edit("id: gone", "id: new", "{id: turn,", "{id: turn, from: oldest,"), "sinks added: new; sinks changed: turn; sinks removed: gone"},
+		{"a sink's password", edit("{id: turn, type: postgres, url: \"postgres://u:p@", "{id: turn, type: postgres, url: \"postgres://u:q@"), "sinks changed: turn"},
+		{"notifications", edit("http://h/1", "http://h/2"), "notifications changed"},
+		{"what needs a restart", edit("name: x", "name: y, listen: off, dial_rate: 5", "templates:", "journal: {max_age: 1h}\ntemplates:"),
+			"needs a restart: gateway.name changed from x to y: metrics and notifications carry the name given at start\n" +
+				"needs a restart: gateway.listen changed from 127.0.0.1:8080 to off: the listener is opened at start\n" +
+				"needs a restart: gateway.dial_rate changed from 200 to 5: all devices share the bucket made at start\n" +
+				"needs a restart: journal.max_age changed from 168h0m0s to 1h0m0s: the journal is open with the old value"},
+	} {
+		if got := Diff(old, c.new); got.String() != c.want || got.Empty() != (c.want == "nothing changed") {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+func numbers(c *Config) []tag.ID {
+	ids := make([]tag.ID, len(c.Names()))
+	for i := range ids {
+		ids[i] = tag.ID(i + 1)
+	}
+	return ids
+}
+
+func TestAssign(t *testing.T) {
+	c := mustLoad(t, before)
+	if got := strings.Join(c.Names()[:4], " "); got != "a a/t a/u b" {
+		t.Errorf("names %s", got)
+	}
+	if err := c.Assign(numbers(c)); err != nil {
+		t.Fatal(err)
+	}
+	if d := c.Devices[1]; d.Number != 4 || d.Groups[0].Tags[0].ID != 5 || d.Groups[0].Tags[1].ID != 6 {
+		t.Errorf("%+v", d)
+	}
+	if c.Assign(numbers(c)[1:]) == nil {
+		t.Error("too few ids were taken")
+	}
+}

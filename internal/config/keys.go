@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/resilience"
+)
+
+// The tables below are the whole language of the file. A key that is in none of them is refused; the JSON Schema and the reference
+// in docs/config.md are made from them. They are never written to.
+
+var rootKeys = mapping[document]{
+	name: "the file",
+	keys: []key[document]{
+		sub("gateway", &gatewayKeys, "The process as a whole.", func(d *document) *Gateway { return &d.gateway }),
+		sub("journal", &journalKeys, "How much is kept on disk, and how soon a value is safe there.", func(d *document) *journalDraft { return &d.journal }),
+		named("templates", &templateKeys, "Device types, each described once and used by any number of devices.",
+			func(d *document) *[]templateDraft { return &d.templates },
+			func(t *templateDraft, name string, at Place) { t.name, t.place = name, at }),
+		list("devices", &deviceKeys, "The devices to read.", func(d *document) *[]deviceDraft { return &d.devices }),
+		list("sinks", &sinkKeys, "Where values are delivered.", func(d *document) *[]sinkDraft { return &d.sinks }),
+		list("notify", &notifyKeys, "Who is told when something happens.", func(d *document) *[]notifyDraft { return &d.notify }),
+	},
+}
+
+var gatewayKeys = mapping[Gateway]{
+	name: "gateway",
+	keys: []key[Gateway]{
+		text("name", "millrace", "What this gateway is called in notifications, metrics and on its page.", func(g *Gateway) *string { return &g.Name }),
+		text("data", "./data", "Directory of the journal, the state and the API token. Relative to the configuration file. One gateway at a time uses it.",
+			func(g *Gateway) *string { return &g.Data }),
+		text("listen", "127.0.0.1:8080", "Address and port of the web page and the API; `off` for neither.",
+			func(g *Gateway) *string { return &g.Listen }).checked(checkListen),
+		integer("dial_rate", "200", "New connections per second, over all devices: the start of a large gateway does not storm the network.",
+			func(g *Gateway) *int { return &g.DialRate }).within(1, 100_000),
+	},
+}
+
+func checkListen(s string) error {
+	if s == "off" {
+		return nil
+	}
+	if _, err := net.ResolveTCPAddr("tcp", s); err == nil {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(s); err != nil {
+		return fmt.Errorf("%q is not an address with a port, like 127.0.0.1:8080, nor off", s)
+	}
+	return nil
+}
+
+var journalKeys = mapping[journalDraft]{
+	name: "journal",
+	keys: []key[journalDraft]{
+		size("max_bytes", "10GiB", "Most bytes on disk. When they are used up the oldest records go, delivered or not; what was not delivered is counted. At least 4 segments.",
+			func(j *journalDraft) *int64 { return &j.MaxBytes }).placed(func(j *journalDraft) *Place { return &j.maxBytesAt }),
+		duration("max_age", "168h", "Records that every sink has are removed when they are older.", func(j *journalDraft) *time.Duration { return &j.MaxAge }).within(1, 0),
+		duration("flush_every", "20ms", "Longest wait of a value for others to share its sync to disk. A power cut can lose what came within this time.",
+			func(j *journalDraft) *time.Duration { return &j.FlushEvery }).within(0.001, 10),
+		size("segment_bytes", "64MiB", "Size of one journal file.", func(j *journalDraft) *int64 { return &j.SegmentBytes }).within(1<<20, 1<<30),
+		size("queue_bytes", "64MiB", "Most bytes in memory that wait for the disk. When it is full, new values are dropped and counted as `journal_full`.",
+			func(j *journalDraft) *int64 { return &j.QueueBytes }).within(64<<10, 64<<30),
+	},
+}
+
+var templateKeys = mapping[templateDraft]{
+	name: "template",
+	keys: []key[templateDraft]{
+		paramsKey("Parameters with their defaults; one without a value must be given by each device. `{name}` (or `${param.name}`) in an address, a tag or an option stands for the value; `{id}` is the device's id, `{{` a brace.",
+			func(t *templateDraft) *[]param { return &t.params }),
+		text("protocol", "", "The driver that its devices must have. Otherwise it follows from the address.",
+			func(t *templateDraft) *string { return &t.protocol }).placed(func(t *templateDraft) *Place { return &t.protocolAt }),
+		profileKey(func(t *templateDraft) *profileDraft { return &t.profile }),
+		optionsKey(func(t *templateDraft) *[]option { return &t.options }),
+		groupsKey(func(t *templateDraft) *[]groupDraft { return &t.groups }),
+	},
+}
+
+var deviceKeys = mapping[deviceDraft]{
+	name: "device",
+	keys: []key[deviceDraft]{
+		text("id", "", "The device's name, unique. Its tags are called id/tag. Every device that is not from a CSV file has one.",
+			func(d *deviceDraft) *string { return &d.id }).placed(func(d *deviceDraft) *Place { return &d.idAt }),
+		text("csv", "", "A file with a device in each row instead of one device here. Columns id and address, then parameters of the template, and optionally profile. Relative to the configuration file.",
+			func(d *deviceDraft) *string { return &d.csv }).placed(func(d *deviceDraft) *Place { return &d.csvAt }),
+		text("template", "", "The template that it is made from.", func(d *deviceDraft) *string { return &d.template }).placed(func(d *deviceDraft) *Place { return &d.templateAt }),
+		text("address", "", "Where it is: `modbus://10.0.0.1:502/1`. With csv it stands for rows without an address of their own.",
+			func(d *deviceDraft) *string { return &d.address }).placed(func(d *deviceDraft) *Place { return &d.addressAt }),
+		paramsKey("Values for the template's parameters.", func(d *deviceDraft) *[]param { return &d.params }),
+		profileKey(func(d *deviceDraft) *profileDraft { return &d.profile }),
+		optionsKey(func(d *deviceDraft) *[]option { return &d.options }),
+		groupsKey(func(d *deviceDraft) *[]groupDraft { return &d.groups }).placed(func(d *deviceDraft) *Place { return &d.groupsAt }),
+	},
+}
+
+var groupKeys = mapping[groupDraft]{
+	name: "group",
+	doc:  "Tags that are read together. A device's group of the same name as one of its template adds to it; its tags replace those of the same name.",
+	keys: []key[groupDraft]{
+		duration("interval", "1s", "How often it is read.", func(g *groupDraft) *time.Duration { return &g.interval }).within(0.001, 7*24*3600).afterMerge(),
+		tagsKey("Names, each with a tag in one string: the address, then what is known of the value (see Tags)."),
+		text("csv", "", "A file with a tag in each row, in addition. Columns name and address, then any of "+tagAttrNames()+". Relative to the configuration file.",
+			func(g *groupDraft) *string { return &g.csv }).placed(func(g *groupDraft) *Place { return &g.csvAt }),
+	},
+}
+
+// tagKeys are what can follow the address in the string of a tag, and the columns of a CSV file of tags.
+var tagKeys = mapping[device.TagSpec]{
+	name: "tag",
+	keys: []key[device.TagSpec]{
+		number("scale", "", "Engineering value = raw value * scale + bias.", func(t *device.TagSpec) *float64 { return &t.Scale }).checked(notZero),
+		number("bias", "", "See scale.", func(t *device.TagSpec) *float64 { return &t.Bias }),
+		text("unit", "", "The unit of the engineering value: °C, bar, 1/min.", func(t *device.TagSpec) *string { return &t.Unit }),
+		deadbandKey(),
+		number("low", "", "Lower end of the range that a deadband in percent refers to. Without a range it refers to the last value.", func(t *device.TagSpec) *float64 { return &t.Deadband.Low }),
+		number("high", "", "Upper end of that range.", func(t *device.TagSpec) *float64 { return &t.Deadband.High }),
+		boolean("every", "", "Keep every value read, changed or not.", func(t *device.TagSpec) *bool { return &t.Deadband.Every }),
+		boolean("rw", "", "The tag may be written. Without it, it is read-only.", func(t *device.TagSpec) *bool { return &t.Writable }),
+	},
+}
+
+func notZero(s string) error {
+	if v, err := parseNumber(s); err == nil && v == 0 {
+		return fmt.Errorf("it may not be 0")
+	}
+	return nil
+}
+
+var profileNames = []string{resilience.LAN().Name, resilience.Site().Name, resilience.Remote().Name}
+
+// profileKeys override single fields of a profile. They have no defaults: base has them.
+var profileKeys = mapping[profileDraft]{
+	name: "profile",
+	doc:  "How patient the gateway is with a device.",
+	keys: []key[profileDraft]{
+		choice("base", "", profileNames, "The profile that gives what is not said here; a device's is the template's, else lan.", func(p *profileDraft) *string { return &p.base }),
+		duration("floor", "", "Shortest time to wait for a reply.", func(p *profileDraft) *time.Duration { return &p.floor }).within(0.001, 3600),
+		duration("ceiling", "", "Longest time to wait for a reply, and for a connection.", func(p *profileDraft) *time.Duration { return &p.ceiling }).within(0.001, 3600),
+		integer("failures", "", "Timeouts one after the other, within window, after which the device counts as down.", func(p *profileDraft) *int { return &p.failures }).within(1, 1000),
+		duration("window", "", "See failures.", func(p *profileDraft) *time.Duration { return &p.window }).within(0.001, 24*3600),
+		duration("cap", "", "Longest wait before a device that is down is tried again.", func(p *profileDraft) *time.Duration { return &p.cap }).within(0.001, 24*3600),
+	},
+}
+
+// optionKeys are the options that are known here. Those made by passed are the driver's, which checks them; so are any others.
+var optionKeys = mapping[device.Spec]{
+	name: "options",
+	keys: []key[device.Spec]{
+		integer("slots", "1", "Connections that the device's address may have from us at once.", func(s *device.Spec) *int { return &s.Slots }).within(1, 1024),
+		number("requests_per_second", "", "Most requests a second to the device's address. No limit without it.", func(s *device.Spec) *float64 { return &s.RequestsPerSecond }).within(0.001, 1e6),
+		duration("pause_after_connect", "0s", "Wait between connecting and the first request.", func(s *device.Spec) *time.Duration { return &s.PauseAfterConnect }).within(0, 60),
+		passed("window", formInteger, "Modbus: requests in flight at once on a connection, 1 without it."),
+		passed("max_registers", formInteger, "Modbus: most 16-bit registers in one read, 125 without it."),
+		passed("max_bits", formInteger, "Modbus: most bits in one read, 2000 without it."),
+		passed("max_write", formInteger, "Modbus: most registers in one write, 123 without it."),
+		passed("gap", formInteger, "Modbus: addresses of no interest that may be read to save a request."),
+		passed("echo_id", formBool, "Modbus: false for a device that does not repeat the transaction id."),
+		passed("dial_timeout", formDuration, "Modbus: longest time that a connection may take to be made."),
+		passed("ca", formFile, "modbus+tls: the authorities that the device's certificate may be from. Relative to the configuration file, as are cert and key."),
+		passed("cert", formFile, "modbus+tls: our certificate."),
+		passed("key", formFile, "modbus+tls: its key."),
+		passed("server_name", formText, "modbus+tls: the name in the device's certificate, when it is not its host."),
+	},
+}
+
+var sinkTypes = []string{"postgres", "file"}
+
+var sinkKeys = mapping[sinkDraft]{
+	name: "sink",
+	kind: func(s *sinkDraft) string { return s.Type },
+	keys: []key[sinkDraft]{
+		text("id", "", "The sink's name, unique. Its place in the journal is kept under this name.", func(s *sinkDraft) *string { return &s.ID }).must().
+			placed(func(s *sinkDraft) *Place { return &s.at }),
+		choice("type", "", sinkTypes, "What it is.", func(s *sinkDraft) *string { return &s.Type }).must(),
+		choice("from", "end", []string{"end", "oldest"}, "Where a sink that is new begins: with values read from now on, or with the oldest ones in the journal.", func(s *sinkDraft) *string { return &s.From }),
+		secret("url", "The database: `postgres://user:password@host/database`. Best as `${env:PG_URL}` or `${file:secret.txt}`.", func(s *sinkDraft) *Secret { return &s.URL }).onlyFor("postgres").must(),
+		text("dir", "", "Directory of the files. Relative to the configuration file.", func(s *sinkDraft) *string { return &s.Dir }).onlyFor("file").must(),
+		size("rotate_bytes", "100MiB", "A new file begins when one is as large.", func(s *sinkDraft) *int64 { return &s.RotateBytes }).onlyFor("file").within(4<<10, 1<<40),
+		duration("rotate_every", "1h", "A new file begins when one is as old.", func(s *sinkDraft) *time.Duration { return &s.RotateEvery }).onlyFor("file").within(1, 0),
+	},
+}
+
+// Events are the events that can be notified of.
+var events = []string{"device_down", "device_up", "residue", "disk"}
+
+var notifyKeys = mapping[notifyDraft]{
+	name: "notify",
+	keys: []key[notifyDraft]{
+		text("id", "", "Its name, unique.", func(n *notifyDraft) *string { return &n.ID }).must().placed(func(n *notifyDraft) *Place { return &n.at }),
+		choice("type", "", []string{"webhook"}, "What it is.", func(n *notifyDraft) *string { return &n.Type }).must(),
+		secret("url", "Where a JSON document is posted for each event: `{event, device, reason, time, gateway, count}`.", func(n *notifyDraft) *Secret { return &n.URL }).must().checked(checkWebhook),
+		choices("on", "device_down, device_up, residue, disk", events, "The events that it wants: a device went down or came back, the ledger does not add up, the disk is full or failing.",
+			func(n *notifyDraft) *[]string { return &n.On }),
+	},
+}
