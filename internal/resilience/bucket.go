@@ -39,3 +39,10 @@ func (b *Bucket) Reserve(now time.Time, n int) time.Time {
 func (b *Bucket) Wait(now time.Time) time.Duration {
 	return max(b.next.Add(-time.Duration(b.burst-1)*b.every).Sub(now), 0)
 }
+
+// SetRate changes the rate of a bucket without burst and keeps the turns that are reserved. Rate 0 is no limit.
+func (b *Bucket) SetRate(rate float64) {
+	next := b.next
+	*b = NewBucket(rate, 1)
+	b.next = next
+}

@@ -1,0 +1,306 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+// endpoint is an address with its session. The devices on it borrow turns, in the order in which they fell due. It has a goroutine only
+// while a job runs, and one job runs at a time: while it does, what the job touches is the goroutine's, and the shard's again with finished.
+type endpoint struct {
+	rt     *Runtime
+	key    string
+	start  func()             // runs work in a goroutine of its own context
+	cancel context.CancelFunc // ends that context
+
+	// Owned by the shard.
+	profile   resilience.Profile
+	units     []*unit
+	queue     []job
+	busy      bool
+	open      bool // there is a session, and no close of it is queued
+	dialling  bool // a jobOpen is queued or runs
+	retryAt   time.Time
+	notBefore time.Time // end of the pause after connect
+	pause     time.Duration
+	slots     resilience.Slots
+	backoff   resilience.Backoff
+	rate      resilience.Bucket
+	timer     timer // when the first job in the queue may start
+
+	// Handed to the job and back.
+	job     job
+	session Session
+	number  uint64 // of the session
+	outcome outcome
+
+	reading atomic.Pointer[group] // whose turn it is, or was last
+	used    atomic.Int64          // slots.Used, for Status
+}
+
+func (e *endpoint) publish() { e.used.Store(int64(e.slots.Used())) }
+
+type jobKind uint8
+
+const (
+	jobOpen  jobKind = iota
+	jobRead          // a turn of group
+	jobMark          // rows that say why unit's tags are not read
+	jobClose         // the session
+)
+
+type job struct {
+	kind  jobKind
+	unit  *unit // the first that waits, for jobOpen
+	group *group
+	due   time.Time // zero for a turn that is not on schedule
+	at    time.Time // not before; zero when not reckoned yet
+	mark  markKind
+}
+
+type markKind uint8
+
+const (
+	markDown    markKind = iota // no communication
+	markOut                     // the whole device is out of service
+	markTagsOut                 // those tags that are
+)
+
+type outcome struct {
+	err   error
+	rows  int
+	ended time.Time
+}
+
+// work does e.job. It runs in a goroutine of its own.
+func (e *endpoint) work(ctx context.Context) {
+	e.outcome = outcome{}
+	switch e.job.kind {
+	case jobOpen:
+		e.outcome.err = e.dial(ctx)
+	case jobRead:
+		e.outcome.rows, e.outcome.err = e.turn(ctx, e.job.group, e.job.due)
+	case jobMark:
+		e.rt.mark(e.job.unit, e.job.mark)
+	case jobClose:
+		e.close()
+	}
+	e.outcome.ended = time.Now()
+}
+
+func (e *endpoint) dial(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.profile.Ceiling)
+	defer cancel()
+	u := e.job.unit
+	u.mu.Lock()
+	lim := u.limits
+	u.mu.Unlock()
+	e.reading.Store(nil)
+	e.rt.counters.opens.Add(1)
+	s, err := u.driver.Open(ctx, u.spec.Addr, lim, e)
+	if err != nil {
+		e.rt.counters.openFailures.Add(1)
+		return err
+	}
+	e.session = s
+	e.number++
+	e.rt.counters.sessions.Add(1)
+	return nil
+}
+
+// close ends the session. What it says of its end is of no interest: it is over either way.
+func (e *endpoint) close() {
+	if e.session == nil {
+		return
+	}
+	_ = e.session.Close()
+	e.session = nil
+	e.rt.counters.sessions.Add(-1)
+}
+
+// push appends j to the queue; marks go before everything but other marks, since what they say comes before what is asked next.
+func (e *endpoint) push(j job) {
+	if j.kind != jobMark {
+		e.queue = append(e.queue, j)
+		return
+	}
+	i := 0
+	for i < len(e.queue) && e.queue[i].kind == jobMark {
+		i++
+	}
+	e.queue = slices.Insert(e.queue, i, j)
+}
+
+func (e *endpoint) pop() job {
+	j := e.queue[0]
+	e.queue = slices.Delete(e.queue, 0, 1)
+	return j
+}
+
+// flush drops the turns of u that have not begun: what they would have read is owed.
+func (e *endpoint) flush(u *unit) {
+	e.queue = slices.DeleteFunc(e.queue, func(j job) bool {
+		if j.kind != jobRead || j.unit != u {
+			return false
+		}
+		j.group.queued, j.group.owed = false, true
+		if !j.due.IsZero() {
+			j.group.miss(1)
+		}
+		return true
+	})
+}
+
+// settle reckons what the specs of the devices on e allow: the strictest of each.
+func (e *endpoint) settle() {
+	slots, rate, pause := 0, 0.0, time.Duration(0)
+	for _, u := range e.units {
+		if slots == 0 || u.spec.Slots < slots {
+			slots = u.spec.Slots
+		}
+		if r := u.spec.RequestsPerSecond; r > 0 && (rate == 0 || r < rate) {
+			rate = r
+		}
+		pause = max(pause, u.spec.PauseAfterConnect)
+	}
+	e.slots.SetLimit(max(slots, 1))
+	e.rate.SetRate(rate)
+	e.pause = pause
+}
+
+// The Observer of e's sessions passes what it hears to the device whose turn it is, or was last.
+
+func (e *endpoint) unit() *unit {
+	if g := e.reading.Load(); g != nil {
+		return g.unit
+	}
+	return nil
+}
+
+// Timeout is the ceiling during the handshake.
+func (e *endpoint) Timeout() time.Duration {
+	u := e.unit()
+	if u == nil {
+		return e.profile.Ceiling
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rto.Timeout()
+}
+
+func (e *endpoint) Replied(rtt time.Duration) {
+	g := e.reading.Load()
+	if g == nil {
+		return
+	}
+	g.stats.rtt.observe(rtt)
+	g.unit.mu.Lock()
+	g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
+	g.unit.mu.Unlock()
+}
+
+func (e *endpoint) TimedOut(after time.Duration) {
+	e.rt.counters.timeouts.Add(1)
+	if u := e.unit(); u != nil {
+		u.mu.Lock()
+		u.rto.TimedOut(after)
+		u.waited = after
+		u.life.timeouts++
+		u.mu.Unlock()
+	}
+}
+
+func (e *endpoint) Late(by time.Duration) {
+	e.rt.counters.late.Add(1)
+	if u := e.unit(); u != nil {
+		u.mu.Lock()
+		u.rto.Late(by)
+		u.life.late++
+		u.mu.Unlock()
+	}
+}
+
+func (e *endpoint) Foreign() {
+	e.rt.counters.foreign.Add(1)
+	if u := e.unit(); u != nil {
+		u.mu.Lock()
+		u.life.foreign++
+		u.mu.Unlock()
+	}
+}
+
+func (e *endpoint) Refused(Span, error) {
+	e.rt.counters.refused.Add(1)
+	if u := e.unit(); u != nil {
+		u.mu.Lock()
+		u.life.refused++
+		u.mu.Unlock()
+	}
+}
+
+func (e *endpoint) Learned(l Limits) {
+	if u := e.unit(); u != nil {
+		u.learn(l)
+	}
+}
+
+// turn reads group once and hands what passes to the output. It returns how many rows came.
+func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (int, error) {
+	u := g.unit
+	began := time.Now()
+	e.reading.Store(g)
+	if u.session != e.number {
+		u.session = e.number
+		u.learn(e.session.Limits())
+	}
+	g.follow()
+	if g.plan == nil || e.session == nil {
+		return 0, nil
+	}
+	b := e.rt.batch(u)
+	defer e.rt.free(b)
+	err := e.session.Read(ctx, g.plan, b)
+	rows := b.Len()
+	b.Device, b.Received = u.spec.Number, time.Now().UnixNano()
+	for _, id := range g.unplanned {
+		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
+	}
+	part := err != nil && rows > 0 && timedOut(err)
+	read, filtered := u.table.take(b, g.plan, part)
+	e.rt.hand(u, b, read, filtered)
+	g.count(began, due, err)
+	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
+		e.rt.cfg.OnLearned(u.spec.Name, l)
+	}
+	return rows, err
+}
+
+// follow brings the plan up to what was learned. The error names tags that have no place in the new plan: their quality tells.
+func (g *group) follow() { _ = g.replan() }
+
+func (g *group) count(began, due time.Time, err error) {
+	u := g.unit
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !due.IsZero() {
+		g.lag = began.Sub(due)
+		g.stats.lag.observe(g.lag)
+	}
+	if err == nil {
+		g.lastRead = began
+		u.life.reads++
+	}
+}
+
+// timedOut says whether err is a reply that did not come, rather than a connection that ended.
+func timedOut(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}

@@ -1,0 +1,365 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// mode is how a fake PLC behaves from now on.
+type mode int
+
+const (
+	fine      mode = iota
+	silent         // accepts and keeps a connection, answers nothing: a tar pit
+	blackHole      // not even the dial is answered
+	refuses        // RST to the dial; a connection that is there breaks
+	hangsUp        // FIN: a connection that is there ends, the next dial works
+)
+
+// plc is a fake device with a register per tag that counts its reads.
+type plc struct {
+	mu       sync.Mutex
+	mode     mode
+	latency  time.Duration
+	late     time.Duration // when set, a read that is slower than the timeout times out, and its reply is this much too late
+	partial  int           // rows that come before a read times out; 0 for none
+	value    func(id tag.ID) (tag.Kind, uint64, tag.Quality)
+	polls    []time.Time // begin of each read that was answered
+	dials    []time.Time
+	opens    int // sessions that are open
+	maxOpens int
+	broken   int // sessions with a number up to this are broken
+	sessions int
+	onRead   func(o Observer)
+	limits   Limits
+}
+
+func (p *plc) set(m mode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mode = m
+	if m == refuses || m == hangsUp {
+		p.broken = p.sessions
+	}
+	if m == hangsUp {
+		p.mode = fine
+	}
+}
+
+func (p *plc) is() mode {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mode
+}
+
+// fakeDriver knows PLCs by Addr.Host.
+type fakeDriver struct {
+	plcs     map[string]*plc
+	compiles atomic.Int64
+}
+
+func (d *fakeDriver) Endpoint(a Addr) string { return a.Host }
+
+type fakePlan struct{ tags []TagSpec }
+
+func (p fakePlan) Tags() []TagSpec     { return p.tags }
+func (p fakePlan) Requests() []Request { return []Request{{Op: "read", Tags: len(p.tags)}} }
+
+func (d *fakeDriver) Compile(_ Addr, tags []TagSpec, _ Limits) (Plan, error) {
+	d.compiles.Add(1)
+	var errs []error
+	var good []TagSpec
+	for _, t := range tags {
+		if t.Address == "bad" {
+			errs = append(errs, &TagError{Tag: t.Name, Address: t.Address, Err: errors.New("no such area")})
+			continue
+		}
+		good = append(good, t)
+	}
+	return fakePlan{good}, errors.Join(errs...)
+}
+
+func (d *fakeDriver) Open(ctx context.Context, a Addr, _ Limits, o Observer) (Session, error) {
+	p := d.plcs[a.Host]
+	p.mu.Lock()
+	p.dials = append(p.dials, time.Now())
+	p.mu.Unlock()
+	switch p.is() {
+	case blackHole:
+		<-ctx.Done()
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+	case refuses:
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	case fine, silent, hangsUp:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opens++
+	p.sessions++
+	p.maxOpens = max(p.maxOpens, p.opens)
+	return &fakeSession{plc: p, observer: o, number: p.sessions}, nil
+}
+
+type fakeSession struct {
+	plc      *plc
+	observer Observer
+	number   int
+	closed   bool
+}
+
+func (s *fakeSession) Limits() Limits { return s.plc.limits }
+
+func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) error {
+	p, began := s.plc, time.Now()
+	p.mu.Lock()
+	broken, m, latency, partial, late, onRead := s.number <= p.broken, p.mode, p.latency, p.partial, p.late, p.onRead
+	p.mu.Unlock()
+	if onRead != nil {
+		onRead(s.observer)
+	}
+	wait := s.observer.Timeout()
+	switch {
+	case broken:
+		return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	case m == silent || m == blackHole || late == 0 && latency > wait:
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		s.observer.TimedOut(wait)
+		return os.ErrDeadlineExceeded
+	case partial > 0:
+		s.rows(plan.Tags()[:partial], into)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		s.observer.TimedOut(wait)
+		return os.ErrDeadlineExceeded
+	case latency > wait:
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		s.observer.TimedOut(wait)
+		s.observer.Late(latency - wait)
+		return os.ErrDeadlineExceeded
+	}
+	if err := sleep(ctx, latency); err != nil {
+		return err
+	}
+	s.observer.Replied(latency)
+	p.mu.Lock()
+	p.polls = append(p.polls, began)
+	p.mu.Unlock()
+	s.rows(plan.Tags(), into)
+	return nil
+}
+
+func (s *fakeSession) rows(tags []TagSpec, into *tag.Batch) {
+	now := time.Now().UnixNano()
+	for i := range tags {
+		k, bits, q := tag.Float32, uint64(0x3f800000), tag.Good
+		if s.plc.value != nil {
+			k, bits, q = s.plc.value(tags[i].ID)
+		}
+		into.Append(tags[i].ID, now, q, k, bits)
+	}
+}
+
+func (s *fakeSession) Write(context.Context, Plan, []Write, []Result) error { return errors.New("not here") }
+
+func (s *fakeSession) Close() error {
+	s.plc.mu.Lock()
+	defer s.plc.mu.Unlock()
+	if !s.closed {
+		s.plc.opens--
+	}
+	s.closed = true
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// book is a Ledger and an Output that remembers.
+type book struct {
+	mu                      sync.Mutex
+	read, filtered, dropped uint64
+	offered                 uint64
+	full                    bool
+	forgetful               bool // keeps no rows
+	rows                    []row
+	events                  []Event
+}
+
+type row struct {
+	at      time.Time
+	device  uint32
+	id      tag.ID
+	quality tag.Quality
+	value   tag.Value
+}
+
+func (b *book) Offered(read, filtered uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read += read
+	b.filtered += filtered
+}
+
+func (b *book) Dropped(reason string, n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if reason != DropJournalFull {
+		panic(reason)
+	}
+	b.dropped += n
+}
+
+func (b *book) Offer(in *tag.Batch) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.full {
+		return false
+	}
+	b.offered += uint64(in.Len())
+	for i := 0; i < in.Len() && !b.forgetful; i++ {
+		v := in.Value(i)
+		v.Aux = slices.Clone(v.Aux)
+		b.rows = append(b.rows, row{time.Now(), in.Device, in.ID[i], in.Quality[i], v})
+	}
+	return true
+}
+
+func (b *book) event(ev Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = append(b.events, ev)
+}
+
+// of returns the rows of tag id as "quality value".
+func (b *book) of(id tag.ID) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []string
+	for _, r := range b.rows {
+		if r.id == id {
+			out = append(out, r.quality.String()+" "+r.value.String())
+		}
+	}
+	return out
+}
+
+// bench is a Runtime with fake PLCs. Make one inside a synctest bubble, or not at all with a clock.
+type bench struct {
+	*Runtime
+	t      testing.TB
+	driver *fakeDriver
+	book   *book
+	stop   context.CancelFunc
+	ended  chan error
+}
+
+func newBench(t testing.TB, c Config) *bench {
+	b := &bench{t: t, driver: &fakeDriver{plcs: map[string]*plc{}}, book: &book{}}
+	c.Drivers = map[string]Driver{"fake": b.driver}
+	c.Output, c.Ledger, c.OnEvent = b.book, b.book, b.book.event
+	rt, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Runtime = rt
+	return b
+}
+
+// run runs the Runtime until quit. At its end nothing may be open, and the ledger must add up.
+func (b *bench) run() {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	b.stop, b.ended = cancel, make(chan error, 1)
+	go func() { b.ended <- b.Run(ctx) }()
+}
+
+func (b *bench) quit() {
+	b.t.Helper()
+	b.stop()
+	if err := <-b.ended; err != nil {
+		b.t.Errorf("Run: %v", err)
+	}
+	for host, p := range b.driver.plcs {
+		if p.opens != 0 {
+			b.t.Errorf("%s: %d sessions are left open", host, p.opens)
+		}
+		if p.maxOpens > 1 {
+			b.t.Errorf("%s: %d sessions were open at once", host, p.maxOpens)
+		}
+	}
+	if n := b.Stats().Sessions; n != 0 {
+		b.t.Errorf("%d sessions are counted as open", n)
+	}
+	if b.book.read != b.book.filtered+b.book.offered+b.book.dropped {
+		b.t.Errorf("read %d is not filtered %d + offered %d + dropped %d", b.book.read, b.book.filtered, b.book.offered, b.book.dropped)
+	}
+}
+
+// spec returns the spec of device n with that many tags, polled each interval, on a PLC of its own.
+func (b *bench) spec(n uint32, interval time.Duration, tags int) Spec {
+	host := fmt.Sprintf("plc%d:502", n)
+	if b.driver.plcs[host] == nil {
+		b.driver.plcs[host] = &plc{}
+	}
+	s := Spec{Name: fmt.Sprintf("d%04d", n), Number: n, Driver: "fake", Profile: resilience.LAN(), Addr: Addr{Scheme: "fake", Host: host, Path: "1"}}
+	g := Group{Name: "fast", Interval: interval}
+	for i := range tags {
+		id := tag.ID(n*100 + uint32(i))
+		g.Tags = append(g.Tags, TagSpec{ID: id, Name: fmt.Sprintf("%s/t%d", s.Name, i), Address: "x"})
+	}
+	s.Groups = []Group{g}
+	return s
+}
+
+func (b *bench) plc(n uint32) *plc { return b.driver.plcs[fmt.Sprintf("plc%d:502", n)] }
+
+func (b *bench) apply(specs ...Spec) Change {
+	b.t.Helper()
+	c, err := b.Apply(specs)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+func (b *bench) status(name string) Status {
+	b.t.Helper()
+	s, ok := b.Device(name)
+	if !ok {
+		b.t.Fatalf("there is no device %s", name)
+	}
+	return s
+}
+
+func (b *bench) last(id tag.ID) Last { return b.Last([]tag.ID{id}, nil)[0] }

@@ -1,0 +1,169 @@
+package device
+
+import (
+	"math"
+
+	"millrace/internal/tag"
+)
+
+// take brings what a turn read into the table: scales the rows of b, writes them down as last values, and leaves in b those that
+// pass the deadband. It returns how many rows there were and how many the deadband held back. Rows of tags that the device
+// does not have, or that are out of service by now, are held back too. When part is set the read broke off, and the tags of plan
+// of which nothing came are marked as if the device were down.
+func (t *table) take(b *tag.Batch, plan Plan, part bool) (read, filtered int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn++
+	seq := t.clock.Add(1)
+	t.scaleRows(b)
+	if part {
+		t.markMissing(b, plan)
+	}
+	return t.passRows(b, seq)
+}
+
+// scaleRows makes engineering values of raw ones and gives rows without a time the one at which they came.
+func (t *table) scaleRows(b *tag.Batch) {
+	pos := -1
+	for i, id := range b.ID {
+		if b.TS[i] == 0 {
+			b.TS[i] = b.Received
+		}
+		if pos = t.index(id, pos+1); pos < 0 {
+			continue
+		}
+		t.cells[pos].turn = t.turn
+		if s := &t.specs[pos]; s.Scale != 0 {
+			scale(b, i, s.Scale, s.Bias)
+		}
+	}
+}
+
+// scale turns row i into raw*factor + bias: a float64, or an array of them. What is not a number stays as it is.
+func scale(b *tag.Batch, i int, factor, bias float64) {
+	v := b.Value(i)
+	if f, ok := v.Float(); ok {
+		b.Kind[i], b.Bits[i] = tag.Float64, math.Float64bits(f*factor+bias)
+		return
+	}
+	w := v.Kind.Elem().Width()
+	if !v.Kind.IsArray() || w == 0 || v.Kind.Elem() == tag.DateTime {
+		return
+	}
+	off := len(b.Aux)
+	for k := range len(v.Aux) / w {
+		e, _ := v.Elem(k)
+		f, _ := e.Float()
+		b.Aux = tag.AppendElem(b.Aux, tag.Float64, math.Float64bits(f*factor+bias))
+	}
+	b.Kind[i], b.Bits[i] = tag.Float64|tag.Array, uint64(off)<<32|uint64(len(b.Aux)-off)
+}
+
+// passRows writes the rows down and keeps those that pass, in order.
+func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
+	read = b.Len()
+	pos, keep := -1, 0
+	for i := range read {
+		pos = t.index(b.ID[i], pos+1)
+		if pos < 0 || t.specs[pos].OutOfService && b.Quality[i] != tag.BadOutOfService {
+			continue
+		}
+		t.put(pos, b, i, seq)
+		if !t.pass(pos, b, i) {
+			continue
+		}
+		b.ID[keep], b.TS[keep], b.Quality[keep], b.Kind[keep], b.Bits[keep] = b.ID[i], b.TS[i], b.Quality[i], b.Kind[i], b.Bits[i]
+		keep++
+	}
+	b.Truncate(keep)
+	return read, read - keep
+}
+
+// pass says whether row i of b is news to the consumers, and if so remembers that they were told.
+func (t *table) pass(pos int, b *tag.Batch, i int) bool {
+	p := &t.cells[pos].passed
+	v := b.Value(i)
+	if p.any && p.quality == b.Quality[i] && !t.specs[pos].Deadband.passes(p, v) {
+		return false
+	}
+	p.any, p.quality, p.kind, p.bits = true, b.Quality[i], v.Kind, v.Bits
+	p.aux = append(p.aux[:0], v.Aux...)
+	return true
+}
+
+// passes says whether v is far enough from what passed last, both of the same quality.
+func (d *Deadband) passes(last *passed, v tag.Value) bool {
+	if d.Every || last.kind != v.Kind {
+		return true
+	}
+	if last.bits == v.Bits && string(last.aux) == string(v.Aux) {
+		return false
+	}
+	if !last.quality.IsGood() || v.Kind == tag.Bool || d.Abs <= 0 && d.Percent <= 0 {
+		return true
+	}
+	is, ok := v.Float()
+	if !ok {
+		return true
+	}
+	was, _ := tag.Value{Kind: last.kind, Bits: last.bits}.Float()
+	diff := math.Abs(is - was)
+	// Written as "not within", so that NaN passes: it is neither.
+	return !(d.Abs > 0 && diff <= d.Abs) && !(d.Percent > 0 && diff <= d.Percent/100*d.span(was))
+}
+
+// span is what a percentage is of.
+func (d *Deadband) span(last float64) float64 {
+	if d.Low == 0 && d.High == 0 {
+		return math.Abs(last)
+	}
+	return math.Abs(d.High - d.Low)
+}
+
+// markDown appends a row to b for every tag in service: its last usable value, or that there is no communication, leaves in b what
+// passes, and returns as take does.
+func (t *table) markDown(b *tag.Batch) (read, filtered int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.specs {
+		if !t.specs[i].OutOfService {
+			t.appendUnread(b, i, tag.BadNoCommunication)
+		}
+	}
+	return t.passRows(b, t.clock.Add(1))
+}
+
+// markTags is markDown for a given quality: of all tags, or of those out of service when only is set.
+func (t *table) markTags(b *tag.Batch, q tag.Quality, only bool) (read, filtered int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.specs {
+		if t.specs[i].OutOfService || !only {
+			b.Append(t.specs[i].ID, b.Received, q, tag.Null, 0)
+		}
+	}
+	return t.passRows(b, t.clock.Add(1))
+}
+
+// markMissing appends rows for the tags of plan that the turn did not write.
+func (t *table) markMissing(b *tag.Batch, plan Plan) {
+	pos := -1
+	for _, s := range plan.Tags() {
+		if pos = t.index(s.ID, pos+1); pos >= 0 && t.cells[pos].turn != t.turn {
+			t.appendUnread(b, pos, tag.BadTimeout)
+		}
+	}
+}
+
+// appendUnread appends the row of a tag that cannot be read: the last value as long as it was usable, else none with quality bad.
+func (t *table) appendUnread(b *tag.Batch, pos int, bad tag.Quality) {
+	c := &t.cells[pos]
+	switch {
+	case c.quality.IsBad():
+		b.Append(t.specs[pos].ID, b.Received, bad, tag.Null, 0)
+	case c.kind.Width() > 0:
+		b.Append(t.specs[pos].ID, b.Received, tag.UncertainLastUsable, c.kind, c.bits)
+	default:
+		b.AppendAux(t.specs[pos].ID, b.Received, tag.UncertainLastUsable, c.kind, c.aux)
+	}
+}

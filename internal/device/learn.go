@@ -1,0 +1,70 @@
+package device
+
+import (
+	"reflect"
+	"slices"
+)
+
+// merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
+// never exceeded, a configured gap stays.
+func merge(configured, know, news Limits) Limits {
+	know.Window = capped(configured.Window, know.Window, news.Window)
+	know.MaxRegisters = capped(configured.MaxRegisters, know.MaxRegisters, news.MaxRegisters)
+	know.MaxBits = capped(configured.MaxBits, know.MaxBits, news.MaxBits)
+	know.MaxWrite = capped(configured.MaxWrite, know.MaxWrite, news.MaxWrite)
+	know.PDU = capped(configured.PDU, know.PDU, news.PDU)
+	if configured.Gap == 0 && news.Gap != 0 {
+		know.Gap = news.Gap
+	}
+	holes := know.Holes
+	for _, h := range news.Holes {
+		if !slices.ContainsFunc(know.Holes, func(k Span) bool { return k.Area == h.Area && k.From <= h.From && h.To <= k.To }) {
+			holes = append(slices.Clip(holes), h) // clipped: plans hold the old slice
+		}
+	}
+	know.Holes = holes
+	return know
+}
+
+func capped(configured, know, news int) int {
+	switch {
+	case news == 0:
+		return know
+	case configured != 0:
+		return min(configured, news)
+	}
+	return news
+}
+
+// learn takes limits that the device was found to have. Plans made for others are compiled anew before their next turn.
+func (u *unit) learn(news Limits) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.learned = merge(Limits{}, u.learned, news)
+	next := merge(u.spec.Limits, u.limits, news)
+	if reflect.DeepEqual(next, u.limits) {
+		return
+	}
+	next.Generation++
+	u.limits, u.untold = next, true
+}
+
+// replanLater makes all groups compile their plans anew although the limits are the same: a tag went out of service or came back.
+func (u *unit) replanLater() {
+	u.mu.Lock()
+	u.limits.Generation++
+	u.mu.Unlock()
+}
+
+// tell returns what was learned when there is something new, and whether there is.
+func (u *unit) tell() (Limits, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.untold {
+		return Limits{}, false
+	}
+	u.untold = false
+	l := u.learned
+	l.Generation, l.Holes = u.limits.Generation, slices.Clone(l.Holes)
+	return l, true
+}

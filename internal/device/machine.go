@@ -1,0 +1,316 @@
+package device
+
+import (
+	"strconv"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+// State is where a device stands.
+type State uint8
+
+// The states. A device in any but Draining and Closed runs.
+const (
+	Idle         State = iota // not started yet
+	Opening                   // waits for its turn to dial, or dials
+	Ready                     // polled on time
+	Degraded                  // polled on time, answers only part of what it is asked
+	Suspect                   // did not answer, or has just come back: one read decides
+	Cooling                   // down: waits before it is tried again
+	OutOfService              // by hand: not polled
+	Draining                  // on its way out: what runs may end
+	Closed
+	states // how many there are
+)
+
+var stateNames = [states]string{"idle", "opening", "ready", "degraded", "suspect", "cooling", "out_of_service", "draining", "closed"}
+
+// String returns the state as the API and the metrics write it.
+func (s State) String() string {
+	if s < states {
+		return stateNames[s]
+	}
+	return "state " + strconv.Itoa(int(s))
+}
+
+// States returns all states in order.
+func States() []State {
+	all := make([]State, states)
+	for i := range all {
+		all[i] = State(i)
+	}
+	return all
+}
+
+// polled says whether the schedule runs in state s.
+func (s State) polled() bool { return s == Ready || s == Degraded }
+
+// connected says whether a device in state s holds on to its endpoint's session.
+func (s State) connected() bool { return s.polled() || s == Suspect }
+
+type eventKind uint8
+
+const (
+	evTick     eventKind = iota // the time that was armed has come; for Idle: begin
+	evOpened                    // the endpoint has a session
+	evRefused                   // the open failed; until is when the endpoint may be dialled again, zero when the device decides
+	evReplied                   // a read came back whole
+	evPartial                   // a read timed out after part of it had come
+	evTimedOut                  // a read timed out with nothing
+	evLost                      // the session ended
+	evOut                       // taken out of service
+	evIn                        // put back in service
+	evDrain                     // go
+	evGone                      // nothing of the device runs any more
+)
+
+type event struct {
+	kind  eventKind
+	at    time.Time
+	until time.Time
+}
+
+type actionKind uint8
+
+const (
+	actOpen  actionKind = iota // ask the endpoint for a session; it answers evOpened or evRefused
+	actRead                    // poll: what is overdue at once, then on schedule
+	actProbe                   // one read, now
+	actArm                     // send evTick at at
+	actDown                    // an outage begins: mark the tags
+	actUp                      // the outage that began at at is over
+	actOut                     // mark the tags as out of service
+	actClose                   // let go of the session
+)
+
+type action struct {
+	kind actionKind
+	at   time.Time
+}
+
+// machine is the life of a device. Step is pure: no socket, no clock, no log.
+//
+//	       opened                  replied
+//	Idle ─────► Opening ─────► Ready ◄───────┐       Ready ⇄ Degraded    a read that came in part, and one that came whole
+//	  tick      ▲  │  ▲ lost     │ timed out │       any ─► OutOfService  by hand, and back by Opening
+//	       tick │  │  └──────────┤           │ replied
+//	            │  │ refused     ▼           │       any ─► Draining ─► Closed
+//	            │  │           Suspect ──────┘
+//	            │  ▼             │  ▲ opened after a failure: half open, one probe decides
+//	          Cooling ◄──────────┘
+//	                    timeouts as many as the profile allows; lost too soon
+//
+// An open breaker is Cooling, a half-open one is Suspect. A connection that breaks is opened again at once, and the device is down
+// only when that fails. One that breaks too soon (before anything was read, or younger than the profile's floor) is not:
+// then something that is read makes the device hang up. For the same reason the back-off begins anew with a whole read on a session older than
+// that, not with an open: a device that accepts and stays silent is not dialled faster than one that refuses.
+type machine struct {
+	state   State
+	since   time.Time     // when state began
+	failing time.Time     // the first failure since the last whole read, zero without one
+	down    bool          // an outage runs: the tags are marked
+	fresh   bool          // nothing was read on this session yet
+	opened  time.Time     // when the session was had
+	settle  time.Duration // how old a session must be to count as one that works
+
+	breaker resilience.Breaker
+	backoff resilience.Backoff
+	rand    resilience.Rand
+	actions []action // returned by Step, valid until the next one
+}
+
+func newMachine(p resilience.Profile, r resilience.Rand, now time.Time) machine {
+	return machine{since: now, settle: p.Floor, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 4)}
+}
+
+// Step takes one event and returns what is to be done, in order.
+func (m *machine) Step(ev event) []action {
+	m.actions = m.actions[:0]
+	switch {
+	case ev.kind == evDrain && m.state < Draining:
+		m.becomeDraining(ev)
+		return m.actions
+	case ev.kind == evOut && m.state < OutOfService:
+		m.becomeOutOfService(ev)
+		return m.actions
+	}
+	switch m.state {
+	case Idle:
+		m.idle(ev)
+	case Opening:
+		m.opening(ev)
+	case Ready, Degraded:
+		m.running(ev)
+	case Suspect:
+		m.suspect(ev)
+	case Cooling:
+		m.cooling(ev)
+	case OutOfService:
+		m.outOfService(ev)
+	case Draining:
+		m.draining(ev)
+	case Closed:
+	}
+	return m.actions
+}
+
+func (m *machine) idle(ev event) {
+	if ev.kind == evTick {
+		m.becomeOpening(ev)
+	}
+}
+
+func (m *machine) opening(ev event) {
+	switch ev.kind {
+	case evOpened:
+		m.fresh, m.opened = true, ev.at
+		if m.failing.IsZero() {
+			m.become(Ready, ev)
+			m.do(actRead, time.Time{})
+		} else {
+			m.becomeSuspect(ev)
+		}
+	case evRefused:
+		m.failed(ev)
+		m.becomeCooling(ev)
+	}
+}
+
+func (m *machine) running(ev event) {
+	switch ev.kind {
+	case evReplied:
+		m.replied(ev)
+		if m.state == Degraded {
+			m.become(Ready, ev)
+		}
+	case evPartial:
+		m.replied(ev)
+		if m.state == Ready {
+			m.become(Degraded, ev)
+		}
+	case evTimedOut:
+		m.failed(ev)
+		if m.breaker.Fail(ev.at) {
+			m.becomeCooling(ev)
+		} else {
+			m.becomeSuspect(ev)
+		}
+	case evLost:
+		m.lost(ev)
+	}
+}
+
+func (m *machine) suspect(ev event) {
+	switch ev.kind {
+	case evReplied, evPartial:
+		if m.down {
+			m.do(actUp, m.failing)
+			m.down = false
+		}
+		m.replied(ev)
+		if ev.kind == evReplied {
+			m.become(Ready, ev)
+		} else {
+			m.become(Degraded, ev)
+		}
+		m.do(actRead, time.Time{})
+	case evTimedOut:
+		if tripped := m.breaker.Fail(ev.at); tripped || m.down {
+			m.becomeCooling(ev)
+		} else {
+			m.do(actProbe, time.Time{})
+		}
+	case evLost:
+		m.lost(ev)
+	}
+}
+
+func (m *machine) cooling(ev event) {
+	if ev.kind == evTick {
+		m.becomeOpening(ev)
+	}
+}
+
+func (m *machine) outOfService(ev event) {
+	if ev.kind == evIn {
+		m.becomeOpening(ev)
+	}
+}
+
+func (m *machine) draining(ev event) {
+	if ev.kind == evGone {
+		m.become(Closed, ev)
+	}
+}
+
+// lost is the end of the session, noticed by this device or by another one on it.
+func (m *machine) lost(ev event) {
+	m.failed(ev)
+	if m.settled(ev) {
+		m.becomeOpening(ev)
+	} else {
+		m.becomeCooling(ev)
+	}
+}
+
+func (m *machine) becomeOpening(ev event) {
+	m.become(Opening, ev)
+	m.do(actOpen, time.Time{})
+}
+
+func (m *machine) becomeSuspect(ev event) {
+	m.become(Suspect, ev)
+	m.do(actProbe, time.Time{})
+}
+
+func (m *machine) becomeCooling(ev event) {
+	held := m.state.connected()
+	m.become(Cooling, ev)
+	if !m.down {
+		m.down = true
+		m.do(actDown, time.Time{})
+	}
+	if held {
+		m.do(actClose, time.Time{})
+	}
+	until := ev.until
+	if until.IsZero() {
+		until = ev.at.Add(m.backoff.Next(m.rand))
+	}
+	m.do(actArm, until)
+}
+
+func (m *machine) becomeOutOfService(ev event) {
+	m.become(OutOfService, ev)
+	m.down, m.failing = false, time.Time{}
+	m.breaker.OK()
+	m.backoff.Reset()
+	m.do(actOut, time.Time{})
+	m.do(actClose, time.Time{})
+}
+
+func (m *machine) becomeDraining(ev event) {
+	m.become(Draining, ev)
+	m.do(actClose, time.Time{})
+}
+
+func (m *machine) become(s State, ev event) { m.state, m.since = s, ev.at }
+
+func (m *machine) do(k actionKind, at time.Time) { m.actions = append(m.actions, action{k, at}) }
+
+func (m *machine) replied(ev event) {
+	m.fresh, m.failing = false, time.Time{}
+	m.breaker.OK()
+	if m.settled(ev) {
+		m.backoff.Reset()
+	}
+}
+
+func (m *machine) settled(ev event) bool { return !m.fresh && ev.at.Sub(m.opened) >= m.settle }
+
+func (m *machine) failed(ev event) {
+	if m.failing.IsZero() {
+		m.failing = ev.at
+	}
+}

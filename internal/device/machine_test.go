@@ -1,0 +1,137 @@
+package device
+
+import (
+	"bufio"
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+var update = flag.Bool("update", false, "write the transcripts in testdata anew")
+
+// halfRand is a random source that always gives the middle.
+type halfRand struct{}
+
+func (halfRand) Int64N(n int64) int64 { return n / 2 }
+
+// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", or "+AFTER EVENT [until=+AFTER]" with the
+// time since the line before; behind => stands what followed: the state and the actions with their times since the beginning.
+func TestMachine(t *testing.T) {
+	files, err := filepath.Glob("testdata/machine/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := transcript(t, want)
+			if *update {
+				if err := os.WriteFile(f, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if !bytes.Equal(got, want) {
+				t.Errorf("the transcript is now\n%s", got)
+			}
+		})
+	}
+}
+
+func transcript(t *testing.T, in []byte) []byte {
+	start := time.Unix(0, 0)
+	now := start
+	m := newMachine(resilience.LAN(), halfRand{}, now)
+	var out bytes.Buffer
+	sc := bufio.NewScanner(bytes.NewReader(in))
+	for sc.Scan() {
+		cmd, _, _ := strings.Cut(sc.Text(), "=>")
+		cmd = strings.TrimRight(cmd, " ")
+		words := strings.Fields(cmd)
+		switch {
+		case len(words) == 0 || words[0] == "#":
+			fmt.Fprintln(&out, cmd)
+			continue
+		case words[0] == "profile":
+			p, ok := resilience.ProfileNamed(words[1])
+			if !ok {
+				t.Fatalf("%q", cmd)
+			}
+			m = newMachine(p, halfRand{}, now)
+			fmt.Fprintln(&out, cmd)
+			continue
+		}
+		now = now.Add(duration(t, words[0]))
+		ev := event{kind: parseEvent(t, words[1]), at: now}
+		if len(words) > 2 {
+			ev.until = now.Add(duration(t, strings.TrimPrefix(words[2], "until=")))
+		}
+		acts := m.Step(ev)
+		fmt.Fprintf(&out, "%-28s => %s%s\n", cmd, m.state, describe(acts, start))
+	}
+	return out.Bytes()
+}
+
+func describe(acts []action, start time.Time) string {
+	var b strings.Builder
+	for _, a := range acts {
+		b.WriteString("; " + [...]string{"open", "read", "probe", "arm", "down", "up", "out", "close"}[a.kind])
+		if !a.at.IsZero() {
+			fmt.Fprintf(&b, " %v", a.at.Sub(start))
+		}
+	}
+	return b.String()
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	d, err := time.ParseDuration(strings.TrimPrefix(s, "+"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func parseEvent(t *testing.T, s string) eventKind {
+	for k, name := range [...]string{"tick", "opened", "refused", "replied", "partial", "timedout", "lost", "out", "in", "drain", "gone"} {
+		if name == s {
+			return eventKind(k)
+		}
+	}
+	t.Fatalf("unknown event %q", s)
+	return 0
+}
+
+// Any event in any state leads to a state that exists, and Step allocates nothing.
+func TestMachineTakesEverything(t *testing.T) {
+	for s := range states {
+		for k := evTick; k <= evGone; k++ {
+			m := newMachine(resilience.LAN(), halfRand{}, time.Unix(0, 0))
+			m.state = s
+			m.Step(event{kind: k, at: time.Unix(1, 0)})
+			if m.state >= states {
+				t.Errorf("event %d in %v leads to %v", k, s, m.state)
+			}
+			if s >= Draining && m.state < Draining {
+				t.Errorf("event %d brings %v back to %v", k, s, m.state)
+			}
+		}
+	}
+	m := newMachine(resilience.LAN(), halfRand{}, time.Unix(0, 0))
+	at := time.Unix(0, 0)
+	if n := testing.AllocsPerRun(100, func() {
+		for _, k := range []eventKind{evTick, evOpened, evReplied, evTimedOut, evReplied, evTimedOut, evTimedOut, evTimedOut, evTick, evOpened, evReplied, evOut, evIn} {
+			at = at.Add(time.Second)
+			m.Step(event{kind: k, at: at})
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,341 @@
+package device
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+var errSilent = errors.New("nothing on its connection answers")
+
+// add attaches u to its endpoint, which may be new, and starts it.
+func (s *shard) add(u *unit, now time.Time) {
+	e := s.endpoints[u.key]
+	if e == nil {
+		e = s.newEndpoint(u)
+	}
+	u.endpoint = e
+	e.units = append(e.units, u)
+	e.settle()
+	if len(u.table.outOfService()) > 0 {
+		e.push(job{kind: jobMark, unit: u, mark: markTagsOut})
+	}
+	if s.draining {
+		s.remove(u, now)
+		return
+	}
+	if !s.service(u, now) {
+		s.post(u, event{kind: evTick, at: now}, nil)
+	}
+	s.next(e, now)
+}
+
+func (s *shard) newEndpoint(u *unit) *endpoint {
+	e := &endpoint{rt: s.rt, key: u.key, profile: u.spec.Profile, backoff: resilience.NewBackoff(u.spec.Profile)}
+	e.timer = timer{owner: e, order: uint64(u.spec.Number) << 16}
+	s.endpoints[e.key] = e
+	s.launch(e)
+	return e
+}
+
+// service puts u out of service or back as it should be, and says whether it is out.
+func (s *shard) service(u *unit, now time.Time) bool {
+	out := u.outOfService() || u.actives() == 0
+	switch {
+	case out:
+		s.post(u, event{kind: evOut, at: now}, nil)
+	case u.machine.state == OutOfService:
+		s.post(u, event{kind: evIn, at: now}, nil)
+	}
+	return out
+}
+
+// remove lets go of u. A turn that runs may end, within drainWithin.
+func (s *shard) remove(u *unit, now time.Time) {
+	e := u.endpoint
+	s.post(u, event{kind: evDrain, at: now}, nil)
+	s.stepAll()
+	s.timers.arm(&u.timer, now.Add(drainWithin))
+	s.forgoDial(e)
+	s.reap(e)
+	s.next(e, now)
+}
+
+// forgoDial gives up e's dial, on its way or still to come, when no device waits for it.
+func (s *shard) forgoDial(e *endpoint) {
+	switch {
+	case !e.dialling || slices.ContainsFunc(e.units, func(u *unit) bool { return u.waiting }):
+	case e.busy && e.job.kind == jobOpen:
+		s.interrupt(e)
+	default:
+		e.queue = slices.DeleteFunc(e.queue, func(j job) bool { return j.kind == jobOpen })
+		e.dialling = false
+	}
+}
+
+func (s *shard) drain(now time.Time) {
+	s.draining = true
+	for _, e := range s.endpoints {
+		for _, u := range slices.Clone(e.units) {
+			s.remove(u, now)
+		}
+	}
+}
+
+// interrupt ends the context of the job that runs, and gives e a new one.
+func (s *shard) interrupt(e *endpoint) {
+	e.cancel()
+	s.launch(e)
+}
+
+// reap lets go of those of e's devices that have drained, and of e with the last of them.
+func (s *shard) reap(e *endpoint) {
+	now := time.Now()
+	for _, u := range slices.Clone(e.units) {
+		if u.machine.state != Draining || e.busy && e.job.unit == u || len(e.units) == 1 && (e.busy || len(e.queue) > 0) {
+			continue
+		}
+		s.step(u, event{kind: evGone, at: now}, nil)
+		s.timers.disarm(&u.timer)
+		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
+	}
+	if len(e.units) > 0 {
+		e.settle()
+		return
+	}
+	if s.endpoints[e.key] == e {
+		s.timers.disarm(&e.timer)
+		e.cancel()
+		delete(s.endpoints, e.key)
+	}
+}
+
+// fire is the end of Cooling, or the deadline of Draining.
+func (u *unit) fire(s *shard, now time.Time) {
+	if u.machine.state == Draining {
+		if e := u.endpoint; e.busy && (e.job.unit == u || len(e.units) == 1) {
+			s.interrupt(e)
+		}
+		return
+	}
+	s.post(u, event{kind: evTick, at: now}, nil)
+}
+
+// fire is a due time of g. One that comes while the last turn still runs, or waits, is missed: it is counted, not queued.
+func (g *group) fire(s *shard, now time.Time) {
+	due := g.due
+	g.due = due.Add(g.spec.Interval)
+	missed := g.skip(now)
+	if g.queued {
+		missed++
+	} else {
+		s.enqueue(g, due, now)
+	}
+	g.miss(missed)
+	s.timers.arm(&g.timer, g.due)
+	s.next(g.unit.endpoint, now)
+}
+
+// fire is when the first job in the queue may start.
+func (e *endpoint) fire(s *shard, now time.Time) { s.next(e, now) }
+
+// resume puts u's groups on schedule and reads at once what is overdue.
+func (s *shard) resume(u *unit, now time.Time) {
+	for _, g := range u.groups {
+		if !g.reads() {
+			continue
+		}
+		if g.due.IsZero() {
+			g.due, g.owed = g.firstDue(now), true
+		} else if n := g.skip(now); n > 0 {
+			g.owed = true
+			g.miss(n)
+		}
+		s.timers.arm(&g.timer, g.due)
+		if g.owed {
+			s.enqueue(g, time.Time{}, now)
+		}
+	}
+}
+
+func (s *shard) enqueue(g *group, due, now time.Time) {
+	if g.queued || !g.reads() {
+		return
+	}
+	g.queued = true
+	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due})
+}
+
+// want asks for a session on behalf of u.
+func (s *shard) want(u *unit, now time.Time) {
+	e := u.endpoint
+	switch {
+	case e.open:
+		s.post(u, event{kind: evOpened, at: now}, nil)
+	case now.Before(e.retryAt):
+		s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, nil)
+	default:
+		u.waiting = true
+		if !e.dialling {
+			e.dialling = true
+			e.push(job{kind: jobOpen, unit: u, at: s.dials.Reserve(now, 1)})
+		}
+	}
+}
+
+// leave is u letting go of e's session, which ends unless another device is well on it: a device that is silent while another one answers is
+// silent alone.
+func (s *shard) leave(u *unit, now time.Time) {
+	e := u.endpoint
+	if !e.open {
+		return
+	}
+	silent := u.machine.state == Cooling
+	for _, o := range e.units {
+		if o != u && o.machine.state.connected() && (!silent || o.lastOK.After(u.machine.failing)) {
+			return
+		}
+	}
+	s.hangUp(e, errSilent, now)
+}
+
+// hangUp ends e's session, and tells the devices that held on to it.
+func (s *shard) hangUp(e *endpoint, cause error, now time.Time) {
+	e.open = false
+	e.push(job{kind: jobClose})
+	for _, o := range e.units {
+		if o.machine.state.connected() {
+			e.flush(o)
+			s.post(o, event{kind: evLost, at: now}, cause)
+		}
+	}
+}
+
+// next starts the first job of e's queue when none runs and it may.
+func (s *shard) next(e *endpoint, now time.Time) {
+	for !e.busy && len(e.queue) > 0 {
+		j := &e.queue[0]
+		if j.kind == jobRead && j.at.IsZero() {
+			j.at = e.turnAt(j.group, now)
+		}
+		if j.at.After(now) {
+			s.timers.arm(&e.timer, j.at)
+			return
+		}
+		s.timers.disarm(&e.timer)
+		s.begin(e, e.pop())
+	}
+}
+
+// turnAt reserves a turn for all of g's requests and returns when it may start.
+func (e *endpoint) turnAt(g *group, now time.Time) time.Time {
+	g.unit.mu.Lock()
+	n := g.requests
+	g.unit.mu.Unlock()
+	at := e.rate.Reserve(now, n)
+	if at.Before(e.notBefore) {
+		return e.notBefore
+	}
+	return at
+}
+
+// begin hands j to a goroutine. A dial that nobody waits for any more is not made.
+func (s *shard) begin(e *endpoint, j job) {
+	if j.kind == jobOpen {
+		i := slices.IndexFunc(e.units, func(u *unit) bool { return u.waiting })
+		if i < 0 {
+			e.dialling = false
+			return
+		}
+		j.unit = e.units[i]
+		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
+		e.publish()
+	}
+	e.busy, e.job = true, j
+	s.jobs.Add(1)
+	go e.start()
+}
+
+// ended takes what became of e's job.
+func (s *shard) ended(e *endpoint) {
+	e.busy = false
+	switch e.job.kind {
+	case jobOpen:
+		s.dialled(e)
+	case jobRead:
+		s.turned(e, e.job.group)
+	case jobClose:
+		e.slots.Give()
+		e.publish()
+	case jobMark:
+		if u := e.job.unit; e.job.mark == markTagsOut && u.machine.state < Draining {
+			s.serviceChanged(u, e.outcome.ended)
+		}
+	}
+}
+
+// serviceChanged follows a change of which tags are in service, after the plans were made anew.
+func (s *shard) serviceChanged(u *unit, now time.Time) {
+	if !s.service(u, now) && u.machine.state.polled() {
+		s.resume(u, now)
+	}
+}
+
+func (s *shard) dialled(e *endpoint) {
+	e.dialling = false
+	now, ev := e.outcome.ended, event{kind: evOpened, at: e.outcome.ended}
+	if e.outcome.err == nil {
+		e.open = true
+		e.backoff.Reset()
+		e.notBefore = now.Add(e.pause)
+	} else {
+		e.slots.Give()
+		e.publish()
+		e.retryAt = now.Add(e.backoff.Next(e.units[0].machine.rand))
+		ev = event{kind: evRefused, at: now, until: e.retryAt}
+	}
+	for _, u := range e.units {
+		if u.waiting {
+			s.post(u, ev, e.outcome.err)
+		}
+	}
+	s.stepAll()
+	if e.open && !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
+		s.hangUp(e, nil, now)
+	}
+}
+
+// turned takes what became of a turn. A fault of the transport is the device's, one that ended the session is of all devices on it.
+func (s *shard) turned(e *endpoint, g *group) {
+	u, o := g.unit, e.outcome
+	g.queued = false
+	ev := event{at: o.ended}
+	switch {
+	case o.err == nil:
+		ev.kind = evReplied
+	case timedOut(o.err) && o.rows > 0:
+		ev.kind = evPartial
+	case timedOut(o.err):
+		ev.kind = evTimedOut
+	default:
+		g.owed = true
+		u.cause = o.err
+		if e.open {
+			s.hangUp(e, o.err, o.ended)
+		}
+		return
+	}
+	if g.owed = ev.kind == evTimedOut; !g.owed {
+		u.lastOK = o.ended
+	}
+	s.post(u, ev, o.err)
+}
+
+// reads says whether g has anything to read.
+func (g *group) reads() bool {
+	g.unit.mu.Lock()
+	defer g.unit.mu.Unlock()
+	return g.active > 0
+}

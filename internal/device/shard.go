@@ -1,0 +1,205 @@
+package device
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+// drainWithin is how long a turn that runs may go on after its device was told to go.
+const drainWithin = 10 * time.Second
+
+// shard is the scheduler: one goroutine that owns all deadlines, all machines and all queues, and never waits for a device. What
+// blocks runs in a goroutine of its endpoint, which reports back by mail.
+type shard struct {
+	rt        *Runtime
+	launch    func(*endpoint) // gives it a context and start
+	timers    timers
+	endpoints map[string]*endpoint
+	dials     resilience.Bucket
+	events    []posted // to be stepped, in order
+	draining  bool
+	jobs      sync.WaitGroup // the goroutines of endpoints
+	done      []*endpoint    // mail being read
+	calls     []func(*shard)
+}
+
+type posted struct {
+	unit  *unit
+	event event
+	cause error
+}
+
+// mail is how endpoints and callers reach the shard. It holds at most one entry an endpoint, and the calls not made yet.
+type mail struct {
+	mu    sync.Mutex
+	done  []*endpoint
+	calls []func(*shard)
+	wake  chan struct{} // of size 1: one wake-up is enough for all mail
+}
+
+func (m *mail) finished(e *endpoint) {
+	m.mu.Lock()
+	m.done = append(m.done, e)
+	m.mu.Unlock()
+	m.ring()
+}
+
+func (m *mail) call(f func(*shard)) {
+	m.mu.Lock()
+	m.calls = append(m.calls, f)
+	m.mu.Unlock()
+	m.ring()
+}
+
+func (m *mail) ring() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take swaps what is in the mail for the given empty slices.
+func (m *mail) take(done []*endpoint, calls []func(*shard)) ([]*endpoint, []func(*shard)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	done, m.done = m.done, done
+	calls, m.calls = m.calls, calls
+	return done, calls
+}
+
+func newShard(rt *Runtime, work context.Context) *shard {
+	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst)}
+	s.launch = func(e *endpoint) {
+		ctx, cancel := context.WithCancel(work)
+		e.cancel = cancel
+		e.start = func() {
+			defer s.jobs.Done()
+			e.work(ctx)
+			rt.mail.finished(e)
+		}
+	}
+	return s
+}
+
+// run is the event loop. It ends when ctx has ended and everything is closed.
+func (s *shard) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	stop := ctx.Done()
+	for {
+		select {
+		case <-timer.C:
+		case <-s.rt.mail.wake:
+		case <-stop:
+			stop = nil
+			s.drain(time.Now())
+		}
+		s.read()
+		now := time.Now()
+		for t := s.timers.pop(now); t != nil; t = s.timers.pop(now) {
+			t.owner.fire(s, now)
+			s.stepAll()
+		}
+		if s.draining && len(s.endpoints) == 0 {
+			s.jobs.Wait()
+			return
+		}
+		if len(s.timers) > 0 {
+			timer.Reset(time.Until(s.timers[0].at))
+		}
+	}
+}
+
+// read takes the mail: jobs that ended first, then calls.
+func (s *shard) read() {
+	s.done, s.calls = s.rt.mail.take(s.done[:0], s.calls[:0])
+	for _, e := range s.done {
+		s.ended(e)
+		s.stepAll()
+		s.reap(e)
+		s.next(e, time.Now())
+	}
+	for i, f := range s.calls {
+		f(s)
+		s.stepAll()
+		s.calls[i] = nil
+	}
+}
+
+// post queues an event for u. Step is never called from within what a Step asked for.
+func (s *shard) post(u *unit, ev event, cause error) {
+	s.events = append(s.events, posted{u, ev, cause})
+}
+
+func (s *shard) stepAll() {
+	for i := 0; i < len(s.events); i++ {
+		p := s.events[i]
+		s.step(p.unit, p.event, p.cause)
+	}
+	clear(s.events)
+	s.events = s.events[:0]
+}
+
+func (s *shard) step(u *unit, ev event, cause error) {
+	if cause != nil {
+		u.cause = cause
+	}
+	was := u.machine.state
+	actions := u.machine.Step(ev)
+	if is := u.machine.state; is != was {
+		s.changed(u, was, ev)
+	}
+	for _, a := range actions {
+		s.act(u, a, ev.at)
+	}
+}
+
+// changed keeps schedule and queue in step with the state, and tells the world.
+func (s *shard) changed(u *unit, was State, ev event) {
+	is := u.machine.state
+	if !is.polled() {
+		for _, g := range u.groups {
+			s.timers.disarm(&g.timer)
+		}
+		u.endpoint.flush(u)
+	}
+	if is != Cooling {
+		s.timers.disarm(&u.timer)
+	}
+	u.waiting = u.waiting && is == Opening
+	reason := u.reason(was, ev)
+	u.mu.Lock()
+	u.life.state, u.life.since, u.life.reason = is, ev.at, reason
+	u.mu.Unlock()
+	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason})
+}
+
+func (s *shard) act(u *unit, a action, now time.Time) {
+	e := u.endpoint
+	switch a.kind {
+	case actOpen:
+		s.want(u, now)
+	case actRead:
+		s.resume(u, now)
+	case actProbe:
+		if g := u.smallest(); g != nil {
+			s.enqueue(g, time.Time{}, now)
+		}
+	case actArm:
+		s.timers.arm(&u.timer, a.at)
+	case actDown:
+		u.outage()
+		s.rt.counters.outages.Add(1)
+		e.push(job{kind: jobMark, unit: u, mark: markDown})
+	case actUp:
+		u.recovered(now.Sub(a.at))
+	case actOut:
+		e.push(job{kind: jobMark, unit: u, mark: markOut})
+	case actClose:
+		s.leave(u, now)
+	}
+	s.next(e, now)
+}

@@ -1,0 +1,151 @@
+package device
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Status is one device at this moment.
+type Status struct {
+	Name         string
+	Number       uint32
+	Protocol     string // Spec.Driver
+	Endpoint     string // the address as a URL
+	State        State
+	Reason       string    // why it is in State, in plain words
+	Since        time.Time // of State
+	OutOfService bool      // the switch is on
+	Slots        int       // connections that its endpoint may hold
+
+	Outages uint64 // how often it went down; one that is there again at the first try does not count
+	// A recovery is the time from the first failure that led to an outage (the timeout, the lost connection, the refused dial, when it was
+	// noticed) to the end of the first read afterwards that brought values. It holds the outage itself and whatever the back-off added to it.
+	LastRecovery, LongestRecovery time.Duration
+
+	RTT      time.Duration // smoothed, 0 when unknown
+	Timeout  time.Duration // how long the next request waits
+	Reads    uint64        // turns that came back whole
+	Timeouts uint64        // requests
+	Late     uint64
+	Foreign  uint64
+	Refused  uint64 // requests that the device answered with a refusal
+	Limits   Limits
+	Groups   []GroupStatus
+}
+
+// GroupStatus is one group of a device.
+type GroupStatus struct {
+	Name     string
+	Interval time.Duration
+	Tags     int
+	Active   int           // tags that are in service and planned
+	Requests int           // of the plan
+	Lag      time.Duration // by which the last turn on schedule began late
+	LastRead time.Time     // begin of the last turn that came back whole, zero before the first
+	Missed   uint64        // due times at which no turn began
+}
+
+// Devices returns all devices by name.
+func (r *Runtime) Devices() []Status {
+	r.mu.RLock()
+	units := r.sorted
+	r.mu.RUnlock()
+	all := make([]Status, len(units))
+	for i, u := range units {
+		all[i] = u.status()
+	}
+	return all
+}
+
+// Device returns one device by name, and whether there is one.
+func (r *Runtime) Device(name string) (Status, bool) {
+	u := r.unit(name)
+	if u == nil {
+		return Status{}, false
+	}
+	return u.status(), true
+}
+
+func (u *unit) status() Status {
+	s := Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Endpoint: u.spec.Addr.String(), Slots: u.spec.Slots,
+		Groups: make([]GroupStatus, len(u.groups))}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l := &u.life
+	s.State, s.Reason, s.Since, s.OutOfService = l.state, l.reason, l.since, l.outOfService
+	s.Outages, s.LastRecovery, s.LongestRecovery = l.outages, l.lastRecovery, l.longestRecovery
+	s.RTT, s.Timeout = u.rto.SRTT(), u.rto.Timeout()
+	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
+	s.Limits = u.limits
+	for i, g := range u.groups {
+		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
+			Lag: g.lag, LastRead: g.lastRead, Missed: g.missed}
+	}
+	return s
+}
+
+// counters are of the whole Runtime since it was made; those of devices that were removed are in them.
+type counters struct {
+	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
+	sessions                                                                                atomic.Int64
+}
+
+// Stats counts over all devices since New, those that were removed included.
+type Stats struct {
+	Rows, Filtered, Dropped          uint64 // values: as given to Ledger
+	Opens, OpenFailures              uint64
+	Sessions                         int // open now
+	Outages                          uint64
+	Timeouts, Late, Foreign, Refused uint64 // requests and replies
+	States                           [states]int
+	Groups                           []GroupStats // by name
+}
+
+// GroupStats is all groups of one name over all devices.
+type GroupStats struct {
+	Name   string
+	Lag    Histogram // by which turns on schedule began late
+	RTT    Histogram // of single requests
+	Missed uint64    // due times at which no turn began
+}
+
+type groupHistograms struct {
+	lag, rtt histogram
+	missed   atomic.Uint64
+}
+
+// groupStats returns the histograms of all groups called name. Those of a name that is no longer in use stay.
+func (r *Runtime) groupStats(name string) *groupHistograms {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.groups[name]
+	if h == nil {
+		h = new(groupHistograms)
+		r.groups[name] = h
+	}
+	return h
+}
+
+// Stats returns the counters.
+func (r *Runtime) Stats() Stats {
+	c := &r.counters
+	s := Stats{
+		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
+		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
+		Refused: c.refused.Load(),
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, u := range r.sorted {
+		u.mu.Lock()
+		s.States[u.life.state]++
+		u.mu.Unlock()
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.groups)) {
+		h := r.groups[name]
+		s.Groups = append(s.Groups, GroupStats{Name: name, Lag: h.lag.snapshot(), RTT: h.rtt.snapshot(), Missed: h.missed.Load()})
+	}
+	return s
+}

@@ -1,0 +1,219 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+// unit is one device that runs: its machine, its groups, its values. A device borrows turns from its endpoint.
+type unit struct {
+	spec   Spec
+	key    string // of its endpoint
+	driver Driver
+	groups []*group
+	table  *table
+
+	// Owned by the shard.
+	machine  machine
+	endpoint *endpoint
+	timer    timer // the end of Cooling, or of Draining
+	waiting  bool  // for its endpoint's dial
+	lastOK   time.Time
+	cause    error  // the failure heard of last
+	session  uint64 // the endpoint's session whose limits it has learned; used by its turns
+
+	mu      sync.Mutex // guards what follows; held for a few instructions
+	rto     resilience.RTO
+	waited  time.Duration // by the request that timed out last
+	limits  Limits        // configured, negotiated and learned: what plans are made for
+	learned Limits        // without what was configured: what OnLearned gets
+	untold  bool          // learned holds news
+	life    life
+}
+
+// life is what Status says of a unit beyond its state.
+type life struct {
+	state                                            State
+	reason, outReason                                string
+	since                                            time.Time
+	outOfService                                     bool
+	outages, timeouts, late, foreign, refused, reads uint64
+	lastRecovery, longestRecovery                    time.Duration
+}
+
+// group is a set of tags of a unit that are read together.
+type group struct {
+	unit  *unit
+	spec  Group
+	stats *groupHistograms
+
+	// Owned by the shard.
+	timer  timer
+	due    time.Time // zero before the first
+	queued bool      // in the endpoint's queue, or running
+	owed   bool      // its values are older than they should be
+
+	// Owned by the endpoint's turns.
+	plan      Plan
+	planned   uint64 // the Generation plan was made for
+	unplanned []tag.ID
+
+	// Under unit.mu.
+	active   int // tags that are in plan
+	requests int
+	missed   uint64
+	lag      time.Duration // of the last scheduled turn
+	lastRead time.Time
+}
+
+// newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.
+func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
+	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr)}
+	u.learned = merge(Limits{}, Limits{}, spec.Learned)
+	u.limits = merge(spec.Limits, spec.Limits, spec.Learned)
+	u.limits.Generation = 1
+	u.rto = resilience.NewRTO(spec.Profile.Floor, spec.Profile.Ceiling)
+	seed := rand.New(rand.NewPCG(rt.cfg.Seed, uint64(spec.Number)))
+	u.machine = newMachine(spec.Profile, seed, time.Now())
+	u.life = life{since: u.machine.since, outOfService: spec.OutOfService, outReason: spec.Reason}
+	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
+	var tags []TagSpec
+	var errs []error
+	for i, g := range spec.Groups {
+		tags = append(tags, g.Tags...)
+		u.groups = append(u.groups, &group{unit: u, spec: g, stats: rt.groupStats(g.Name)})
+		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
+	}
+	u.table = newTable(tags, &rt.seq)
+	for _, g := range u.groups {
+		if err := g.replan(); err != nil {
+			errs = append(errs, fmt.Errorf("device %s: group %s: %w", spec.Name, g.spec.Name, err))
+		}
+	}
+	return u, errors.Join(errs...)
+}
+
+// replan compiles the group's plan anew when limits or service have changed since. The error names the tags that have no place in it.
+func (g *group) replan() error {
+	u := g.unit
+	u.mu.Lock()
+	lim := u.limits
+	u.mu.Unlock()
+	if g.planned == lim.Generation {
+		return nil
+	}
+	tags := u.table.inService(g.spec.Tags)
+	if len(tags) == 0 {
+		g.plan, g.planned, g.unplanned = nil, lim.Generation, nil
+		g.planHas(0, 0)
+		return nil
+	}
+	plan, err := u.driver.Compile(u.spec.Addr, tags, lim)
+	g.planned = lim.Generation
+	if plan == nil && err == nil {
+		err = errors.New("the driver made no plan")
+	}
+	if plan == nil {
+		return err // an older plan, if there is one, stays
+	}
+	g.plan = plan
+	g.unplanned = missing(tags, plan.Tags())
+	g.planHas(len(plan.Tags()), len(plan.Requests()))
+	return err
+}
+
+func (g *group) planHas(tags, requests int) {
+	g.unit.mu.Lock()
+	defer g.unit.mu.Unlock()
+	g.active, g.requests = tags, requests
+}
+
+// missing returns the IDs of those of want that are not in have.
+func missing(want, have []TagSpec) []tag.ID {
+	if len(want) == len(have) {
+		return nil
+	}
+	in := make(map[tag.ID]bool, len(have))
+	for _, t := range have {
+		in[t.ID] = true
+	}
+	var out []tag.ID
+	for _, t := range want {
+		if !in[t.ID] {
+			out = append(out, t.ID)
+		}
+	}
+	return out
+}
+
+// phi spreads numbers that count up evenly over a turn: frac(n*phi), as 64-bit fixed point.
+const phi = 0x9E3779B97F4A7C15
+
+// phase is where in its interval the group is polled. It depends on the device's number alone, so that neither other devices nor a
+// restart move it.
+func (g *group) phase() time.Duration {
+	n := uint64(g.unit.spec.Number) + uint64(slices.Index(g.unit.groups, g))<<20
+	return time.Duration(float64(n*phi) / (1 << 64) * float64(g.spec.Interval))
+}
+
+// firstDue returns the first due time of the group after now.
+func (g *group) firstDue(now time.Time) time.Time {
+	interval := g.spec.Interval
+	past := (now.UnixNano() - int64(g.phase())) % int64(interval)
+	if past < 0 {
+		past += int64(interval)
+	}
+	return now.Add(interval - time.Duration(past))
+}
+
+// skip moves due behind now and returns how many due times that were not after now it left behind.
+func (g *group) skip(now time.Time) uint64 {
+	if g.due.After(now) {
+		return 0
+	}
+	n := now.Sub(g.due)/g.spec.Interval + 1
+	g.due = g.due.Add(n * g.spec.Interval)
+	return uint64(n)
+}
+
+// miss counts n periods in which the group was not read.
+func (g *group) miss(n uint64) {
+	if n == 0 {
+		return
+	}
+	g.unit.mu.Lock()
+	g.missed += n
+	g.unit.mu.Unlock()
+	g.stats.missed.Add(n)
+}
+
+// actives returns how many tags the unit's plans read.
+func (u *unit) actives() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := 0
+	for _, g := range u.groups {
+		n += g.active
+	}
+	return n
+}
+
+// smallest returns the group with the fewest requests that reads anything: a probe disturbs least.
+func (u *unit) smallest() *group {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var best *group
+	for _, g := range u.groups {
+		if g.active > 0 && (best == nil || g.requests < best.requests) {
+			best = g
+		}
+	}
+	return best
+}
