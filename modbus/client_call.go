@@ -21,6 +21,8 @@ type Call struct {
 	Data []byte
 	// RTT is the time from sending to the reply; 0 without one.
 	RTT time.Duration
+	// At is when the reply came; zero without one.
+	At time.Time
 	// Err is nil, or an *Error.
 	Err error
 

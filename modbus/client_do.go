@@ -127,7 +127,7 @@ func (c *Client) run(ctx context.Context, t *turn) error {
 func (c *Client) checkCalls(calls []Call) (err error) {
 	for i := range calls {
 		call := &calls[i]
-		call.Err, call.RTT, call.tries = nil, 0, 0
+		call.Err, call.RTT, call.At, call.tries = nil, 0, time.Time{}, 0
 		what := call.check()
 		if what == "" && c.cfg.Framing == FramingRTU && call.Unit == 0 {
 			what = "unit 0 is a broadcast on a serial line, which nobody answers"

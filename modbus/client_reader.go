@@ -153,7 +153,7 @@ func (c *Client) deliver(s *slot, fr Frame, now time.Time) (foreign string) {
 		call.Data, call.Err = append(call.Data, data...), nil
 	}
 	c.stats.Replied++
-	call.RTT = now.Sub(s.sent)
+	call.RTT, call.At = now.Sub(s.sent), now
 	t.rtts = append(t.rtts, call.RTT)
 	t.open--
 	c.table.answer(s)

@@ -12,6 +12,10 @@ const (
 	// Read goes on: a device that lost half of its tags must not be stormed.
 	maxExtra = 256
 
+	// maxExtraNever is the same while a unit has not let anything be read on this session: enough to find one bad tag among the 125
+	// registers of a request (7 times two halves). A device that is not ready yet may refuse everything.
+	maxExtraNever = 16
+
 	// minLearnedCap is the smallest cap believed of a device that refuses with "illegal address". Below, it is more likely a border between
 	// two blocks that no request may cross.
 	minLearnedCap = 8
@@ -39,6 +43,13 @@ type bisection struct {
 	extra   int
 	best    []largest // of each unit that was read on this session; seldom more than a few
 	learned device.Limits
+	holes   []hole
+}
+
+// hole is a hole that is believed once the unit lets something be read: one that refuses everything has none, it is not ready.
+type hole struct {
+	req  int
+	span device.Span
 }
 
 // largest is the largest read of a unit that succeeded.
@@ -50,7 +61,7 @@ type largest struct {
 // reset begins a new Read. What reads succeeded stays known.
 func (b *bisection) reset() {
 	b.nodes, b.todo, b.extra = b.nodes[:0], b.todo[:0], 0
-	b.learned = device.Limits{}
+	b.learned, b.holes = device.Limits{}, b.holes[:0]
 }
 
 // bestOf returns the largest read that succeeded in r's unit and kind of area.
@@ -66,6 +77,24 @@ func (b *bisection) bestOf(r *planRequest) *int {
 		return &b.best[i].bits
 	}
 	return &b.best[i].registers
+}
+
+// budget is how many requests the search may add for r's unit.
+func (b *bisection) budget(r *planRequest) int {
+	if b.trusts(r) {
+		return maxExtra
+	}
+	return maxExtraNever
+}
+
+// trusts says whether r's unit has let anything be read on this session.
+func (b *bisection) trusts(r *planRequest) bool {
+	for _, l := range b.best {
+		if l.unit == r.unit {
+			return l.registers+l.bits > 0
+		}
+	}
+	return false
 }
 
 // refused adds a part that is to be halved.
@@ -97,7 +126,7 @@ func (b *bisection) single(plan *modbusPlan, pt part, code modbus.ExceptionCode)
 		b.learnCap(r.area, int(c.n)/2)
 		return
 	}
-	b.learned.Holes = append(b.learned.Holes, r.sub(int(c.off), int(c.n)))
+	b.holes = append(b.holes, hole{pt.req, r.sub(int(c.off), int(c.n))})
 }
 
 // conclude explains why a part was refused whose halves both came: the gap between them, or its length.
@@ -110,7 +139,7 @@ func (b *bisection) conclude(plan *modbusPlan, n *node) {
 	}
 	next := int(r.cells[mid].off)
 	if n.code == modbus.IllegalDataAddress && next > end {
-		b.learned.Holes = append(b.learned.Holes, r.sub(end, next-end))
+		b.holes = append(b.holes, hole{n.req, r.sub(end, next-end)})
 		return
 	}
 	most := max(n.half[0], n.half[1], *b.bestOf(r))
@@ -135,22 +164,29 @@ func (s *modbusSession) bisect(ctx context.Context, plan *modbusPlan) error {
 	for len(b.todo) > 0 && err == nil {
 		err = s.halve(ctx, plan)
 	}
+	for _, h := range b.holes {
+		if b.trusts(&plan.reqs[h.req]) {
+			b.learned.Holes = append(b.learned.Holes, h.span)
+		}
+	}
 	if len(b.learned.Holes) > 0 || b.learned.MaxRegisters > 0 || b.learned.MaxBits > 0 {
 		s.obs.Learned(b.learned)
 	}
 	return err
 }
 
-// halve asks for the halves of what is to do, all in one go.
+// halve asks for the halves of what is to do, as much as the window takes in one go. It takes the newest, that is the smallest parts first: when the
+// budget ends, some tags are known to be bad, rather than all parts to be somewhat smaller.
 func (s *modbusSession) halve(ctx context.Context, plan *modbusPlan) error {
 	b := &s.split
-	todo := b.todo
-	b.todo = nil
+	first := max(0, len(b.todo)-plan.window)
+	todo := b.todo[first:]
+	b.todo = b.todo[:first:first] // clipped: what is added must not overwrite todo
 	var parts []part
 	s.calls = s.calls[:0]
 	for _, i := range todo {
 		n := b.nodes[i]
-		if b.extra+2 > maxExtra {
+		if b.extra+2 > b.budget(&plan.reqs[n.req]) {
 			s.giveUp(plan, &n)
 			continue
 		}

@@ -158,8 +158,8 @@ func readFunction(a modbusArea) modbus.Function {
 func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) error {
 	r := &plan.reqs[pt.req]
 	cells := r.cells[pt.lo:pt.hi]
+	s.dec.ts = call.At.UnixNano()
 	if call.Err == nil {
-		s.dec.ts = time.Now().UnixNano()
 		s.dec.cells(plan, &s.long, r.area, cells, call.Data, call.Address-r.from)
 		s.split.succeeded(plan, pt, int(call.Quantity))
 		return nil
@@ -172,7 +172,6 @@ func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) err
 		return &UnitError{Unit: r.unit, Err: e}
 	}
 	s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), e)
-	s.dec.ts = time.Now().UnixNano()
 	if e.Exception == modbus.IllegalDataAddress || e.Exception == modbus.IllegalDataValue {
 		if len(cells) > 1 {
 			s.split.refused(pt, int(call.Quantity), e.Exception)

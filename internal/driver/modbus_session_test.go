@@ -217,8 +217,15 @@ func TestADeviceThatRefusesEverythingIsNotStormed(t *testing.T) {
 			t.Errorf("tag %d is %s", id, q)
 		}
 	}
-	if n := len(f.take()); n > 8+maxExtra {
-		t.Errorf("%d requests", n)
+	if n := len(f.take()); n > 8+maxExtraNever || len(w.learned) != 0 {
+		t.Errorf("%d requests, learned %v", n, w.learned)
+	}
+	f.mu.Lock()
+	f.unmapped = []device.Span{{Area: 4, From: 10, To: 900}}
+	f.mu.Unlock()
+	read(t, s, a, device.Limits{}, tags...)
+	if n := len(f.take()); n > 8+maxExtra || len(w.learned) != 1 {
+		t.Errorf("%d requests, learned %v", n, w.learned)
 	}
 }
 
