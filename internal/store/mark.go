@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// Mark says that a device, or one tag of it, is out of service.
+type Mark struct {
+	Device string
+	Tag    string // "" is the device itself
+	Reason string
+	By     string // who set it
+	Since  time.Time
+}
+
+// SetMark takes a device or a tag out of service. A mark that is there already is replaced.
+func (s *Store) SetMark(ctx context.Context, m Mark) error {
+	return s.change(ctx, "mark", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO mark (device, tag, reason, who, since) VALUES (?,?,?,?,?) "+
+			"ON CONFLICT DO UPDATE SET reason = excluded.reason, who = excluded.who, since = excluded.since",
+			m.Device, m.Tag, m.Reason, m.By, m.Since.UnixNano())
+		return err
+	})
+}
+
+// ClearMark puts a device, or a tag of it, back into service, and says whether it was out of it.
+func (s *Store) ClearMark(ctx context.Context, device, tagName string) (bool, error) {
+	var n int64
+	err := s.change(ctx, "unmark", func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, "DELETE FROM mark WHERE device = ? AND tag = ?", device, tagName)
+		if err != nil {
+			return err
+		}
+		n, err = r.RowsAffected()
+		return err
+	})
+	return n > 0, err
+}
+
+// Marks returns what is out of service, by device and tag.
+func (s *Store) Marks(ctx context.Context) ([]Mark, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT device, tag, reason, who, since FROM mark ORDER BY device, tag")
+	if err != nil {
+		return nil, s.failed("read marks of", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var ms []Mark
+	for rows.Next() {
+		var m Mark
+		var since int64
+		if err := rows.Scan(&m.Device, &m.Tag, &m.Reason, &m.By, &since); err != nil {
+			return nil, s.failed("read marks of", err)
+		}
+		m.Since = time.Unix(0, since)
+		ms = append(ms, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("read marks of", err)
+	}
+	return ms, nil
+}
+
+// PutLimits keeps what was learned of a device, as JSON of the caller's shape. nil forgets it.
+func (s *Store) PutLimits(ctx context.Context, device string, limits []byte) error {
+	return s.change(ctx, "learn", func(tx *sql.Tx) error {
+		if limits == nil {
+			_, err := tx.ExecContext(ctx, "DELETE FROM learned WHERE device = ?", device)
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO learned (device, limits) VALUES (?,?) ON CONFLICT DO UPDATE SET limits = excluded.limits", device, string(limits))
+		return err
+	})
+}
+
+// Limits returns what PutLimits kept of a device, and whether there is something.
+func (s *Store) Limits(ctx context.Context, device string) ([]byte, bool, error) {
+	var text string
+	err := s.db.QueryRowContext(ctx, "SELECT limits FROM learned WHERE device = ?", device).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.failed("read limits of", err)
+	}
+	return []byte(text), true, nil
+}
