@@ -1,8 +1,10 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -68,7 +70,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no") // or a proxy in front keeps events back
 	st.rc.SetReadDeadline(time.Time{})
 	st.buf = append(st.buf, "retry: 2000\n\n"...)
-	if err := st.run(r.Context().Done()); err != nil && r.Context().Err() == nil {
+	if err := st.run(r.Context().Done()); errors.Is(err, os.ErrDeadlineExceeded) {
 		s.counts.streamsStuck.Add(1)
 		s.cfg.Log.Info("live stream dropped", "remote", r.RemoteAddr, "err", err)
 	}

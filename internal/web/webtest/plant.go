@@ -102,12 +102,12 @@ func describe(device string, id, j int, slow bool) web.Tag {
 func valueAt(id tag.ID, typ string, t time.Time) tag.Value {
 	s := float64(t.UnixMilli()) / 1000
 	phase := float64(id) * 0.7
-	wave := math.Sin(s/40+phase) + 0.25*math.Sin(s/3+2*phase)
+	wave := math.Sin(s/300+phase) + 0.12*math.Sin(s/17+2*phase) + 0.02*math.Sin(s*1.7+phase)
 	switch typ {
 	case "float32":
 		return tag.Value{Kind: tag.Float32, Bits: uint64(math.Float32bits(float32(math.Round((60+20*wave)*100) / 100)))}
 	case "float64":
-		return tag.Value{Kind: tag.Float64, Bits: math.Float64bits(math.Round((50+40*math.Sin(s/120+phase))*1000) / 1000)}
+		return tag.Value{Kind: tag.Float64, Bits: math.Float64bits(math.Round((50+40*math.Sin(s/700+phase))*1000) / 1000)}
 	case "int16":
 		return tag.Value{Kind: tag.Int16, Bits: uint64(int64(1480 + 12*wave))}
 	case "bool":
