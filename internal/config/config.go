@@ -48,11 +48,15 @@ type Sink struct {
 	Type string // postgres or file
 	From string // where a new sink begins: end or oldest
 
-	URL Secret // postgres
+	URL    Secret // postgres
+	Schema string // postgres
+	Table  string // postgres
 
 	Dir         string // file; relative to the working directory or absolute
-	RotateBytes int64
+	RotateBytes int64  // file
 	RotateEvery time.Duration
+	MaxFiles    int
+	Gzip        bool
 }
 
 // Notify is one receiver of notifications.

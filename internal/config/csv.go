@@ -198,7 +198,7 @@ func (l *loader) devicesFromCSV(d *deviceDraft, params []param) []deviceDraft {
 // device returns the draft of the current row: d with what the row says.
 func (s *sheet) device(d *deviceDraft) deviceDraft {
 	one := *d
-	one.csv = ""
+	one.csv, one.fromCSV = "", true
 	one.params = slices.Clone(d.params)
 	for i, c := range s.columns {
 		text, at := s.cell(i)

@@ -55,6 +55,7 @@ type deviceDraft struct {
 	options    []option
 	groups     []groupDraft
 	groupsAt   Place
+	fromCSV    bool
 }
 
 // at is where the device stands, as near as is known.

@@ -54,6 +54,7 @@ type facts struct {
 type table interface {
 	what() (name, doc string)
 	facts() []facts
+	either() []string // keys of which exactly one must be there
 }
 
 // mapping is one kind of YAML mapping: its keys, and where each goes in a T.
@@ -62,6 +63,7 @@ type mapping[T any] struct {
 	doc  string
 	keys []key[T]
 	kind func(*T) string // the value of its key type, nil when it has none
+	one  []string        // keys of which exactly one must be there
 }
 
 // key is one key of a mapping. Exactly one of scalar and node is set.
@@ -73,6 +75,8 @@ type key[T any] struct {
 }
 
 func (m *mapping[T]) what() (string, string) { return m.name, m.doc }
+
+func (m *mapping[T]) either() []string { return m.one }
 
 func (m *mapping[T]) facts() []facts {
 	out := make([]facts, len(m.keys))

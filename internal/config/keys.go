@@ -20,7 +20,7 @@ var rootKeys = mapping[document]{
 		named("templates", &templateKeys, "Device types, each described once and used by any number of devices.",
 			func(d *document) *[]templateDraft { return &d.templates },
 			func(t *templateDraft, name string, at Place) { t.name, t.place = name, at }),
-		list("devices", &deviceKeys, "The devices to read.", func(d *document) *[]deviceDraft { return &d.devices }),
+		list("devices", &deviceKeys, "The devices to read.", func(d *document) *[]deviceDraft { return &d.devices }).must(),
 		list("sinks", &sinkKeys, "Where values are delivered.", func(d *document) *[]sinkDraft { return &d.sinks }),
 		list("notify", &notifyKeys, "Who is told when something happens.", func(d *document) *[]notifyDraft { return &d.notify }),
 	},
@@ -81,6 +81,7 @@ var templateKeys = mapping[templateDraft]{
 
 var deviceKeys = mapping[deviceDraft]{
 	name: "device",
+	one:  []string{"id", "csv"},
 	keys: []key[deviceDraft]{
 		text("id", "", "The device's name, unique. Its tags are called id/tag. Every device that is not from a CSV file has one.",
 			func(d *deviceDraft) *string { return &d.id }).placed(func(d *deviceDraft) *Place { return &d.idAt }),
@@ -177,9 +178,13 @@ var sinkKeys = mapping[sinkDraft]{
 		choice("type", "", sinkTypes, "What it is.", func(s *sinkDraft) *string { return &s.Type }).must(),
 		choice("from", "end", []string{"end", "oldest"}, "Where a sink that is new begins: with values read from now on, or with the oldest ones in the journal.", func(s *sinkDraft) *string { return &s.From }),
 		secret("url", "The database: `postgres://user:password@host/database`. Best as `${env:PG_URL}` or `${file:secret.txt}`.", func(s *sinkDraft) *Secret { return &s.URL }).onlyFor("postgres").must(),
+		text("schema", "public", "Schema of the table; made when missing.", func(s *sinkDraft) *string { return &s.Schema }).onlyFor("postgres"),
+		text("table", "millrace_values", "The table; made when missing.", func(s *sinkDraft) *string { return &s.Table }).onlyFor("postgres"),
 		text("dir", "", "Directory of the files. Relative to the configuration file.", func(s *sinkDraft) *string { return &s.Dir }).onlyFor("file").must(),
 		size("rotate_bytes", "100MiB", "A new file begins when one is as large.", func(s *sinkDraft) *int64 { return &s.RotateBytes }).onlyFor("file").within(4<<10, 1<<40),
 		duration("rotate_every", "1h", "A new file begins when one is as old.", func(s *sinkDraft) *time.Duration { return &s.RotateEvery }).onlyFor("file").within(1, 0),
+		integer("max_files", "0", "The oldest files beyond this number are deleted; 0 keeps all.", func(s *sinkDraft) *int { return &s.MaxFiles }).onlyFor("file").within(0, 1e6),
+		boolean("gzip", "false", "Compress files that take no more lines.", func(s *sinkDraft) *bool { return &s.Gzip }).onlyFor("file"),
 	},
 }
 

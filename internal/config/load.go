@@ -96,14 +96,13 @@ func newLoader(path string, drivers map[string]device.Driver) *loader {
 
 func (l *loader) load(b []byte) {
 	root, ok := l.parse(b)
-	if !ok || !decode(l, &rootKeys, root, &l.doc) {
+	switch {
+	case !ok:
 		return
-	}
-	if root == nil || isNull(l.resolve(root)) {
+	case root == nil || isNull(root):
 		l.failf(Place{File: l.path}, "the file is empty; at least one device is needed")
 		return
-	}
-	if l.gaveUp {
+	case !decode(l, &rootKeys, root, &l.doc) || l.gaveUp:
 		return
 	}
 	l.resolveGateway()

@@ -41,7 +41,9 @@ func decode[T any](l *loader, m *mapping[T], n *yaml.Node, dst *T) bool {
 		present[i] = p.at
 		m.keys[i].read(l, dst, p.value)
 	}
-	m.finish(l, present, n, dst)
+	if !l.gaveUp {
+		m.finish(l, present, n, dst)
+	}
 	return true
 }
 
@@ -52,6 +54,7 @@ func (m *mapping[T]) finish(l *loader, present []Place, n *yaml.Node, dst *T) {
 	if m.kind != nil {
 		kind = m.kind(dst)
 	}
+	m.finishOne(l, present, n)
 	for i := range m.keys {
 		k := &m.keys[i]
 		there := present[i] != Place{}
@@ -69,6 +72,23 @@ func (m *mapping[T]) finish(l *loader, present []Place, n *yaml.Node, dst *T) {
 				l.failf(l.place(n), "%s: default of %s: %v", m.name, k.name, err)
 			}
 		}
+	}
+}
+
+// finishOne reports when not exactly one of m.one is present.
+func (m *mapping[T]) finishOne(l *loader, present []Place, n *yaml.Node) {
+	var there []string
+	for _, name := range m.one {
+		if present[m.index(name)] != (Place{}) {
+			there = append(there, name)
+		}
+	}
+	switch {
+	case len(m.one) == 0:
+	case len(there) == 0:
+		l.failf(l.place(n), "%s needs the key %s", m.name, strings.Join(m.one, " or "))
+	case len(there) > 1:
+		l.failf(l.place(n), "%s has the keys %s; one of them is to be there", m.name, strings.Join(there, " and "))
 	}
 }
 

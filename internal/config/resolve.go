@@ -117,7 +117,7 @@ func (l *loader) resolveDevices() {
 	for i := range l.doc.devices {
 		d := &l.doc.devices[i]
 		t, ok := l.templateOf(d)
-		if !ok {
+		if !ok || d.id != "" && d.csv != "" { // both were reported
 			continue
 		}
 		l.include(d.groups, t)
@@ -126,10 +126,6 @@ func (l *loader) resolveDevices() {
 		}
 		if d.csv == "" {
 			l.resolveDevice(d, t)
-			continue
-		}
-		if d.id != "" {
-			l.failf(d.idAt, "device: id and csv do not go together; ids are in the file")
 			continue
 		}
 		var params []param
@@ -179,9 +175,8 @@ func (l *loader) templateOf(d *deviceDraft) (*templateDraft, bool) {
 
 // resolveDevice makes the Spec of d and appends it to the configuration, unless something is wrong with it.
 func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
-	if d.id == "" {
-		l.failf(cmp.Or(d.idAt, d.at(), Place{File: l.path}), "device needs the key %q", "id")
-		return
+	if d.id == "" && d.fromCSV {
+		l.failf(d.idAt, "the id is missing")
 	}
 	if !l.unique("device", d.id, d.idAt, l.ids) {
 		return
