@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"os"
@@ -15,14 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "write the expected outputs anew")
 
-// offline is the Modbus driver that never dials.
-type offline struct{ driver.Modbus }
-
-func (offline) Open(context.Context, device.Addr, device.Limits, device.Observer) (device.Session, error) {
-	return nil, errors.New("a configuration dials nobody")
-}
-
-func drivers() map[string]device.Driver { return map[string]device.Driver{"modbus": offline{}} }
+func drivers() map[string]device.Driver { return map[string]device.Driver{"modbus": driver.Modbus{}} }
 
 // golden compares got with the file, or writes the file when -update is set.
 func golden(t *testing.T, file, got string) {

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPlanText holds the plan of the example plant, and of one that asks too much, against the reviewed tables.
+func TestPlanText(t *testing.T) {
+	t.Setenv("PG_URL", "postgres://u:secret@h/db")
+	plant, err := Load("../../docs/examples/plant.yaml", drivers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	r := PlanOf(plant, drivers())
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/plan/plant.txt", b.String())
+
+	b.Reset()
+	r = PlanOf(mustLoad(t, overloaded), drivers())
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/plan/overloaded.txt", b.String())
+}
+
+// Two units behind one slow gateway: 3 requests each of 500 ms, every 3 s and every 10 s.
+const overloaded = `
+templates:
+  unit:
+    profile: remote
+    groups:
+      fast: {interval: 3s, tags: {a: "holding:0:int16", b: "holding:1000:int16", c: "holding:2000:int16"}}
+      slow: {interval: 10s, tags: {d: "coil:0", e: "coil:9000", f: "input:0:int16"}}
+devices:
+  - {id: u1, template: unit, address: "modbus://127.0.0.1:502/1"}
+  - {id: u2, template: unit, address: "modbus://127.0.0.1/2"}
+`
+
+func TestPlanArithmetic(t *testing.T) {
+	r := PlanOf(mustLoad(t, overloaded), drivers())
+	if len(r.Endpoints) != 1 || r.Endpoints[0].Devices != 2 || r.Endpoints[0].Connections != 1 {
+		t.Fatalf("%+v", r.Endpoints)
+	}
+	fast, slow := r.Devices[1].Groups[0], r.Devices[1].Groups[1]
+	if fast.Requests != 3 || time.Duration(fast.Busy) != 1500*time.Millisecond || fast.RequestsPerSecond != 1 {
+		t.Errorf("fast %+v", fast)
+	}
+	// Both fast groups, and one slow one that has just begun.
+	if want := 3 * 1500 * time.Millisecond; time.Duration(fast.Cycle) != want {
+		t.Errorf("fast cycle %v, want %v", fast.Cycle, want)
+	}
+	// Everything.
+	if want := 4 * 1500 * time.Millisecond; time.Duration(slow.Cycle) != want {
+		t.Errorf("slow cycle %v, want %v", slow.Cycle, want)
+	}
+	// 2*(1.5/3 + 1.5/10)
+	if r.Endpoints[0].Load != 1.3 || r.Total.RequestsPerSecond != 2.6 {
+		t.Errorf("load %v, total %+v", r.Endpoints[0].Load, r.Total)
+	}
+	if len(r.Warnings) != 3 { // two fast groups, the endpoint
+		t.Errorf("warnings %q", r.Warnings)
+	}
+}
+
+func TestPlanRespectsWindowAndPace(t *testing.T) {
+	load := func(options string) GroupPlan {
+		c := mustLoad(t, strings.ReplaceAll(overloaded, "profile: remote", "profile: site\n    options: {"+options+"}"))
+		return PlanOf(c, drivers()).Devices[0].Groups[0]
+	}
+	for options, want := range map[string]time.Duration{
+		"slots: 1":               150 * time.Millisecond,
+		"window: 2":              100 * time.Millisecond,
+		"window: 16":             50 * time.Millisecond,
+		"requests_per_second: 2": 1500 * time.Millisecond,
+	} {
+		if got := load(options); time.Duration(got.Busy) != want {
+			t.Errorf("%s: busy %v, want %v", options, got.Busy, want)
+		}
+	}
+}
+
+func TestPlanJSON(t *testing.T) {
+	b, err := json.Marshal(PlanOf(mustLoad(t, overloaded), drivers()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"busy_ms":1500`, `"interval_ms":3000`, `"op":"read holding","from":1000,"to":1000,"tags":1`, `"load":1.3`, `"rtt_ms":500`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("no %s in %s", want, b)
+		}
+	}
+}
