@@ -127,6 +127,14 @@ func (s *Server) Stats() Stats {
 	}
 }
 
+// Refused returns the refusals by reason, as telemetry shows them.
+func (s Stats) Refused() map[string]uint64 {
+	return map[string]uint64{
+		"stream_limit": uint64(s.StreamsRefused), "stream_stuck": uint64(s.StreamsStuck), "host": uint64(s.HostRefused),
+		"origin": uint64(s.OriginRefused), "token": uint64(s.TokenRefused),
+	}
+}
+
 // Handler returns what answers the requests.
 func (s *Server) Handler() http.Handler { return s.handler }
 
