@@ -25,7 +25,7 @@ var levels = map[string]int{
 	"internal/device":  6,
 	"internal/driver":  7, "internal/sink": 7, "internal/history": 7, "internal/sim": 7, "internal/write": 7,
 	"internal/heal": 8, "internal/why": 8, "internal/serve": 8, "internal/config": 8, "internal/telemetry": 8, "internal/notify": 8,
-	"internal/web": 9,
+	"internal/web": 9, "internal/web/ui": 10,
 	"cmd/millrace": 10,
 }
 
@@ -40,6 +40,9 @@ var free = []string{"internal/arch", "docs", "bench"}
 var goStatements = map[string]int{
 	"internal/device": 1, // one an endpoint, by its shard, while a job of it runs
 	"internal/listen": 1, // one a connection, by Serve
+	"internal/web":    1, // net/http's accept loop, by Run, which waits for it
+
+	"internal/web/ui/test/serve": 2, // the plant's clock and the reader of standard input, by run; they end with the process
 }
 
 type source struct {
