@@ -67,18 +67,19 @@ type Notify struct {
 	On   []string // the events it wants
 }
 
-// Names returns the names that the catalog must have before the devices can run: each device's followed by those of its tags. The
-// order is the one that Assign expects.
-func (c *Config) Names() []string {
-	n := len(c.Devices)
+// DeviceNames returns the names of the devices, in the order that Assign expects their numbers in.
+func (c *Config) DeviceNames() []string {
+	names := make([]string, len(c.Devices))
 	for i := range c.Devices {
-		for _, g := range c.Devices[i].Groups {
-			n += len(g.Tags)
-		}
+		names[i] = c.Devices[i].Name
 	}
-	names := make([]string, 0, n)
+	return names
+}
+
+// TagNames returns the full names of all tags, in the order that Assign expects their IDs in.
+func (c *Config) TagNames() []string {
+	var names []string
 	for i := range c.Devices {
-		names = append(names, c.Devices[i].Name)
 		for _, g := range c.Devices[i].Groups {
 			for j := range g.Tags {
 				names = append(names, g.Tags[j].Name)
@@ -88,26 +89,20 @@ func (c *Config) Names() []string {
 	return names
 }
 
-// Assign gives each device its number and each tag its ID: ids[i] belongs to Names()[i].
-func (c *Config) Assign(ids []tag.ID) error {
-	next := 0
-	take := func() (id tag.ID) {
-		if next < len(ids) {
-			id = ids[next]
-		}
-		next++
-		return id
+// Assign gives each device its number and each tag its ID: numbers[i] belongs to DeviceNames()[i], ids[i] to TagNames()[i].
+func (c *Config) Assign(numbers []uint32, ids []tag.ID) error {
+	if n, t := len(c.Devices), len(c.TagNames()); n != len(numbers) || t != len(ids) {
+		return fmt.Errorf("config: %d numbers and %d ids for %d devices and %d tags", len(numbers), len(ids), n, t)
 	}
+	next := 0
 	for i := range c.Devices {
-		c.Devices[i].Number = uint32(take())
+		c.Devices[i].Number = numbers[i]
 		for _, g := range c.Devices[i].Groups {
 			for j := range g.Tags {
-				g.Tags[j].ID = take()
+				g.Tags[j].ID = ids[next]
+				next++
 			}
 		}
-	}
-	if next != len(ids) {
-		return fmt.Errorf("config: %d ids for %d names", len(ids), next)
 	}
 	return nil
 }

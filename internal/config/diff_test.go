@@ -40,7 +40,7 @@ func TestDiff(t *testing.T) {
 	old.Gateway.Data, old.Path = "", ""
 	edit := func(pairs ...string) *Config {
 		c := mustLoad(t, strings.NewReplacer(pairs...).Replace(before))
-		if err := c.Assign(numbers(c)); err != nil {
+		if err := assign(c); err != nil {
 			t.Fatal(err)
 		}
 		c.Gateway.Data = ""
@@ -75,26 +75,31 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func numbers(c *Config) []tag.ID {
-	ids := make([]tag.ID, len(c.Names()))
-	for i := range ids {
-		ids[i] = tag.ID(i + 1)
+// assign gives c numbers from 1 on and IDs from 101 on.
+func assign(c *Config) error {
+	numbers := make([]uint32, len(c.DeviceNames()))
+	for i := range numbers {
+		numbers[i] = uint32(i + 1)
 	}
-	return ids
+	ids := make([]tag.ID, len(c.TagNames()))
+	for i := range ids {
+		ids[i] = tag.ID(i + 101)
+	}
+	return c.Assign(numbers, ids)
 }
 
 func TestAssign(t *testing.T) {
 	c := mustLoad(t, before)
-	if got := strings.Join(c.Names()[:4], " "); got != "a a/t a/u b" {
+	if got := strings.Join(c.DeviceNames()[:2], " ") + " " + strings.Join(c.TagNames()[:3], " "); got != "a b a/t a/u b/t" {
 		t.Errorf("names %s", got)
 	}
-	if err := c.Assign(numbers(c)); err != nil {
+	if err := assign(c); err != nil {
 		t.Fatal(err)
 	}
-	if d := c.Devices[1]; d.Number != 4 || d.Groups[0].Tags[0].ID != 5 || d.Groups[0].Tags[1].ID != 6 {
+	if d := c.Devices[1]; d.Number != 2 || d.Groups[0].Tags[0].ID != 103 || d.Groups[0].Tags[1].ID != 104 {
 		t.Errorf("%+v", d)
 	}
-	if c.Assign(numbers(c)[1:]) == nil {
-		t.Error("too few ids were taken")
+	if c.Assign(make([]uint32, len(c.Devices)), nil) == nil || c.Assign(nil, make([]tag.ID, len(c.TagNames()))) == nil {
+		t.Error("too few were taken")
 	}
 }
