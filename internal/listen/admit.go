@@ -7,6 +7,14 @@ import (
 	"sync"
 )
 
+// Pool is where a server takes the connections from that it shares with others: a Budget.
+type Pool interface {
+	Reserve(n int) error // keeps n connections for the caller; an error says why they cannot be kept
+	Unreserve(n int)     // undoes Reserve
+	Take() bool          // takes one beyond what was reserved
+	Give()               // undoes Take
+}
+
 // Budget is a number of connections that several servers share. Each server may reserve a floor of it, which the others cannot use up.
 type Budget struct {
 	mu     sync.Mutex
@@ -18,8 +26,8 @@ type Budget struct {
 // NewBudget returns a Budget of max connections.
 func NewBudget(max int) *Budget { return &Budget{max: max} }
 
-// reserve fails when the floors alone are too many. What others use beyond their floors may exceed the budget until they let go.
-func (b *Budget) reserve(n int) error {
+// Reserve fails when the floors alone are too many. What others use beyond their floors may exceed the budget until they let go.
+func (b *Budget) Reserve(n int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.floors+n > b.max {
@@ -29,13 +37,15 @@ func (b *Budget) reserve(n int) error {
 	return nil
 }
 
-func (b *Budget) unreserve(n int) {
+// Unreserve gives a floor back.
+func (b *Budget) Unreserve(n int) {
 	b.mu.Lock()
 	b.floors -= n
 	b.mu.Unlock()
 }
 
-func (b *Budget) take() bool {
+// Take takes one connection that is not reserved.
+func (b *Budget) Take() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.floors+b.shared >= b.max {
@@ -45,7 +55,8 @@ func (b *Budget) take() bool {
 	return true
 }
 
-func (b *Budget) give() {
+// Give gives back what Take took.
+func (b *Budget) Give() {
 	b.mu.Lock()
 	b.shared--
 	b.mu.Unlock()
@@ -67,7 +78,7 @@ func (s *Server) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.serving == 0 && s.cfg.Budget != nil {
-		if err := s.cfg.Budget.reserve(s.cfg.Floor); err != nil {
+		if err := s.cfg.Budget.Reserve(s.cfg.Floor); err != nil {
 			return err
 		}
 	}
@@ -81,7 +92,7 @@ func (s *Server) end() {
 	defer s.mu.Unlock()
 	s.serving--
 	if s.serving == 0 && s.cfg.Budget != nil {
-		s.cfg.Budget.unreserve(s.cfg.Floor)
+		s.cfg.Budget.Unreserve(s.cfg.Floor)
 	}
 }
 
@@ -96,7 +107,7 @@ func (s *Server) admit(remote net.Addr) (Reason, bool) {
 	if hasKey && s.perAddr[key] >= s.cfg.MaxPerAddr {
 		return ReasonAddressLimit, false
 	}
-	if s.cfg.Budget != nil && s.open >= s.cfg.Floor && !s.cfg.Budget.take() {
+	if s.cfg.Budget != nil && s.open >= s.cfg.Floor && !s.cfg.Budget.Take() {
 		return ReasonGlobalLimit, false
 	}
 	s.open++
@@ -111,7 +122,7 @@ func (s *Server) release(remote net.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cfg.Budget != nil && s.open > s.cfg.Floor {
-		s.cfg.Budget.give()
+		s.cfg.Budget.Give()
 	}
 	s.open--
 	if !hasKey {

@@ -18,10 +18,10 @@ type Handler func(ctx context.Context, c *Conn) error
 
 // Config says what a server admits and how long it waits. The zero value is a good default. A negative duration switches that limit off.
 type Config struct {
-	MaxConns   int     // connections of this server; default 1000
-	MaxPerAddr int     // connections from one remote IP address; default MaxConns
-	Budget     *Budget // connections shared with other servers; default none
-	Floor      int     // connections of the Budget kept free for this server; default 0
+	MaxConns   int  // connections of this server; default 1000
+	MaxPerAddr int  // connections from one remote IP address; default MaxConns
+	Budget     Pool // connections shared with other servers; default none
+	Floor      int  // connections of the Budget kept free for this server; default 0
 
 	TLS *tls.Config // default plain
 
