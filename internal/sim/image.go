@@ -1,3 +1,4 @@
+// Package sim plays devices: a plant of Modbus devices with a documented image, live values, and faults on demand.
 package sim
 
 import (

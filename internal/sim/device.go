@@ -1,0 +1,211 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/modbus"
+)
+
+// Mode is what a device does with its connections.
+type Mode uint8
+
+// The modes.
+const (
+	Running   Mode = iota
+	Refusing       // its connections are reset, and so are new ones
+	BlackHole      // connections stay and new ones are taken, and nothing is answered
+)
+
+// device is one simulated device. It has no goroutine, and no memory but this until somebody connects.
+type device struct {
+	mu     sync.Mutex
+	mem    memory
+	mode   Mode
+	rng    rand.PCG
+	conns  []net.Conn // open ones
+	faults []fault    // nil until the first connection
+	stats  DeviceStats
+}
+
+// fault is a Fault of one device with its count.
+type fault struct {
+	*Fault
+	seen int // replies or connections since the last one that it hit, for Every
+}
+
+// DeviceStats counts what a device did.
+type DeviceStats struct {
+	Connections uint64 // accepted
+	Refused     uint64 // reset at once
+	Requests    uint64
+	Faults      [Kinds]uint64
+}
+
+// adopt gives the device the faults that are its own.
+func (d *device) adopt(all []Fault) {
+	if d.faults != nil || len(all) == 0 {
+		return
+	}
+	d.faults = make([]fault, 0, len(all))
+	for i := range all {
+		if all[i].of(d.mem.device) {
+			d.faults = append(d.faults, fault{Fault: &all[i]})
+		}
+	}
+}
+
+// hits says whether f strikes now, and counts it. The caller holds d.mu.
+func (d *device) hits(f *fault, elapsed time.Duration) bool {
+	if !f.active(elapsed) {
+		return false
+	}
+	hit := f.P >= 1
+	switch {
+	case f.Every > 0:
+		f.seen++
+		hit = f.seen >= f.Every
+		if hit {
+			f.seen = 0
+		}
+	case !hit:
+		hit = float64(d.rng.Uint64()>>11)/(1<<53) < f.P
+	}
+	if hit {
+		d.stats.Faults[f.Kind]++
+	}
+	return hit
+}
+
+// admit says whether a new connection may stay, and keeps it then.
+func (d *device) admit(c net.Conn, all []Fault, elapsed time.Duration) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.adopt(all)
+	ok := d.mode != Refusing
+	for i := range d.faults {
+		f := &d.faults[i]
+		switch f.Kind {
+		case Refuse:
+			ok = !d.hits(f, elapsed) && ok
+		case Slots:
+			if len(d.conns) >= f.Count && d.hits(f, elapsed) {
+				ok = false
+			}
+		}
+	}
+	if !ok {
+		d.stats.Refused++
+		return false
+	}
+	d.stats.Connections++
+	d.conns = append(d.conns, c)
+	return true
+}
+
+// leave forgets the connection from that address.
+func (d *device) leave(remote net.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conns = slices.DeleteFunc(d.conns, func(c net.Conn) bool { return c.RemoteAddr().String() == remote.String() })
+	if len(d.conns) == 0 {
+		d.conns = nil
+	}
+}
+
+// become changes the mode.
+func (d *device) become(m Mode) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mode = m
+	if m == Refusing {
+		for _, c := range d.conns {
+			reset(c)
+		}
+	}
+}
+
+// reset ends c with a TCP reset.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		_ = t.SetLinger(0) // fails only on a connection that is gone
+	}
+	_ = c.Close()
+}
+
+// effect is what the faults do to one reply.
+type effect struct {
+	delay     time.Duration
+	late      time.Duration
+	trickle   time.Duration
+	exception int
+	silence   bool
+	reset     bool
+	cut       bool
+	duplicate bool
+	wrongID   bool
+	wrongFunc bool
+}
+
+// alone says that the reply cannot be gathered with others.
+func (e *effect) alone() bool { return e.delay > 0 || e.trickle > 0 }
+
+// effectOf rolls the dice for one reply. The caller holds d.mu.
+func (d *device) effectOf(elapsed time.Duration) effect {
+	e := effect{silence: d.mode == BlackHole}
+	for i := range d.faults {
+		f := &d.faults[i]
+		switch f.Kind {
+		case Refuse, Slots, Unmapped, Cap:
+			continue
+		}
+		if d.hits(f, elapsed) {
+			e.add(f, &d.rng)
+		}
+	}
+	return e
+}
+
+func (e *effect) add(f *fault, rng *rand.PCG) {
+	switch f.Kind {
+	case Latency:
+		e.delay += f.Duration
+	case Jitter:
+		e.delay += time.Duration(rng.Uint64() % uint64(f.Duration))
+	case Late:
+		e.late = f.Duration
+	case Duplicate:
+		e.duplicate = true
+	case WrongID:
+		e.wrongID = true
+	case WrongFunction:
+		e.wrongFunc = true
+	case Cut:
+		e.cut = true
+	case Reset:
+		e.reset = true
+	case Silence:
+		e.silence = true
+	case Exception:
+		e.exception = f.Count
+	case Trickle:
+		e.trickle = f.Duration
+	}
+}
+
+// deny returns the exception for n addresses that the device lacks or does not give at once, or 0. The caller holds d.mu.
+func (d *device) deny(elapsed time.Duration, reading bool, a area, addr, n int) modbus.ExceptionCode {
+	for i := range d.faults {
+		f := &d.faults[i]
+		switch {
+		case f.Kind == Cap && reading && (a == holdings || a == inputs) && n > f.Count && d.hits(f, elapsed):
+			return modbus.IllegalDataValue
+		case f.Kind == Unmapped && areaByName[f.Area] == a && addr <= f.To && f.From <= addr+n-1 && d.hits(f, elapsed):
+			return modbus.IllegalDataAddress
+		}
+	}
+	return 0
+}

@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Plant is everything that a plant.yaml simulates:
+//
+//	modbus:
+//	  - listen: 127.0.0.1:1502
+//	    devices: 200
+//	    by: address            # or port
+//	    seed: 7
+//	    faults:
+//	      - silence:p=0.01
+//	      - latency:200ms,devices=3-5
+type Plant struct {
+	Modbus []ModbusConfig
+}
+
+// PlantError is what is wrong in a plant.yaml, and where.
+type PlantError struct {
+	File         string
+	Line, Column int
+	What         string
+}
+
+func (e *PlantError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.What)
+}
+
+// ParsePlant reads text; file is its name for errors. An unknown key, a key twice and a value of the wrong kind are errors.
+func ParsePlant(file string, text []byte) (Plant, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return Plant{}, fmt.Errorf("%s: %w", file, err)
+	}
+	p := plantParser{file: file}
+	if doc.Kind == 0 || len(doc.Content) == 0 {
+		return Plant{}, &PlantError{file, 1, 1, "the file is empty; it begins with modbus:"}
+	}
+	var plant Plant
+	err := p.mapping(doc.Content[0], map[string]func(*yaml.Node) error{
+		"modbus": func(n *yaml.Node) error {
+			return p.list(n, func(n *yaml.Node) error {
+				c, err := p.modbus(n)
+				plant.Modbus = append(plant.Modbus, c)
+				return err
+			})
+		},
+	})
+	if err == nil && len(plant.Modbus) == 0 {
+		err = p.bad(doc.Content[0], "it simulates nothing; give modbus: at least one item")
+	}
+	return plant, err
+}
+
+type plantParser struct{ file string }
+
+func (p *plantParser) bad(n *yaml.Node, format string, args ...any) error {
+	return &PlantError{p.file, n.Line, n.Column, fmt.Sprintf(format, args...)}
+}
+
+func (p *plantParser) mapping(n *yaml.Node, keys map[string]func(*yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode {
+		return p.bad(n, "here must be keys with values")
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		set, ok := keys[k.Value]
+		if !ok {
+			return p.bad(k, "unknown key %q; there are %s", k.Value, strings.Join(sortedKeys(keys), ", "))
+		}
+		if seen[k.Value] {
+			return p.bad(k, "%q is there twice", k.Value)
+		}
+		seen[k.Value] = true
+		if err := set(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *plantParser) list(n *yaml.Node, item func(*yaml.Node) error) error {
+	if n.Kind != yaml.SequenceNode {
+		return p.bad(n, "here must be a list, each item with a dash")
+	}
+	for _, c := range n.Content {
+		if err := item(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *plantParser) text(n *yaml.Node) (string, error) {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		return "", p.bad(n, "here must be one value")
+	}
+	return n.Value, nil
+}
+
+func (p *plantParser) modbus(n *yaml.Node) (ModbusConfig, error) {
+	var c ModbusConfig
+	err := p.mapping(n, map[string]func(*yaml.Node) error{
+		"listen": func(n *yaml.Node) (err error) {
+			c.Listen, err = p.text(n)
+			return err
+		},
+		"devices": func(n *yaml.Node) (err error) {
+			c.Devices, err = strconv.Atoi(n.Value)
+			if err != nil || c.Devices < 1 {
+				return p.bad(n, "devices is a number above 0, not %q", n.Value)
+			}
+			return nil
+		},
+		"by": func(n *yaml.Node) error {
+			if n.Value != "address" && n.Value != "port" {
+				return p.bad(n, "by is address or port, not %q", n.Value)
+			}
+			c.ByPort = n.Value == "port"
+			return nil
+		},
+		"seed": func(n *yaml.Node) (err error) {
+			if c.Seed, err = strconv.ParseUint(n.Value, 10, 64); err != nil {
+				return p.bad(n, "seed is a number from 0 on, not %q", n.Value)
+			}
+			return nil
+		},
+		"faults": func(n *yaml.Node) error { return p.list(n, func(n *yaml.Node) error { return p.fault(n, &c) }) },
+	})
+	if err != nil {
+		return c, err
+	}
+	if _, _, err := c.withDefaults(); err != nil {
+		return c, p.bad(n, "%v", err)
+	}
+	return c, nil
+}
+
+func (p *plantParser) fault(n *yaml.Node, c *ModbusConfig) error {
+	s, err := p.text(n)
+	if err != nil {
+		return err
+	}
+	f, err := ParseFault(s)
+	if err != nil {
+		return p.bad(n, "%v", err)
+	}
+	c.Faults = append(c.Faults, f)
+	return nil
+}
+
+func sortedKeys(m map[string]func(*yaml.Node) error) []string {
+	return slices.Sorted(maps.Keys(m))
+}
