@@ -59,7 +59,7 @@ func (m *Modbus) EmitConfig(w io.Writer, o EmitOptions) error {
 	for k := range o.Statics {
 		fmt.Fprintf(b, "          static%05d: \"holding:%d:float32\"\n", k, 2*k)
 	}
-	b.WriteString("devices:\n")
+	fmt.Fprint(b, "devices:\n")
 	for n := 1; n <= len(m.devices); n++ {
 		fmt.Fprintf(b, "  - {id: %s, template: sim, address: \"modbus://%s/1\"}\n", DeviceID(n), m.Addr(n))
 	}
