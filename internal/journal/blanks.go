@@ -114,17 +114,18 @@ func (w *writer) setFull(full bool) {
 }
 
 // acquire returns the file of a new segment, named and durable. It takes the first of these that can be had: the spare; a new file;
-// the oldest segment if it is delivered; the reserve; and on a full disk the oldest segment.
+// on a full disk the oldest segment if it is delivered; the reserve; on a full disk the oldest segment.
 func (w *writer) acquire() (vfs.File, error) {
 	err := w.prepareSpare()
+	full := vfs.IsFull(err)
 	switch {
 	case err == nil:
 		return w.open(spareName)
-	case w.oldestDelivered(time.Now(), false):
+	case full && w.oldestDelivered(false):
 		w.dropOldest()
 	case w.blanks.reserve:
 		return w.open(reserveName)
-	case vfs.IsFull(err):
+	case full:
 		w.dropOldest()
 	}
 	if w.blanks.spare {
@@ -146,10 +147,15 @@ func (w *writer) open(blank string) (vfs.File, error) {
 	w.seq++
 	name := segName(w.seq)
 	w.setBlank(blank, false)
-	if err := w.rename(blank, name); err != nil {
-		return nil, err
+	err := w.rename(blank, name)
+	if err == nil {
+		var f vfs.File
+		if f, err = openFile(w.j.cfg.FS, w.j.cfg.Dir, name, readWrite); err == nil {
+			return f, nil
+		}
 	}
-	return openFile(w.j.cfg.FS, w.j.cfg.Dir, name, readWrite)
+	_ = w.j.cfg.FS.Remove(w.path(name)) // else it would be in nobody's account
+	return nil, err
 }
 
 // rename renames durably.

@@ -15,7 +15,7 @@ type Config struct {
 	SegmentBytes int64         // size of a segment file; default 64 MiB, at least 16 KiB
 	QueueBytes   int64         // most bytes that wait to be written; default 64 MiB, at least 64 KiB. A batch that finds no room is refused
 	FlushEvery   time.Duration // longest wait of a batch for others to share its sync; default 20 ms, negative means none
-	CursorEvery  time.Duration // longest wait of a moved cursor for its sync; default 100 ms
+	CursorEvery  time.Duration // least time between two syncs of the cursors; default 100 ms
 
 	MaxBytes int64         // most bytes in the directory, spare and reserve segments included; default 10 GiB, at least 4 segments
 	MaxAge   time.Duration // records that every cursor has passed are removed when older; default 24 h, negative means at once

@@ -15,8 +15,8 @@ import (
 // cursors are the places up to which consumers are done, by name. Journal.mu guards them.
 type cursors struct {
 	by    map[string]*cursor
-	moved time.Time // when the first change since the last save was made, zero when there is none
-	lost  bool      // the file was there and could not be read: the cursors of before are unknown
+	moved bool // since the last save
+	lost  bool // the file was there and could not be read: the cursors of before are unknown
 }
 
 type cursor struct {
@@ -42,7 +42,7 @@ func (j *Journal) Cursor(name string) (Offset, bool) {
 	return 0, false
 }
 
-// SetCursor puts the cursor called name at off and makes it if need be. It is on the disk CursorEvery later, or when Close returns;
+// SetCursor puts the cursor called name at off and makes it if need be. It is on the disk at most CursorEvery and a sync later, or when Close returns;
 // a power cut in between puts it back, so that rows are delivered again, never passed over. Retention goes by what is on the disk.
 func (j *Journal) SetCursor(name string, off Offset) error {
 	if name == "" || len(name) > MaxCursorName {
@@ -78,8 +78,8 @@ func (j *Journal) Forget(name string) bool {
 }
 
 func (j *Journal) cursorsMoved() {
-	if j.cursors.moved.IsZero() {
-		j.cursors.moved = time.Now()
+	if !j.cursors.moved {
+		j.cursors.moved = true
 		notify(j.queue.wake)
 	}
 }
@@ -119,6 +119,8 @@ type cursorFile struct {
 	f    vfs.File // nil when it has to be made anew
 	save uint64   // the number of the last; its parity is the slot
 	buf  []byte
+
+	notBefore time.Time // of the next save
 }
 
 const (
@@ -130,42 +132,41 @@ const (
 	maxCursors    = (cursorSlot - cursorHead - 4) / (1 + MaxCursorName + 8)
 )
 
-// saveCursors writes the cursors if they moved CursorEvery ago, or moved at all when now is set, and returns when it wants to be
-// called next, the zero time when nothing moved.
-func (w *writer) saveCursors(at time.Time, now bool) time.Time {
+// saveCursors writes the cursors if they moved and the last save is CursorEvery ago, or at once when now is set. It returns when it
+// wants to be called next, the zero time when nothing moved.
+func (w *writer) saveCursors(now bool) time.Time {
 	j := w.j
 	j.mu.Lock()
-	moved := j.cursors.moved
-	due := moved.Add(j.cfg.CursorEvery)
-	if moved.IsZero() || !now && due.After(at) {
+	if !j.cursors.moved {
 		j.mu.Unlock()
-		if moved.IsZero() {
-			return moved
-		}
-		return due
+		return time.Time{}
 	}
-	j.cursors.moved = time.Time{}
+	if !now && w.now.Before(w.cursors.notBefore) {
+		j.mu.Unlock()
+		return w.cursors.notBefore
+	}
+	j.cursors.moved = false
 	saved := map[string]Offset{}
 	w.cursors.encode(j.epoch, j.cursors.by, saved)
 	j.mu.Unlock()
-	err := w.cursors.write(w)
+	w.cursors.notBefore = w.now.Add(j.cfg.CursorEvery)
+	if err := w.cursors.write(w); err != nil {
+		w.cursors.notBefore = w.now.Add(max(tickEvery, j.cfg.CursorEvery))
+		j.mu.Lock()
+		j.cursors.moved = true
+		j.mu.Unlock()
+		j.noteError(err)
+		return w.cursors.notBefore
+	}
 	j.mu.Lock()
-	if err != nil {
-		j.cursors.moved = at.Add(tickEvery)
-	} else {
-		j.cursors.lost = false
-		for name, off := range saved {
-			if c := j.cursors.by[name]; c != nil {
-				c.durable = off
-			}
+	defer j.mu.Unlock()
+	j.cursors.lost = false
+	for name, off := range saved {
+		if c := j.cursors.by[name]; c != nil {
+			c.durable = off
 		}
 	}
-	moved = j.cursors.moved
-	j.mu.Unlock()
-	if err != nil {
-		j.noteError(err)
-	}
-	return moved
+	return time.Time{}
 }
 
 // encode fills buf and notes in saved what it holds.

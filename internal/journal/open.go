@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"millrace/internal/journal/vfs"
 )
@@ -52,7 +53,7 @@ func Open(c Config) (*Journal, error) {
 	}
 	j := &Journal{cfg: c, lock: lock}
 	j.queue = queue{max: c.QueueBytes, soon: min(soonBytes, c.QueueBytes/4), wake: make(chan struct{}, 1)}
-	j.w = &writer{j: j}
+	j.w = &writer{j: j, now: time.Now()}
 	if err := j.w.recover(); err != nil {
 		return nil, errors.Join(err, j.w.close(), lock.Close())
 	}

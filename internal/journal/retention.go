@@ -1,11 +1,9 @@
 package journal
 
-import "time"
-
 // trim removes the oldest segments: while need bytes more would go beyond MaxBytes, and those that every cursor has passed and
 // that are older than MaxAge.
-func (w *writer) trim(now time.Time, need int64) {
-	for w.liveBytes()+need > w.j.cfg.MaxBytes-2*w.j.cfg.SegmentBytes || w.oldestDelivered(now, true) {
+func (w *writer) trim(need int64) {
+	for w.liveBytes()+need > w.j.cfg.MaxBytes-2*w.j.cfg.SegmentBytes || w.oldestDelivered(true) {
 		if !w.dropOldest() {
 			return
 		}
@@ -24,7 +22,7 @@ func (w *writer) liveBytes() int64 {
 
 // oldestDelivered says whether there is a segment that can go without loss: every cursor lies behind it, durably so, and if aged is
 // set its newest record is older than MaxAge.
-func (w *writer) oldestDelivered(now time.Time, aged bool) bool {
+func (w *writer) oldestDelivered(aged bool) bool {
 	j := w.j
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -32,7 +30,7 @@ func (w *writer) oldestDelivered(now time.Time, aged bool) bool {
 		return false
 	}
 	s := j.segs[0]
-	if aged && s.minRecv <= s.maxRecv && s.maxRecv > now.Add(-max(j.cfg.MaxAge, 0)).UnixNano() {
+	if aged && s.minRecv <= s.maxRecv && s.maxRecv > w.now.Add(-max(j.cfg.MaxAge, 0)).UnixNano() {
 		return false
 	}
 	return j.cursors.passed(s.next)

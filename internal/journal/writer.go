@@ -14,8 +14,9 @@ import (
 // after it Open and Close.
 type writer struct {
 	j    *Journal
-	seq  uint32 // the highest given to a segment
-	next Offset // of the next row
+	seq  uint32    // the highest given to a segment
+	next Offset    // of the next row
+	now  time.Time // when the present turn began
 
 	seg *segment // nil when the last one cannot be written to any more
 	f   vfs.File // of seg
@@ -84,6 +85,7 @@ func (j *Journal) ended() {
 
 // work does all that is due and returns when to look again at the latest.
 func (w *writer) work(now time.Time) time.Time {
+	w.now = now
 	at := now.Add(tickEvery)
 	if !now.Before(w.retryAt) {
 		w.flush(now)
@@ -97,9 +99,9 @@ func (w *writer) work(now time.Time) time.Time {
 		}
 		at = earliest(at, t)
 	}
-	w.trim(now, 0)
+	w.trim(0)
 	at = earliest(at, w.provision(now))
-	return earliest(at, w.saveCursors(now, false))
+	return earliest(at, w.saveCursors(false))
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -197,7 +199,7 @@ func (w *writer) build() (int, Offset) {
 	w.buf, w.skips = w.buf[:0], w.skips[:0]
 	next, room := w.next, w.room()
 	if w.pos == 0 {
-		w.buf = appendFrame(w.buf, w.header(frameStart, next), binary.LittleEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
+		w.buf = appendFrame(w.buf, w.header(frameStart, next), binary.LittleEndian.AppendUint64(nil, uint64(w.now.UnixNano())))
 	}
 	if w.skipTo > next {
 		next = w.skip(next, w.skipTo)
@@ -292,7 +294,7 @@ func (w *writer) rotate() error {
 	if w.seg != nil {
 		w.seal()
 	}
-	w.trim(time.Now(), w.j.cfg.SegmentBytes)
+	w.trim(w.j.cfg.SegmentBytes)
 	f, err := w.acquire()
 	if err != nil {
 		return err
@@ -326,8 +328,9 @@ func (w *writer) seal() {
 // finish commits what is left and closes the queue.
 func (w *writer) finish() error {
 	w.j.queue.close()
+	w.now = time.Now()
 	for try := 0; ; {
-		if due, _ := w.pending(time.Now()); !due {
+		if due, _ := w.pending(w.now); !due {
 			break
 		}
 		err := w.commit()
@@ -340,7 +343,7 @@ func (w *writer) finish() error {
 			return err
 		}
 	}
-	w.saveCursors(time.Now(), true)
+	w.saveCursors(true)
 	return nil
 }
 
