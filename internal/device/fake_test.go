@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +35,7 @@ const (
 type plc struct {
 	mu       sync.Mutex
 	mode     mode
+	dead     string // a unit that does not answer behind a gateway that does
 	latency  time.Duration
 	late     time.Duration // when set, a read that is slower than the timeout times out, and its reply is this much too late
 	partial  int           // rows that come before a read times out; 0 for none
@@ -70,19 +70,24 @@ func (p *plc) is() mode {
 
 // fakeDriver knows PLCs by Addr.Host.
 type fakeDriver struct {
-	plcs     map[string]*plc
-	compiles atomic.Int64
+	plcs map[string]*plc
+
+	mu     sync.Mutex
+	limits []Limits // of each Compile
 }
 
 func (d *fakeDriver) Endpoint(a Addr) string { return a.Host }
 
-type fakePlan struct{ tags []TagSpec }
+type fakePlan struct {
+	unit     string
+	tags     []TagSpec
+	requests []Request
+}
 
-func (p fakePlan) Tags() []TagSpec     { return p.tags }
-func (p fakePlan) Requests() []Request { return []Request{{Op: "read", Tags: len(p.tags)}} }
+func (p *fakePlan) Tags() []TagSpec     { return p.tags }
+func (p *fakePlan) Requests() []Request { return p.requests }
 
-func (d *fakeDriver) Compile(_ Addr, tags []TagSpec, _ Limits) (Plan, error) {
-	d.compiles.Add(1)
+func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 	var errs []error
 	var good []TagSpec
 	for _, t := range tags {
@@ -92,7 +97,18 @@ func (d *fakeDriver) Compile(_ Addr, tags []TagSpec, _ Limits) (Plan, error) {
 		}
 		good = append(good, t)
 	}
-	return fakePlan{good}, errors.Join(errs...)
+	d.mu.Lock()
+	d.limits = append(d.limits, lim)
+	d.mu.Unlock()
+	size := len(good)
+	if lim.MaxRegisters > 0 {
+		size = lim.MaxRegisters
+	}
+	var requests []Request
+	for c := range slices.Chunk(good, max(size, 1)) {
+		requests = append(requests, Request{Op: "read", Tags: len(c)})
+	}
+	return &fakePlan{a.Path, good, requests}, errors.Join(errs...)
 }
 
 func (d *fakeDriver) Open(ctx context.Context, a Addr, _ Limits, o Observer) (Session, error) {
@@ -129,6 +145,9 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 	p, began := s.plc, time.Now()
 	p.mu.Lock()
 	broken, m, latency, partial, late, onRead := s.number <= p.broken, p.mode, p.latency, p.partial, p.late, p.onRead
+	if unit := plan.(*fakePlan).unit; p.dead != "" && unit == p.dead {
+		m = silent
+	}
 	p.mu.Unlock()
 	if onRead != nil {
 		onRead(s.observer)
@@ -180,7 +199,9 @@ func (s *fakeSession) rows(tags []TagSpec, into *tag.Batch) {
 	}
 }
 
-func (s *fakeSession) Write(context.Context, Plan, []Write, []Result) error { return errors.New("not here") }
+func (s *fakeSession) Write(context.Context, Plan, []Write, []Result) error {
+	return errors.New("not here")
+}
 
 func (s *fakeSession) Close() error {
 	s.plc.mu.Lock()

@@ -1,0 +1,299 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/internal/tag"
+)
+
+// An Apply touches only what changed: equal devices keep their session and schedule, a changed one takes over the session and the last values of
+// its endpoint.
+func TestApplyTouchesOnlyWhatChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		specs := []Spec{b.spec(1, time.Second, 2), b.spec(2, time.Second, 2), b.spec(3, time.Second, 2)}
+		c := b.apply(specs...)
+		if fmt.Sprint(c) != "{[d0001 d0002 d0003] [] [] 0}" {
+			t.Errorf("at first %v", c)
+		}
+		b.run()
+		time.Sleep(10 * time.Second)
+		before, seq := b.last(200), b.last(100).Seq
+
+		changed := b.spec(2, 2*time.Second, 2)
+		same := b.spec(1, time.Second, 2)
+		same.Learned = Limits{MaxRegisters: 7}
+		c = b.apply(same, changed, b.spec(4, time.Second, 1))
+		if fmt.Sprint(c) != "{[d0004] [d0002] [d0003] 1}" {
+			t.Errorf("change %v", c)
+		}
+		if l := b.last(200); l.Quality != tag.Good || l.Seq != before.Seq {
+			t.Errorf("the successor does not know the last value: %+v, was %+v", l, before)
+		}
+		if l := b.last(300); l.Quality != tag.BadWaitingForInitialData || l.Seq != 0 {
+			t.Errorf("a removed tag still has %+v", l)
+		}
+		time.Sleep(10 * time.Second)
+		for n, want := range map[uint32]struct{ dials, opens int }{1: {1, 1}, 2: {1, 1}, 3: {1, 0}, 4: {1, 1}} {
+			if p := b.plc(n); len(p.dials) != want.dials || p.opens != want.opens {
+				t.Errorf("PLC %d: %d dials, %d open, want %+v", n, len(p.dials), p.opens, want)
+			}
+		}
+		if n := len(b.polls()["plc1:502"]); n != 21 {
+			t.Errorf("the device that was not touched was polled %d times in 20s and at start", n)
+		}
+		if b.last(100).Seq != seq {
+			t.Error("a value that did not change got a new sequence number")
+		}
+		if n := len(b.polls()["plc3:502"]); n != 11 {
+			t.Errorf("the device that was removed was polled %d times", n)
+		}
+		names := ""
+		for _, s := range b.Devices() {
+			names += s.Name + " "
+		}
+		if names != "d0001 d0002 d0004 " {
+			t.Errorf("devices %s", names)
+		}
+		b.quit()
+	})
+}
+
+func TestApplyChecksAllFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 1))
+		b.run()
+		time.Sleep(5 * time.Second)
+		for want, spoil := range map[string]func(s *Spec){
+			"a device needs a name":               func(s *Spec) { s.Name = "" },
+			"a number above 0":                    func(s *Spec) { s.Number = 0 },
+			"number 1 is that of d0001":           func(s *Spec) { s.Number = 1 },
+			"there are two of that name":          func(s *Spec) { s.Name = "d0001" },
+			`there is no driver "s7"`:             func(s *Spec) { s.Driver = "s7" },
+			"the interval must be 1ms or more":    func(s *Spec) { s.Groups[0].Interval = 0 },
+			`group "fast" is there twice`:         func(s *Spec) { s.Groups = append(s.Groups, Group{Name: "fast", Interval: time.Second}) },
+			`id 200 is 0 or taken by "d0002/t0"`:  func(s *Spec) { s.Groups[0].Tags = append(s.Groups[0].Tags, TagSpec{ID: 200, Name: "x"}) },
+			"id 100 is that of a tag of d0001":    func(s *Spec) { s.Groups[0].Tags[0].ID = 100 },
+			"tag d0002/t0: address bad: no such":  func(s *Spec) { s.Groups[0].Tags[0].Address = "bad" },
+			"slots must not be below 0":           func(s *Spec) { s.Slots = -1 },
+			"requests per second must not be":     func(s *Spec) { s.RequestsPerSecond = -1 },
+			"the pause after connect must not be": func(s *Spec) { s.PauseAfterConnect = -1 },
+			"the cap":                             func(s *Spec) { s.Profile.Cap = 1 },
+		} {
+			s := b.spec(2, time.Second, 2)
+			spoil(&s)
+			c, err := b.Apply([]Spec{b.spec(1, 2*time.Second, 1), s})
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "device ") {
+				t.Errorf("error %v, want %q", err, want)
+			}
+			if len(c.Added)+len(c.Changed)+len(c.Removed) > 0 {
+				t.Errorf("%s: changed %v", want, c)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if n := len(b.polls()["plc1:502"]); n != 11 || len(b.Devices()) != 1 {
+			t.Errorf("%d polls, %d devices: a bad Apply changed something", n, len(b.Devices()))
+		}
+		b.quit()
+	})
+}
+
+// Two bad devices are both named.
+func TestApplyNamesAllErrors(t *testing.T) {
+	b := newBench(t, Config{})
+	a, c := b.spec(1, 0, 1), b.spec(2, 0, 1)
+	_, err := b.Apply([]Spec{a, c})
+	if err == nil || !strings.Contains(err.Error(), "d0001") || !strings.Contains(err.Error(), "d0002") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Adding and removing devices under load leaves nothing behind.
+func TestApplyOverAndOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.run()
+		for i := range 20 {
+			var specs []Spec
+			for n := uint32(1); n <= 50; n++ {
+				if int(n)%20 != i {
+					s := b.spec(n, time.Duration(1+(int(n)+i)%3)*100*time.Millisecond, 1)
+					b.plc(n).latency = 150 * time.Millisecond
+					b.plc(n).set([]mode{fine, fine, blackHole, refuses, silent}[(int(n)+i)%5])
+					specs = append(specs, s)
+				}
+			}
+			b.apply(specs...)
+			time.Sleep(777 * time.Millisecond)
+		}
+		b.apply()
+		time.Sleep(drainWithin)
+		synctest.Wait()
+		if n := b.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
+		b.quit()
+	})
+}
+
+func TestDeviceOutOfService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 1)
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		if err := b.SetOutOfService("d0001", true, "new pump"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		st := b.status("d0001")
+		if st.State != OutOfService || st.Reason != "out of service: new pump" || !st.OutOfService || b.plc(1).opens != 0 {
+			t.Errorf("%v, %q, %d connections", st.State, st.Reason, b.plc(1).opens)
+		}
+		polls := len(b.polls()["plc1:502"])
+		s.OutOfService, s.Reason = true, "new pump" // what a reload finds in the store
+		if c := b.apply(s); c.Unchanged != 1 {
+			t.Errorf("a reload with the switch as it is: %v", c)
+		}
+		time.Sleep(time.Minute)
+		if n := len(b.polls()["plc1:502"]); n != polls || b.status("d0001").State != OutOfService {
+			t.Errorf("polled while out of service")
+		}
+		if err := b.SetOutOfService("d0001", false, ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		if st := b.status("d0001"); st.State != Ready || st.Outages != 0 {
+			t.Errorf("back in service %v, %d outages", st.State, st.Outages)
+		}
+		if got := strings.Join(b.book.of(100), ", "); got != "good 1, bad (out of service) null, good 1" {
+			t.Errorf("rows: %s", got)
+		}
+		b.quit()
+	})
+}
+
+// A device that is out of service when the gateway starts is not dialled.
+func TestOutOfServiceFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		out, tagOut := b.spec(1, time.Second, 1), b.spec(2, time.Second, 2)
+		out.OutOfService = true
+		tagOut.Groups[0].Tags[1].OutOfService = true
+		b.apply(out, tagOut)
+		b.run()
+		time.Sleep(5 * time.Second)
+		if n := len(b.plc(1).dials); n != 0 {
+			t.Errorf("%d dials", n)
+		}
+		for id, want := range map[tag.ID]string{100: "bad (out of service) null", 200: "good 1", 201: "bad (out of service) null"} {
+			if got := strings.Join(b.book.of(id), ", "); got != want {
+				t.Errorf("%d: %s", id, got)
+			}
+		}
+		b.quit()
+	})
+}
+
+func TestTagOutOfService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 2)
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		var unknown *UnknownError
+		if err := b.SetOutOfService("d0001/t9", true, ""); !errors.As(err, &unknown) || unknown.Name != "d0001/t9" {
+			t.Errorf("an unknown name: %v", err)
+		}
+		if err := b.SetOutOfService("d0001/t1", true, ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if b.last(100).Quality != tag.Good || b.last(101).Quality != tag.BadOutOfService {
+			t.Errorf("%v and %v", b.last(100).Quality, b.last(101).Quality)
+		}
+		if s.Groups[0].Tags[1].OutOfService {
+			t.Error("the caller's spec was changed")
+		}
+		s2 := b.spec(1, time.Second, 2)
+		s2.Groups[0].Tags[1].OutOfService = true
+		if c := b.apply(s2); c.Unchanged != 1 {
+			t.Errorf("a reload with the switch as it is: %v", c)
+		}
+		b.plc(1).set(refuses)
+		time.Sleep(5 * time.Second)
+		if b.last(100).Quality != tag.UncertainLastUsable || b.last(101).Quality != tag.BadOutOfService {
+			t.Errorf("down: %v and %v", b.last(100).Quality, b.last(101).Quality)
+		}
+		b.plc(1).set(fine)
+		time.Sleep(10 * time.Second)
+		for _, name := range []string{"d0001/t0", "d0001/t0"} { // twice is once
+			if err := b.SetOutOfService(name, true, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if st := b.status("d0001"); st.State != OutOfService || st.Reason != "all its tags are out of service" || b.plc(1).opens != 0 {
+			t.Errorf("without tags %v, %q", st.State, st.Reason)
+		}
+		for _, name := range []string{"d0001/t0", "d0001/t1"} {
+			if err := b.SetOutOfService(name, false, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if b.last(100).Quality != tag.Good || b.last(101).Quality != tag.Good || b.status("d0001").Groups[0].Active != 2 {
+			t.Errorf("back: %v and %v", b.last(100).Quality, b.last(101).Quality)
+		}
+		if got := strings.Join(b.book.of(101), ", "); got != "good 1, bad (out of service) null, good 1" {
+			t.Errorf("rows: %s", got)
+		}
+		b.quit()
+	})
+}
+
+func TestStatesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 1))
+		b.run()
+		time.Sleep(2500 * time.Millisecond)
+		b.plc(1).set(refuses)
+		time.Sleep(5 * time.Second)
+		b.plc(1).set(fine)
+		time.Sleep(10 * time.Second)
+		b.quit()
+		var got []string
+		for _, e := range b.book.events {
+			got = append(got, fmt.Sprintf("%v->%v: %s", e.From, e.To, e.Reason))
+		}
+		want := []string{
+			"idle->opening: connecting",
+			"opening->ready: connected",
+			"ready->opening: connecting again: it reset the connection",
+			"opening->cooling: it refuses the connection: nothing listens on that port",
+			"cooling->opening: trying again: it refuses the connection: nothing listens on that port",
+			"opening->suspect: connected again, not read yet",
+			"suspect->ready: answers again",
+			"ready->draining: removed, or the gateway stops",
+			"draining->closed: ",
+		}
+		for _, w := range want {
+			if !slices.Contains(got, w) {
+				t.Errorf("%q was not told", w)
+			}
+		}
+		if t.Failed() {
+			t.Logf("told was\n%s", strings.Join(got, "\n"))
+		}
+	})
+}
