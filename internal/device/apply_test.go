@@ -41,8 +41,8 @@ func TestApplyTouchesOnlyWhatChanged(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		for n, want := range map[uint32]struct{ dials, opens int }{1: {1, 1}, 2: {1, 1}, 3: {1, 0}, 4: {1, 1}} {
-			if p := b.plc(n); len(p.dials) != want.dials || p.opens != want.opens {
-				t.Errorf("PLC %d: %d dials, %d open, want %+v", n, len(p.dials), p.opens, want)
+			if p := b.plc(n); p.dialled() != want.dials || p.connections() != want.opens {
+				t.Errorf("PLC %d: %d dials, %d open, want %+v", n, p.dialled(), p.connections(), want)
 			}
 		}
 		if n := len(b.polls()["plc1:502"]); n != 21 {
@@ -125,7 +125,7 @@ func TestApplyOverAndOver(t *testing.T) {
 			for n := uint32(1); n <= 50; n++ {
 				if int(n)%20 != i {
 					s := b.spec(n, time.Duration(1+(int(n)+i)%3)*100*time.Millisecond, 1)
-					b.plc(n).latency = 150 * time.Millisecond
+					b.plc(n).change(func(p *plc) { p.latency = 150 * time.Millisecond })
 					b.plc(n).set([]mode{fine, fine, blackHole, refuses, silent}[(int(n)+i)%5])
 					specs = append(specs, s)
 				}
@@ -155,8 +155,8 @@ func TestDeviceOutOfService(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		st := b.status("d0001")
-		if st.State != OutOfService || st.Reason != "out of service: new pump" || !st.OutOfService || b.plc(1).opens != 0 {
-			t.Errorf("%v, %q, %d connections", st.State, st.Reason, b.plc(1).opens)
+		if st.State != OutOfService || st.Reason != "out of service: new pump" || !st.OutOfService || b.plc(1).connections() != 0 {
+			t.Errorf("%v, %q, %d connections", st.State, st.Reason, b.plc(1).connections())
 		}
 		polls := len(b.polls()["plc1:502"])
 		s.OutOfService, s.Reason = true, "new pump" // what a reload finds in the store
@@ -191,7 +191,7 @@ func TestOutOfServiceFromTheStart(t *testing.T) {
 		b.apply(out, tagOut)
 		b.run()
 		time.Sleep(5 * time.Second)
-		if n := len(b.plc(1).dials); n != 0 {
+		if n := b.plc(1).dialled(); n != 0 {
 			t.Errorf("%d dials", n)
 		}
 		for id, want := range map[tag.ID]string{100: "bad (out of service) null", 200: "good 1", 201: "bad (out of service) null"} {
@@ -242,7 +242,7 @@ func TestTagOutOfService(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if st := b.status("d0001"); st.State != OutOfService || st.Reason != "all its tags are out of service" || b.plc(1).opens != 0 {
+		if st := b.status("d0001"); st.State != OutOfService || st.Reason != "all its tags are out of service" || b.plc(1).connections() != 0 {
 			t.Errorf("without tags %v, %q", st.State, st.Reason)
 		}
 		for _, name := range []string{"d0001/t0", "d0001/t1"} {

@@ -264,11 +264,11 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (int, erro
 	if g.plan == nil || e.session == nil {
 		return 0, nil
 	}
-	b := e.rt.batch(u)
+	b := e.rt.batch()
 	defer e.rt.free(b)
 	err := e.session.Read(ctx, g.plan, b)
 	rows := b.Len()
-	b.Device, b.Received = u.spec.Number, time.Now().UnixNano()
+	e.rt.stamp(u, b)
 	for _, id := range g.unplanned {
 		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
 	}

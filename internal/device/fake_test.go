@@ -62,18 +62,46 @@ func (p *plc) set(m mode) {
 	}
 }
 
+// change changes p while it is in use.
+func (p *plc) change(f func(p *plc)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
+}
+
 func (p *plc) is() mode {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mode
 }
 
+func (p *plc) dialled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.dials)
+}
+
+func (p *plc) connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opens
+}
+
 // fakeDriver knows PLCs by Addr.Host.
 type fakeDriver struct {
-	plcs map[string]*plc
-
 	mu     sync.Mutex
+	plcs   map[string]*plc
 	limits []Limits // of each Compile
+}
+
+// plc returns the PLC at host, made when it is asked for first.
+func (d *fakeDriver) plc(host string) *plc {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.plcs[host] == nil {
+		d.plcs[host] = &plc{}
+	}
+	return d.plcs[host]
 }
 
 func (d *fakeDriver) Endpoint(a Addr) string { return a.Host }
@@ -112,7 +140,7 @@ func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 }
 
 func (d *fakeDriver) Open(ctx context.Context, a Addr, _ Limits, o Observer) (Session, error) {
-	p := d.plcs[a.Host]
+	p := d.plc(a.Host)
 	p.mu.Lock()
 	p.dials = append(p.dials, time.Now())
 	p.mu.Unlock()
@@ -246,20 +274,20 @@ type row struct {
 	value   tag.Value
 }
 
-func (b *book) Offered(read, filtered uint64) {
+func (b *book) Offered(read, filtered int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.read += read
-	b.filtered += filtered
+	b.read += uint64(read)
+	b.filtered += uint64(filtered)
 }
 
-func (b *book) Dropped(reason string, n uint64) {
+func (b *book) Dropped(reason string, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if reason != DropJournalFull {
 		panic(reason)
 	}
-	b.dropped += n
+	b.dropped += uint64(n)
 }
 
 func (b *book) Offer(in *tag.Batch) bool {
@@ -350,9 +378,6 @@ func (b *bench) quit() {
 // spec returns the spec of device n with that many tags, polled each interval, on a PLC of its own.
 func (b *bench) spec(n uint32, interval time.Duration, tags int) Spec {
 	host := fmt.Sprintf("plc%d:502", n)
-	if b.driver.plcs[host] == nil {
-		b.driver.plcs[host] = &plc{}
-	}
 	s := Spec{Name: fmt.Sprintf("d%04d", n), Number: n, Driver: "fake", Profile: resilience.LAN(), Addr: Addr{Scheme: "fake", Host: host, Path: "1"}}
 	g := Group{Name: "fast", Interval: interval}
 	for i := range tags {
@@ -363,7 +388,7 @@ func (b *bench) spec(n uint32, interval time.Duration, tags int) Spec {
 	return s
 }
 
-func (b *bench) plc(n uint32) *plc { return b.driver.plcs[fmt.Sprintf("plc%d:502", n)] }
+func (b *bench) plc(n uint32) *plc { return b.driver.plc(fmt.Sprintf("plc%d:502", n)) }
 
 func (b *bench) apply(specs ...Spec) Change {
 	b.t.Helper()

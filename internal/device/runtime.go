@@ -16,9 +16,9 @@ import (
 type Ledger interface {
 	// Offered: read rows came from devices or say why a tag is not read; filtered of them were held back by a deadband; the others
 	// are offered to the Output.
-	Offered(read, filtered uint64)
+	Offered(read, filtered int)
 	// Dropped: n rows that were offered did not get in.
-	Dropped(reason string, n uint64)
+	Dropped(reason string, n int)
 }
 
 // DropJournalFull is the reason for Dropped when the Output has no room.
@@ -67,6 +67,7 @@ type Runtime struct {
 	mail     mail
 	seq      atomic.Uint64 // of changes of last values
 	counters counters
+	clock    wallClock
 	batches  sync.Pool // of *tag.Batch
 	running  atomic.Bool
 
@@ -87,7 +88,7 @@ func New(c Config) (*Runtime, error) {
 		return nil, err
 	}
 	return &Runtime{
-		cfg: c, mail: mail{wake: make(chan struct{}, 1)}, batches: sync.Pool{New: func() any { return new(tag.Batch) }},
+		cfg: c, clock: wallClock{start: time.Now()}, mail: mail{wake: make(chan struct{}, 1)}, batches: sync.Pool{New: func() any { return new(tag.Batch) }},
 		specs: map[string]Spec{}, units: map[string]*unit{}, byTag: map[tag.ID]*unit{}, groups: map[string]*groupHistograms{},
 	}, nil
 }
@@ -104,12 +105,21 @@ func (r *Runtime) Run(ctx context.Context) error {
 	return nil
 }
 
-// batch returns an empty batch for rows of u.
-func (r *Runtime) batch(u *unit) *tag.Batch {
+// batch returns an empty batch.
+func (r *Runtime) batch() *tag.Batch {
 	b := r.batches.Get().(*tag.Batch)
 	b.Reset()
-	b.Device, b.Received = u.spec.Number, time.Now().UnixNano()
 	return b
+}
+
+// stamp says whose rows b holds and when they came.
+func (r *Runtime) stamp(u *unit, b *tag.Batch) {
+	now := time.Now()
+	b.Device, b.Received = u.spec.Number, now.UnixNano()
+	if offset := r.clock.look(now); offset != u.offset {
+		u.offset = offset
+		b.Flags |= tag.FlagClockStepped
+	}
 }
 
 func (r *Runtime) free(b *tag.Batch) { r.batches.Put(b) }
@@ -122,20 +132,20 @@ func (r *Runtime) hand(u *unit, b *tag.Batch, read, filtered int) {
 	}
 	r.counters.rows.Add(uint64(read))
 	r.counters.filtered.Add(uint64(filtered))
-	r.cfg.Ledger.Offered(uint64(read), uint64(filtered))
+	r.cfg.Ledger.Offered(read, filtered)
 	if b.Len() == 0 || r.cfg.Output.Offer(b) {
 		return
 	}
-	n := uint64(b.Len())
-	r.counters.dropped.Add(n)
-	r.cfg.Ledger.Dropped(DropJournalFull, n)
+	r.counters.dropped.Add(uint64(b.Len()))
+	r.cfg.Ledger.Dropped(DropJournalFull, b.Len())
 	u.table.forget(b)
 }
 
 // mark writes rows that say why tags of u are not read.
 func (r *Runtime) mark(u *unit, k markKind) {
-	b := r.batch(u)
+	b := r.batch()
 	defer r.free(b)
+	r.stamp(u, b)
 	var read, filtered int
 	switch k {
 	case markDown:

@@ -185,20 +185,24 @@ func (s *shard) want(u *unit, now time.Time) {
 	}
 }
 
-// leave is u letting go of e's session, which ends unless another device is well on it: a device that is silent while another one answers is
-// silent alone.
+// leave is u letting go of e's session, which ends unless another device is on it. When u is silent the other one must have been read
+// meanwhile: then u is silent alone, else the connection is dead.
 func (s *shard) leave(u *unit, now time.Time) {
 	e := u.endpoint
-	if !e.open {
-		return
+	stays := e.answers(u)
+	if u.machine.state != Cooling {
+		stays = slices.ContainsFunc(e.units, func(o *unit) bool { return o != u && o.machine.state.connected() })
 	}
-	silent := u.machine.state == Cooling
-	for _, o := range e.units {
-		if o != u && o.machine.state.connected() && (!silent || o.lastOK.After(u.machine.failing)) {
-			return
-		}
+	if e.open && !stays {
+		s.hangUp(e, errSilent, now)
 	}
-	s.hangUp(e, errSilent, now)
+}
+
+// answers says whether a device other than u was read on e since u began to fail.
+func (e *endpoint) answers(u *unit) bool {
+	return slices.ContainsFunc(e.units, func(o *unit) bool {
+		return o != u && o.machine.state.connected() && o.lastOK.After(u.machine.failing)
+	})
 }
 
 // hangUp ends e's session, and tells the devices that held on to it.
@@ -234,11 +238,10 @@ func (e *endpoint) turnAt(g *group, now time.Time) time.Time {
 	g.unit.mu.Lock()
 	n := g.requests
 	g.unit.mu.Unlock()
-	at := e.rate.Reserve(now, n)
-	if at.Before(e.notBefore) {
-		return e.notBefore
+	if now.Before(e.notBefore) {
+		now = e.notBefore
 	}
-	return at
+	return e.rate.Reserve(now, n)
 }
 
 // begin hands j to a goroutine. A dial that nobody waits for any more is not made.
@@ -329,6 +332,8 @@ func (s *shard) turned(e *endpoint, g *group) {
 	}
 	if g.owed = ev.kind == evTimedOut; !g.owed {
 		u.lastOK = o.ended
+	} else if e.answers(u) {
+		ev.until = o.ended.Add(u.spec.Profile.Cap) // no jitter needed, there is no dial: it takes its time from the others as seldom as allowed
 	}
 	s.post(u, ev, o.err)
 }

@@ -98,8 +98,9 @@ type Stats struct {
 	Opens, OpenFailures              uint64
 	Sessions                         int // open now
 	Outages                          uint64
-	Timeouts, Late, Foreign, Refused uint64 // requests and replies
-	States                           [states]int
+	Timeouts, Late, Foreign, Refused uint64       // requests and replies
+	ClockSteps                       uint64       // how often the gateway's clock was set
+	States                           [states]int  // devices, by State
 	Groups                           []GroupStats // by name
 }
 
@@ -134,7 +135,7 @@ func (r *Runtime) Stats() Stats {
 	s := Stats{
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
-		Refused: c.refused.Load(),
+		Refused: c.refused.Load(), ClockSteps: r.clock.steps.Load(),
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()

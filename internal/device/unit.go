@@ -26,8 +26,11 @@ type unit struct {
 	timer    timer // the end of Cooling, or of Draining
 	waiting  bool  // for its endpoint's dial
 	lastOK   time.Time
-	cause    error  // the failure heard of last
-	session  uint64 // the endpoint's session whose limits it has learned; used by its turns
+	cause    error // the failure heard of last
+
+	// Owned by the endpoint's jobs.
+	session uint64 // the endpoint's session whose limits it has learned
+	offset  int64  // of the wall clock at its last batch
 
 	mu      sync.Mutex // guards what follows; held for a few instructions
 	rto     resilience.RTO
@@ -82,6 +85,7 @@ func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.rto = resilience.NewRTO(spec.Profile.Floor, spec.Profile.Ceiling)
 	seed := rand.New(rand.NewPCG(rt.cfg.Seed, uint64(spec.Number)))
 	u.machine = newMachine(spec.Profile, seed, time.Now())
+	u.offset = rt.clock.look(time.Now())
 	u.life = life{since: u.machine.since, outOfService: spec.OutOfService, outReason: spec.Reason}
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
 	var tags []TagSpec

@@ -1,0 +1,506 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+// A turn that breaks off brings what it brought; the other tags have their last usable value at once.
+func TestPartOfARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 3))
+		b.run()
+		time.Sleep(3 * time.Second)
+		b.plc(1).change(func(p *plc) { p.partial = 1 })
+		time.Sleep(5 * time.Second)
+		st := b.status("d0001")
+		if st.State != Degraded || st.Outages != 0 || !strings.HasPrefix(st.Reason, "answers only part of what it is asked") {
+			t.Errorf("%v, %q, %d outages", st.State, st.Reason, st.Outages)
+		}
+		if b.last(100).Quality != tag.Good || b.last(101).Quality != tag.UncertainLastUsable || b.last(102).Quality != tag.UncertainLastUsable {
+			t.Errorf("%v, %v, %v", b.last(100).Quality, b.last(101).Quality, b.last(102).Quality)
+		}
+		b.plc(1).change(func(p *plc) { p.partial = 0 })
+		time.Sleep(5 * time.Second)
+		if st := b.status("d0001"); st.State != Ready {
+			t.Errorf("%v, %q", st.State, st.Reason)
+		}
+		if got := strings.Join(b.book.of(102), ", "); got != "good 1, uncertain (last usable value) 1, good 1" {
+			t.Errorf("rows: %s", got)
+		}
+		b.quit()
+	})
+}
+
+// units returns specs of n devices on one endpoint.
+func (b *bench) units(n uint32) []Spec {
+	var specs []Spec
+	for u := uint32(1); u <= n; u++ {
+		s := b.spec(u, time.Second, 1)
+		s.Addr.Host, s.Addr.Path = "plc1:502", fmt.Sprint(u)
+		specs = append(specs, s)
+	}
+	return specs
+}
+
+// Behind one gateway a unit that is silent is silent alone: the session stays and the others are read.
+func TestSilentUnitBehindAGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.units(5)...)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).change(func(p *plc) { p.dead = "3" })
+		time.Sleep(time.Minute)
+		for _, s := range b.Devices() {
+			if s.Number == 3 && (s.State.polled() || s.Outages != 1) || s.Number != 3 && (s.State != Ready || s.Outages != 0) {
+				t.Errorf("%s: %v, %d outages", s.Name, s.State, s.Outages)
+			}
+		}
+		if n := b.plc(1).dialled(); n != 1 {
+			t.Errorf("%d dials: the session that works was closed", n)
+		}
+		b.plc(1).change(func(p *plc) { p.dead = "" })
+		time.Sleep(10 * time.Second)
+		if st := b.status("d0003"); st.State != Ready {
+			t.Errorf("back it is %v", st.State)
+		}
+		b.quit()
+	})
+}
+
+// When the gateway goes, all its units go and come back over one connection, and one dial at a time asks for them all.
+func TestGatewayVanishesWithItsUnits(t *testing.T) {
+	for _, m := range []mode{refuses, blackHole, silent} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.apply(b.units(5)...)
+			b.run()
+			time.Sleep(5 * time.Second)
+			b.plc(1).set(m)
+			time.Sleep(time.Minute)
+			for _, s := range b.Devices() {
+				if s.State.polled() || s.Outages != 1 {
+					t.Errorf("mode %d: %s: %v, %d outages", m, s.Name, s.State, s.Outages)
+				}
+			}
+			if n := b.plc(1).dialled(); n > 60 {
+				t.Errorf("mode %d: %d dials in a minute", m, n)
+			}
+			b.plc(1).set(fine)
+			time.Sleep(15 * time.Second)
+			for _, s := range b.Devices() {
+				if s.State != Ready {
+					t.Errorf("mode %d: %s: %v (%s)", m, s.Name, s.State, s.Reason)
+				}
+			}
+			b.quit()
+		})
+	}
+}
+
+func TestUserLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, 100*time.Millisecond, 4)
+		s.RequestsPerSecond, s.PauseAfterConnect, s.Limits.MaxRegisters = 8, 700*time.Millisecond, 2 // 2 requests a turn
+		began := time.Now()
+		b.apply(s)
+		b.run()
+		time.Sleep(10*time.Second + 500*time.Millisecond)
+		polls := b.polls()["plc1:502"]
+		if first := polls[0].Sub(began); first != 700*time.Millisecond {
+			t.Errorf("first poll %v after the connect", first)
+		}
+		for i := 1; i < len(polls); i++ {
+			if d := polls[i].Sub(polls[i-1]); d < 250*time.Millisecond {
+				t.Errorf("turns of 2 requests %v apart", d)
+			}
+		}
+		st := b.status("d0001")
+		if n := len(polls); n < 30 || n > 41 {
+			t.Errorf("%d turns in 10s", n)
+		}
+		if st.Groups[0].Requests != 2 || st.Groups[0].Missed < 50 {
+			t.Errorf("%+v", st.Groups[0])
+		}
+		b.quit()
+	})
+}
+
+// Periods that pass while a turn runs are counted and skipped, never queued.
+func TestOverrun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, 100*time.Millisecond, 1)
+		s.Profile = resilience.Remote()
+		b.plc(1).latency = 250 * time.Millisecond
+		b.apply(s)
+		b.run()
+		time.Sleep(30 * time.Second)
+		st := b.status("d0001").Groups[0]
+		n := len(b.polls()["plc1:502"])
+		if n < 99 || n > 101 || int(st.Missed) < 198 || int(st.Missed) > 202 {
+			t.Errorf("%d turns, %d missed, want 100 and 200", n, st.Missed)
+		}
+		if st.Lag != 0 {
+			t.Errorf("lag %v", st.Lag)
+		}
+		if g := b.Stats().Groups[0]; g.Missed != st.Missed || g.Lag.Count < 98 || g.RTT.Count != uint64(n) || g.RTT.Counts[8] != uint64(n) {
+			t.Errorf("%+v", g)
+		}
+		b.quit()
+	})
+}
+
+// A slow device raises its timeout by the replies that come too late, and is then read.
+func TestLateRepliesRaiseTheTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		p := b.spec(1, time.Second, 1)
+		b.apply(p)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).change(func(p *plc) { p.latency, p.late = 700*time.Millisecond, 1 })
+		time.Sleep(time.Minute)
+		st := b.status("d0001")
+		if st.State != Ready || st.Late == 0 || st.Timeouts == 0 || st.Timeout < 700*time.Millisecond || st.Outages != 0 {
+			t.Errorf("%+v", st)
+		}
+		if st.RTT < 500*time.Millisecond {
+			t.Errorf("smoothed round trip %v", st.RTT)
+		}
+		if s := b.Stats(); s.Late != st.Late || s.Timeouts != st.Timeouts {
+			t.Errorf("%+v", s)
+		}
+		b.quit()
+	})
+}
+
+// What a device teaches is kept, told, within what was configured, and makes a new plan.
+func TestLearnedLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := map[string][]Limits{}
+		b := newBench(t, Config{OnLearned: func(d string, l Limits) { told[d] = append(told[d], l) }})
+		s := b.spec(1, time.Second, 10)
+		s.Limits = Limits{Window: 2}
+		s.Learned = Limits{MaxBits: 9}
+		b.plc(1).limits = Limits{Window: 8, PDU: 240}
+		var reads atomic.Uint64
+		b.plc(1).onRead = func(o Observer) {
+			o.Refused(Span{Area: 3, From: 7, To: 7}, nil)
+			o.Foreign()
+			if reads.Add(1) > 2 {
+				o.Learned(Limits{MaxRegisters: 5, Holes: []Span{{Area: 3, From: 7, To: 7}}})
+			}
+		}
+		b.apply(s)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.quit()
+		n := reads.Load()
+		last := told["d0001"][len(told["d0001"])-1]
+		if len(told["d0001"]) != 2 || last.MaxRegisters != 5 || last.MaxBits != 9 || last.PDU != 240 || len(last.Holes) != 1 {
+			t.Errorf("told %+v", told)
+		}
+		st := b.status("d0001")
+		if st.Limits.Window != 2 || st.Groups[0].Requests != 2 || st.Refused != n || st.Foreign != n {
+			t.Errorf("%+v", st)
+		}
+		if c := len(b.driver.limits); c != 3 {
+			t.Errorf("compiled %d times: at first, after the open, after the lesson", c)
+		}
+	})
+}
+
+func TestMerge(t *testing.T) {
+	hole := func(area uint8, from, to uint32) Span { return Span{area, from, to} }
+	configured := Limits{MaxRegisters: 50, Gap: -1}
+	know := merge(configured, configured, Limits{MaxRegisters: 100, MaxBits: 7, Gap: 9, Holes: []Span{hole(3, 1, 5)}})
+	if know.MaxRegisters != 50 || know.MaxBits != 7 || know.Gap != -1 {
+		t.Errorf("%+v", know)
+	}
+	next := merge(configured, know, Limits{MaxRegisters: 20, PDU: 99, MaxWrite: 3, Window: 4, Holes: []Span{hole(3, 2, 4), hole(4, 2, 4)}})
+	if next.MaxRegisters != 20 || next.PDU != 99 || next.MaxWrite != 3 || next.Window != 4 || next.MaxBits != 7 {
+		t.Errorf("%+v", next)
+	}
+	if len(next.Holes) != 2 || len(know.Holes) != 1 {
+		t.Errorf("holes %v, before %v", next.Holes, know.Holes)
+	}
+}
+
+// Rows for which the journal has no room are counted, the last values go on, and they pass when there is room again though nothing changed.
+func TestOutputFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 3))
+		b.book.full = true
+		b.run()
+		time.Sleep(5500 * time.Millisecond)
+		polls := uint64(len(b.polls()["plc1:502"]))
+		b.book.mu.Lock()
+		if b.book.dropped != 3*polls || b.Stats().Dropped != 3*polls || b.last(100).Quality != tag.Good {
+			t.Errorf("%d dropped of %d polls, last %v", b.book.dropped, polls, b.last(100))
+		}
+		b.book.full = false
+		b.book.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		if got := b.book.of(102); len(got) != 1 {
+			t.Errorf("rows %v", got)
+		}
+		b.quit()
+	})
+}
+
+func TestChangesAreAllSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		var n atomic.Uint64
+		for d := uint32(1); d <= 3; d++ {
+			b.spec(d, time.Second, 2)
+			b.plc(d).value = func(id tag.ID) (tag.Kind, uint64, tag.Quality) {
+				if id%100 == 0 {
+					return tag.Uint32, 5, tag.Good
+				}
+				return tag.Uint32, n.Add(1), tag.Good
+			}
+		}
+		b.apply(b.spec(1, time.Second, 2), b.spec(2, time.Second, 2), b.spec(3, time.Second, 2))
+		b.run()
+		seen, constant := map[tag.ID]string{}, 0
+		var since uint64
+		var got []Last
+		for range 25 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			got, since = b.Changes(since, got[:0])
+			for _, l := range got {
+				seen[l.ID] = l.Value.String()
+				if l.ID%100 == 0 {
+					constant++
+				}
+			}
+		}
+		if constant != 3 {
+			t.Errorf("three values that never change came %d times", constant)
+		}
+		all, _ := b.ChangesOf([]tag.ID{301, 999, 100}, 0, nil)
+		if len(all) != 2 || all[0].ID != 301 || all[1].ID != 100 {
+			t.Errorf("changes of some %v", all)
+		}
+		if none, now := b.ChangesOf([]tag.ID{301}, since, nil); len(none) != 0 || now != since {
+			t.Errorf("nothing changed, and %v", none)
+		}
+		for _, d := range []string{"d0001", "d0002", "d0003"} {
+			last, ok := b.LastOf(d, nil)
+			if !ok || len(last) != 2 {
+				t.Fatalf("%s: %v", d, last)
+			}
+			for _, l := range last {
+				if seen[l.ID] != l.Value.String() {
+					t.Errorf("tag %d is %v, the stream says %s", l.ID, l.Value, seen[l.ID])
+				}
+			}
+		}
+		if _, ok := b.LastOf("x", nil); ok {
+			t.Error("there is no x")
+		}
+		if l := b.Last([]tag.ID{12345}, nil); len(l) != 1 || l[0].ID != 12345 || l[0].Quality != tag.BadWaitingForInitialData {
+			t.Errorf("an unknown tag is %v", l)
+		}
+		b.quit()
+	})
+}
+
+func TestTimers(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	var h timers
+	start := time.Unix(0, 0)
+	all := make([]*timer, 300)
+	for i := range all {
+		all[i] = &timer{order: uint64(i)}
+	}
+	for range 20000 {
+		x := all[r.IntN(len(all))]
+		switch r.IntN(4) {
+		case 0, 1:
+			h.arm(x, start.Add(time.Duration(r.IntN(50))))
+		case 2:
+			h.disarm(x)
+		case 3:
+			now := start.Add(time.Duration(r.IntN(50)))
+			least := slices.MinFunc(append(slices.Clone(h), &timer{at: now.Add(1)}), func(a, b *timer) int {
+				if c := a.at.Compare(b.at); c != 0 {
+					return c
+				}
+				return int(a.order) - int(b.order)
+			})
+			if got := h.pop(now); got != nil && got != least || got == nil && !least.at.After(now) {
+				t.Fatalf("seed %d: popped %v, least is %v", seed, got, least)
+			}
+		}
+		for i, x := range h {
+			if x.pos != i+1 {
+				t.Fatalf("seed %d: timer at %d believes to be at %d", seed, i, x.pos)
+			}
+		}
+	}
+}
+
+func TestDueTimes(t *testing.T) {
+	u := &unit{spec: Spec{Number: 5}}
+	g := &group{unit: u, spec: Group{Interval: time.Second}}
+	u.groups = []*group{g}
+	now := time.Unix(1000, 123)
+	first := g.firstDue(now)
+	if !first.After(now) || first.Sub(now) > time.Second {
+		t.Fatalf("due %v after now", first.Sub(now))
+	}
+	if again := g.firstDue(now.Add(time.Hour)); again.Sub(first)%time.Second != 0 {
+		t.Errorf("another start, another phase: %v", again.Sub(first))
+	}
+	if at := g.firstDue(first); at.Sub(first) != time.Second {
+		t.Errorf("at a due time the next is %v later", at.Sub(first))
+	}
+	if early := g.firstDue(time.Unix(-1000, 5)); early.Sub(first)%time.Second != 0 {
+		t.Errorf("before 1970 the phase moves by %v", early.Sub(first)%time.Second)
+	}
+	g.due = first
+	for _, c := range []struct {
+		after time.Duration
+		n     uint64
+	}{{-1, 0}, {0, 1}, {999 * time.Millisecond, 0}, {time.Second, 1}, {5*time.Second + 1, 4}} {
+		if n := g.skip(first.Add(c.after)); n != c.n || !g.due.After(first.Add(c.after)) {
+			t.Errorf("%v later %d skipped, due %v", c.after, n, g.due.Sub(first))
+		}
+	}
+}
+
+// turnBench is a unit with one group of n tags, ready for turns by hand.
+func turnBench(t testing.TB, n int, change bool) (*endpoint, *group) {
+	b := newBench(t, Config{})
+	b.book.forgetful = true
+	s := b.spec(1, time.Second, n)
+	for i := range s.Groups[0].Tags {
+		s.Groups[0].Tags[i].Scale = 0.1
+		s.Groups[0].Tags[i].Deadband.Abs = 0.5
+	}
+	var v uint64
+	b.plc(1).value = func(tag.ID) (tag.Kind, uint64, tag.Quality) {
+		if change {
+			v += 100
+		}
+		return tag.Uint32, v & 0xFFFFFFFF, tag.Good
+	}
+	rt := b.Runtime
+	u, err := rt.newUnit(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &endpoint{rt: rt, profile: s.Profile}
+	e.job = job{unit: u}
+	if err := e.dial(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.close)
+	return e, u.groups[0]
+}
+
+func TestTurnAllocatesNothing(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector; the run without it counts them")
+	}
+	for _, change := range []bool{true, false} {
+		e, g := turnBench(t, 500, change)
+		ctx := context.Background()
+		due := time.Now()
+		p := e.session.(*fakeSession).plc
+		turn := func() {
+			p.polls = p.polls[:0]
+			if n, err := e.turn(ctx, g, due); n != 500 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		turn()
+		if n := testing.AllocsPerRun(200, turn); n != 0 {
+			t.Errorf("change %v: %v allocations a turn", change, n)
+		}
+	}
+}
+
+func BenchmarkTurn(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		tags   int
+		change bool
+	}{{"1000 that pass", 1000, true}, {"1000 held back", 1000, false}, {"10 that pass", 10, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			e, g := turnBench(b, c.tags, c.change)
+			p := e.session.(*fakeSession).plc
+			b.ReportAllocs()
+			for b.Loop() {
+				p.polls = p.polls[:0]
+				if _, err := e.turn(b.Context(), g, time.Time{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.tags), "ns/value")
+		})
+	}
+}
+
+func TestClockSteps(t *testing.T) {
+	var c wallClock
+	for i, x := range []struct {
+		wall, run time.Duration
+		steps     uint64
+		moved     bool
+	}{
+		{time.Second, time.Second, 0, false},
+		{time.Hour + 100*time.Millisecond, time.Hour, 0, false}, // slewed
+		{2 * time.Hour, time.Hour + time.Second, 1, true},       // set forward
+		{2*time.Hour + time.Second, time.Hour + 2*time.Second, 1, false},
+		{-time.Hour, time.Hour + 3*time.Second, 2, true}, // set back
+		{-time.Hour, time.Hour + 3*time.Second, 2, false},
+	} {
+		was := c.offset.Load()
+		is := c.compare(int64(x.wall), x.run)
+		if c.steps.Load() != x.steps || (is != was) != x.moved {
+			t.Errorf("%d: %d steps, offset %v after %v", i, c.steps.Load(), time.Duration(is), time.Duration(was))
+		}
+	}
+}
+
+// The first batch of a device after a step of the clock says so.
+func TestClockStepMarksTheNextBatch(t *testing.T) {
+	e, g := turnBench(t, 1, true)
+	var flags []uint32
+	e.rt.cfg.Output = outputFunc(func(b *tag.Batch) bool { flags = append(flags, b.Flags); return true })
+	for i := range 4 {
+		if i == 2 {
+			g.unit.offset -= int64(time.Hour) // as if the clock had been set since its last batch
+		}
+		if _, err := e.turn(t.Context(), g, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(flags, []uint32{0, 0, tag.FlagClockStepped, 0}) {
+		t.Errorf("flags %v", flags)
+	}
+}
+
+type outputFunc func(b *tag.Batch) bool
+
+func (f outputFunc) Offer(b *tag.Batch) bool { return f(b) }
