@@ -25,7 +25,7 @@ var (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared != nil {
-		if err := shared.Kill(); err != nil {
+		if err := shared.Close(); err != nil {
 			fmt.Println(err)
 			code = 1
 		}

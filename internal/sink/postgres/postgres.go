@@ -50,8 +50,8 @@ type Stats struct {
 }
 
 type statements struct {
-	begin, copy, copyStage, makeStage, merge      string
-	moveCursor, readCursor, takeCursor, addCursor string
+	begin, copy, copyStage, makeStage, merge              string
+	moveCursor, readCursor, takeCursor, addCursor, forget string
 }
 
 type cursorRow struct {
@@ -90,6 +90,7 @@ func (s *Sink) statements() statements {
 		moveCursor: "update " + cursors + ` set epoch = $3, "offset" = $5, updated = now()` + at,
 		takeCursor: "update " + cursors + ` set epoch = $5, "offset" = $6, writer = $7, updated = now()` + at,
 		addCursor:  "insert into " + cursors + ` (name, writer, epoch, "offset", updated) values ($1, $2, $3, $4, now()) on conflict do nothing`,
+		forget:     "delete from " + cursors + " where name = $1",
 		readCursor: `select epoch, "offset", writer from ` + cursors + ` where name = $1`,
 	}
 }
@@ -349,3 +350,16 @@ func (s *Sink) exec(ctx context.Context, sql string) error {
 }
 
 func itoa(v int64) string { return strconv.FormatInt(v, 10) }
+
+// Forget removes the stored cursor.
+func (s *Sink) Forget(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
+	defer cancel()
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	if _, err := s.update(ctx, s.sql.forget, s.cfg.Cursor); err != nil {
+		return s.broken(ctx, s.failed("forget cursor", sink.Range{}, err))
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ package pgtest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -25,6 +26,8 @@ type Server struct {
 	bin, dir string
 	port     int
 	running  bool
+	guard    *exec.Cmd      // stops the server when this process ends in whatever way
+	alive    io.WriteCloser // what guard waits on
 }
 
 // Start starts a server in a directory of tb's and stops it when tb ends. Without PostgreSQL tb is skipped, or fails when Required.
@@ -42,14 +45,14 @@ func Start(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := s.Kill(); err != nil {
+		if err := s.Close(); err != nil {
 			tb.Error(err)
 		}
 	})
 	return s
 }
 
-// New makes a data directory below dir and starts a server on it. Who calls it calls Kill. ErrMissing when PostgreSQL is not there.
+// New makes a data directory below dir and starts a server on it. Who calls it calls Close. ErrMissing when PostgreSQL is not there.
 func New(dir string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
@@ -66,6 +69,9 @@ func New(dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.watch(); err != nil {
+		return nil, err
+	}
 	for range 3 { // the port can be taken between being free and being bound
 		if s.port, err = freePort(); err != nil {
 			return nil, err
@@ -74,7 +80,26 @@ func New(dir string) (*Server, error) {
 			return s, nil
 		}
 	}
-	return nil, err
+	return nil, errors.Join(err, s.Close())
+}
+
+// watch starts a shell that stops the server when this process is gone: a test that panics or is killed runs no cleanup.
+func (s *Server) watch() error {
+	s.guard = exec.Command("/bin/sh", "-c", `read -r _; "$0" stop -D "$1" -m immediate -w >/dev/null 2>&1 || true`, filepath.Join(s.bin, "pg_ctl"), s.data())
+	s.guard.Dir = s.dir
+	if err := asOther(s.guard); err != nil {
+		return err
+	}
+	var err error
+	if s.alive, err = s.guard.StdinPipe(); err != nil {
+		return err
+	}
+	return s.guard.Start()
+}
+
+// Close kills the server.
+func (s *Server) Close() error {
+	return errors.Join(s.Kill(), s.alive.Close(), s.guard.Wait())
 }
 
 // find returns the directory of PostgreSQL's programs: initdb's, or the newest version's.
