@@ -44,7 +44,7 @@ type Config struct {
 }
 
 // Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied and TimedOut are called from the goroutine
-// that called the client, before its call returns; Late and Foreign from the connection's reader.
+// that called the client, before its call returns; Late and Foreign from whichever goroutine reads the connection.
 type Hooks struct {
 	Timeout  func() time.Duration      // how long to wait for the replies to what is sent next; 0 or less is Config.Timeout
 	Replied  func(rtt time.Duration)   // a reply that matched, exceptions included
@@ -90,18 +90,28 @@ type Client struct {
 	socket net.Conn      // below TLS
 	wired  bool          // a write may wait: its caller's cancellation is wired to the socket
 	secret bool          // TLS: how much of a failed write left is not known
+	inline bool          // callers may read their own answers
 	done   chan struct{} // closed when the reader has ended
+	resume chan struct{} // 1: the reader is to look at its role
 
 	writeBy time.Time // the write deadline that is set; belongs to the turn that is sending
+	in      inbox     // belongs to the one who has the read role
 
-	mu      sync.Mutex // never held across I/O or a hook
-	err     error      // why the connection ended; nil while it is open
-	window  int
-	table   table
-	sending bool
-	queue   []*turn // those that wait for room in the window, first come first served; one entry a calling goroutine
-	free    []*turn
-	stats   Stats
+	mu        sync.Mutex // never held across I/O or a hook
+	err       error      // why the connection ended; nil while it is open
+	window    int
+	table     table
+	sending   bool
+	queue     []*turn // those that wait for room in the window, first come first served; one entry a calling goroutine
+	free      []*turn
+	stats     Stats
+	role      readRole
+	reader    *turn           // with roleCaller: whose goroutine reads
+	reads     uint64          // by callers
+	heard     time.Time       // the last answer
+	brisk     bool            // it came within a lull of the one before
+	watched   <-chan struct{} // of the context whose end cuts a caller's read
+	stopWatch func() bool
 }
 
 // Stats counts what went over a connection.
@@ -179,11 +189,19 @@ func closing(c net.Conn, err error) error {
 // NewClient makes a client of a connection that stands (a proxy's, a test's), handshake included. The client owns it from then on, also when it
 // answers an error.
 func NewClient(conn net.Conn, cfg Config) (*Client, error) {
+	_, tcp := conn.(*net.TCPConn) // others may have no buffer: the peer of a pipe waits for a reader while this side writes
+	return newClient(conn, cfg, tcp)
+}
+
+// newClient makes a client whose callers read their own answers where inline says so: right on any connection, quick on one with a buffer.
+// Without ids they never do: a duplicate that nobody has read yet would pass for the answer to the next request.
+func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, closing(conn, err)
 	}
-	c := &Client{cfg: cfg, conn: conn, socket: conn, window: cfg.Window, done: make(chan struct{})}
+	c := &Client{cfg: cfg, conn: conn, socket: conn, inline: inline && cfg.hasIDs(), window: cfg.Window, done: make(chan struct{}), resume: make(chan struct{}, 1),
+		in: inbox{buf: make([]byte, readBufferMin)}}
 	if s, ok := conn.(*tls.Conn); ok {
 		c.socket, c.secret = s.NetConn(), true
 	}
@@ -245,6 +263,8 @@ func (c *Client) end(cause error) {
 		return
 	}
 	c.err = &ClosedError{Err: cause}
+	c.unwatch()
+	c.wakeReader()
 	for i := range c.table.slots {
 		s := &c.table.slots[i]
 		if !s.used || s.givenUp() || s.writing {

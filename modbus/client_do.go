@@ -119,7 +119,7 @@ func (c *Client) run(ctx context.Context, t *turn) error {
 		if len(t.out) > 0 {
 			c.send(ctx, t, timeout)
 		}
-		t.wait(ctx)
+		c.wait(ctx, t)
 	}
 }
 
@@ -343,12 +343,16 @@ func (c *Client) written(t *turn, n int, err error, cancelled bool) (hangUp bool
 }
 
 // wait blocks until something of t may have changed.
-func (t *turn) wait(ctx context.Context) {
+func (c *Client) wait(ctx context.Context, t *turn) {
 	if t.by.IsZero() { // nothing in flight: room in the window is what it waits for
 		select {
 		case <-t.wake:
 		case <-ctx.Done():
 		}
+		return
+	}
+	if c.claim(ctx, t) {
+		c.readFor(ctx, t)
 		return
 	}
 	t.arm()

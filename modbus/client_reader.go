@@ -1,8 +1,10 @@
 package modbus
 
 import (
+	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 )
 
@@ -12,31 +14,191 @@ const (
 	readBufferMax = 16 * MaxADU
 )
 
-// read is the connection's reader: it owns the read side and the buffer. It ends when the connection does, and then everything that was in
-// flight has failed.
+// lull is how long a busy connection may be unread before its reader looks after it again.
+const lull = 50 * time.Millisecond
+
+// readRole says who reads from the socket:
+//
+//	         answers come in quick succession, one caller
+//	reader ──────────────────────────────────────────► free ◄──────┐
+//	  ▲                                                │  │ waits  │ its read returned
+//	  └──── nobody read for a lull, or two callers ────┘  └──► caller
+//
+// A caller that reads its own answer saves the switch from the reader to it, which costs as much as a system call or two. It does so only while it
+// is the only one in flight: whoever is in a read cannot hear of room in the window.
+type readRole uint8
+
+const (
+	roleReader readRole = iota // the reader goroutine reads, or is about to
+	roleFree                   // nobody; the reader looks in after a lull
+	roleCaller                 // the goroutine of a turn
+)
+
+// inbox is what came and was not handed out yet. It belongs to whoever has the read role.
+type inbox struct {
+	buf   []byte
+	have  int
+	lates []time.Duration
+	by    time.Time // the read deadline that is set, as far as is known; zero when none is, or nobody knows
+	armed bool      // some read deadline may be set
+}
+
+// read is the connection's reader. It ends when the connection does, and then everything that was in flight has failed.
 func (c *Client) read() {
 	defer close(c.done)
-	buf, have := make([]byte, readBufferMin), 0
-	var lates []time.Duration
-	for {
-		n, err := c.conn.Read(buf[have:])
-		have += n
-		took, l, bad := c.take(buf[:have], n, lates[:0])
-		lates = l
-		c.reportLate(lates)
-		if bad == nil && err != nil {
-			bad = endOfStream(err, have-took)
+	timer := time.NewTimer(lull)
+	defer timer.Stop()
+	for c.standBy(timer) {
+		if c.in.armed {
+			c.in.armed, c.in.by = false, time.Time{}
+			_ = c.socket.SetReadDeadline(time.Time{}) // fails only on a closed connection, which the read will tell
 		}
-		if bad != nil {
+		if bad := c.readOnce(); bad != nil {
 			c.ended(bad)
 			return
 		}
-		full := have == len(buf)
-		have = copy(buf, buf[took:have])
-		if full && len(buf) < readBufferMax {
-			buf = append(make([]byte, 0, 2*len(buf)), buf...)[:2*len(buf)]
+		c.yield()
+	}
+}
+
+// standBy waits until the read role is the reader's. It answers false when the connection has ended.
+func (c *Client) standBy(timer *time.Timer) bool {
+	for seen := c.readsByCallers(); ; {
+		if mine, ended := c.reclaim(&seen); mine || ended {
+			return !ended
+		}
+		timer.Reset(lull)
+		select {
+		case <-c.resume:
+		case <-timer.C:
 		}
 	}
+}
+
+func (c *Client) readsByCallers() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
+}
+
+// reclaim takes the read role when callers have not read since seen.
+func (c *Client) reclaim(seen *uint64) (mine, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.role == roleFree && c.reads == *seen && time.Since(c.heard) >= lull {
+		c.role = roleReader
+	}
+	*seen = c.reads
+	return c.role == roleReader, c.err != nil && c.role != roleReader
+}
+
+// yield leaves the read role to the next caller when answers come in quick succession and nothing is in flight.
+func (c *Client) yield() {
+	if !c.inline {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.brisk && c.table.inFlight == 0 && len(c.queue) <= 1 && !c.sending && c.err == nil {
+		c.role = roleFree
+	}
+}
+
+// claim takes the read role for t. Where others are in flight too, it wakes the reader.
+func (c *Client) claim(ctx context.Context, t *turn) bool {
+	if !c.inline {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.role != roleFree || c.err != nil {
+		return false
+	}
+	if c.table.inFlight != t.open || c.sending || len(c.queue) > 1 || len(c.queue) == 1 && c.queue[0] != t {
+		c.role = roleReader
+		c.wakeReader()
+		return false
+	}
+	c.role, c.reader = roleCaller, t
+	c.reads++
+	c.watch(ctx)
+	return true
+}
+
+// readFor reads once on behalf of t, which has the read role, until the first deadline of t at the latest.
+func (c *Client) readFor(ctx context.Context, t *turn) {
+	if c.in.by.IsZero() || c.in.by.After(t.by) { // one that is due earlier is left alone, so that a fast device's requests do not move it
+		c.in.by, c.in.armed = t.by, true
+		_ = c.socket.SetReadDeadline(t.by) // fails only on a closed connection, which the read will tell
+	}
+	var bad error
+	if ctx.Err() == nil { // after the deadline is set: a cancellation from here on comes behind it and cuts the read
+		bad = c.readOnce()
+	}
+	c.mu.Lock()
+	c.role, c.reader = roleFree, nil
+	if c.table.inFlight != t.open {
+		c.role = roleReader
+		c.wakeReader()
+	}
+	c.mu.Unlock()
+	if bad != nil {
+		c.ended(bad)
+	}
+}
+
+// watch makes the end of ctx cut the read of a caller. The registration stays for the next call with the same context: it costs allocations. A cut that hits
+// another read is looked at and forgotten.
+func (c *Client) watch(ctx context.Context) {
+	done := ctx.Done()
+	if done == c.watched {
+		return
+	}
+	c.unwatch()
+	if done == nil {
+		return
+	}
+	c.watched = done
+	c.stopWatch = context.AfterFunc(ctx, func() {
+		_ = c.socket.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed connection, where nobody reads
+	})
+}
+
+func (c *Client) unwatch() {
+	if c.stopWatch != nil {
+		c.stopWatch()
+	}
+	c.watched, c.stopWatch = nil, nil
+}
+
+// wakeReader makes the reader look at its role.
+func (c *Client) wakeReader() {
+	select {
+	case c.resume <- struct{}{}:
+	default:
+	}
+}
+
+// readOnce reads what there is and hands out all whole frames of it. The error ends the connection.
+func (c *Client) readOnce() error {
+	in := &c.in
+	n, err := c.conn.Read(in.buf[in.have:])
+	in.have += n
+	took, lates, bad := c.take(in.buf[:in.have], n, in.lates[:0])
+	in.lates = lates
+	c.reportLate(lates)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		in.by, in.armed, err = time.Time{}, true, nil
+	}
+	if bad == nil && err != nil {
+		bad = endOfStream(err, in.have-took)
+	}
+	full := in.have == len(in.buf)
+	in.have = copy(in.buf, in.buf[took:in.have])
+	if full && len(in.buf) < readBufferMax {
+		in.buf = append(make([]byte, 0, 2*len(in.buf)), in.buf...)[:2*len(in.buf)]
+	}
+	return bad
 }
 
 // endOfStream says that the stream ended, and whether it did so inside a frame.
@@ -47,7 +209,7 @@ func endOfStream(err error, left int) error {
 	return err
 }
 
-// ended ends the connection from the reader's side.
+// ended ends the connection because of what was read, or could not be.
 func (c *Client) ended(cause error) {
 	c.mu.Lock()
 	c.end(cause)
@@ -153,10 +315,14 @@ func (c *Client) deliver(s *slot, fr Frame, now time.Time) (foreign string) {
 		call.Data, call.Err = append(call.Data, data...), nil
 	}
 	c.stats.Replied++
+	c.brisk = now.Sub(c.heard) < lull
+	c.heard = now
 	call.RTT, call.At = now.Sub(s.sent), now
 	t.rtts = append(t.rtts, call.RTT)
 	t.open--
 	c.table.answer(s)
-	t.signal()
+	if c.reader != t { // who reads its own answer looks without being told
+		t.signal()
+	}
 	return ""
 }

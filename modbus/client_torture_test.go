@@ -28,8 +28,8 @@ type owed struct {
 
 const (
 	tortureTimeout = time.Second
-	tortureLull    = 100 * time.Millisecond // the liar answers what it holds when nothing comes for so long
-	tortureOwed    = 8                      // well below the 16 that close the connection
+	tortureLull    = 20 * time.Millisecond // the liar answers what it holds when nothing comes for so long
+	tortureOwed    = 8                     // well below the 16 that close the connection
 )
 
 // truth is what the device has at addr: two registers.
@@ -138,26 +138,35 @@ func (l *liar) pay() bool {
 }
 
 // No value is ever taken from a reply to something else: a million late, duplicate, reordered and foreign replies, no wrong value.
+// Half of them meet a client whose reader reads, half one whose callers read.
 func TestNoWrongValue(t *testing.T) {
 	total := 1_000_000
 	if raceDetector {
 		total = 100_000
 	}
+	t.Run("by the reader", func(t *testing.T) { noWrongValue(t, total/2, false) })
+	t.Run("by the caller", func(t *testing.T) { noWrongValue(t, total/2, true) })
+}
+
+func noWrongValue(t *testing.T, total int, inline bool) {
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d disturbed replies", seed, total)
 	synctest.Test(t, func(t *testing.T) {
 		l := &liar{rng: rand.New(rand.NewPCG(seed, 0)), sent: map[string]int{}}
 		var heard Stats
-		right, wrong := 0, 0
+		right, wrong, reads := 0, 0, uint64(0)
 		addr := uint16(0)
 		for sum(l.sent) < total {
-			r, w, s := tortureConnection(t, l, &addr)
-			right, wrong = right+r, wrong+w
+			r, w, n, s := tortureConnection(t, l, &addr, inline)
+			right, wrong, reads = right+r, wrong+w, reads+n
 			heard.Late, heard.Duplicate, heard.Foreign = heard.Late+s.Late, heard.Duplicate+s.Duplicate, heard.Foreign+s.Foreign
 		}
 		t.Logf("sent %v, right values %d, wrong %d", l.sent, right, wrong)
 		if wrong != 0 || right == 0 {
 			t.Errorf("%d right values and %d wrong ones", right, wrong)
+		}
+		if inline != (reads > uint64(total)/10) {
+			t.Errorf("%d reads by callers", reads)
 		}
 		want := Stats{Late: uint64(l.sent["late"]), Duplicate: uint64(l.sent["duplicate"]), Foreign: uint64(l.sent["foreign"])}
 		if heard.Late != want.Late || heard.Duplicate != want.Duplicate || heard.Foreign != want.Foreign {
@@ -174,9 +183,12 @@ func sum(m map[string]int) (n int) {
 }
 
 // tortureConnection runs one connection until a foreign reply ends it.
-func tortureConnection(t *testing.T, l *liar, addr *uint16) (right, wrong int, s Stats) {
+func tortureConnection(t *testing.T, l *liar, addr *uint16, inline bool) (right, wrong int, reads uint64, s Stats) {
 	near, far := net.Pipe()
-	c, err := NewClient(near, Config{Window: 8, Timeout: tortureTimeout})
+	if inline {
+		near, far = memPipe()
+	}
+	c, err := newClient(near, Config{Window: 1 + l.rng.IntN(8), Timeout: tortureTimeout}, inline)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,5 +219,5 @@ func tortureConnection(t *testing.T, l *liar, addr *uint16) (right, wrong int, s
 	_ = c.Close()
 	<-ended
 	_ = far.Close()
-	return right, wrong, c.Stats()
+	return right, wrong, c.readsByCallers(), c.Stats()
 }

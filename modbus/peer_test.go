@@ -46,11 +46,17 @@ func onPeer(t testing.TB, cfg Config, near, far net.Conn, script func(p *peer)) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return scripted(t, c, far, script)
+}
+
+// scripted starts script at the far end of c's connection.
+func scripted(t testing.TB, c *Client, far net.Conn, script func(p *peer)) *Client {
+	t.Helper()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		defer far.Close()
-		script(&peer{t: t, conn: far, framing: cfg.Framing, buf: make([]byte, 0, 4*MaxADU)})
+		script(&peer{t: t, conn: far, framing: c.cfg.Framing, buf: make([]byte, 0, 4*MaxADU)})
 	}()
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
