@@ -151,8 +151,8 @@ func brisk(t *testing.T, c *Client) (reads int) {
 	return reads
 }
 
-// roleOf returns who reads.
-func roleOf(c *Client) readRole {
+// whoReads returns who reads.
+func whoReads(c *Client) readRole {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.role
@@ -231,12 +231,12 @@ func TestTheReaderComesBackAfterALull(t *testing.T) {
 			echo(p)
 		})
 		brisk(t, c)
-		if r := roleOf(c); r != roleFree {
+		if r := whoReads(c); r != roleFree {
 			t.Errorf("role %d while busy", r)
 		}
 		time.Sleep(3 * lull)
 		synctest.Wait()
-		if r := roleOf(c); r != roleReader {
+		if r := whoReads(c); r != roleReader {
 			t.Errorf("role %d after a lull", r)
 		}
 		brisk(t, c)
@@ -278,7 +278,7 @@ func TestCloseCutsACallerThatReads(t *testing.T) {
 		failed := make(chan error)
 		go func() { failed <- c.WriteRegister(t.Context(), 1, 1, 1) }()
 		synctest.Wait()
-		if r := roleOf(c); r != roleCaller {
+		if r := whoReads(c); r != roleCaller {
 			t.Errorf("role %d", r)
 		}
 		if err := c.Close(); err != nil {

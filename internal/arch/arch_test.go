@@ -40,6 +40,7 @@ var free = []string{"internal/arch", "docs", "bench"}
 var goStatements = map[string]int{
 	"internal/device": 1, // one an endpoint, by its shard, while a job of it runs
 	"internal/listen": 1, // one a connection, by Serve
+	"modbus":          1, // the reader of a Client's connection, by NewClient; Close waits for it
 	"internal/web":    1, // net/http's accept loop, by Run, which waits for it
 
 	"internal/web/ui/test/serve": 2, // the plant's clock and the reader of standard input, by run; they end with the process
