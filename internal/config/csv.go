@@ -86,7 +86,7 @@ func (s *sheet) next() bool {
 			s.line, _ = s.r.FieldPos(0)
 			return true
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return false
 		}
 		s.failed(err)
@@ -103,7 +103,7 @@ func (s *sheet) failed(err error) {
 		s.l.failf(Place{s.path, pe.Line, 1}, "the row does not have %d cells as the first one has", len(s.columns))
 	case errors.As(err, &pe):
 		s.l.failf(Place{s.path, pe.Line, pe.Column}, "%v", pe.Err)
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		s.l.failf(Place{File: s.path}, "the file is empty; its first row names the columns")
 	default:
 		s.l.failf(Place{File: s.path}, "%v", err)

@@ -114,8 +114,6 @@ type profileDraft struct {
 	cap      time.Duration
 }
 
-func (p *profileDraft) given() bool { return p.at != Place{} }
-
 func paramsKey[T any](doc string, to func(*T) *[]param) key[T] {
 	return key[T]{facts: facts{name: "params", form: formParams, doc: doc}, node: func(l *loader, dst *T, n *yaml.Node) {
 		for _, p := range l.pairs(n, "params") {

@@ -34,9 +34,11 @@ type loader struct {
 	problems problems
 	later    problems // reported when there are no others: they may be consequences of those
 	warnings problems
-	visits   int
-	faults   int
-	gaveUp   bool
+
+	visits    int // nodes looked at, those behind aliases each time
+	maxVisits int
+	faults    int
+	gaveUp    bool
 
 	read   map[string][]byte
 	noted  map[string]bool
@@ -102,7 +104,9 @@ func (l *loader) load(b []byte) {
 	case root == nil || isNull(root):
 		l.failf(Place{File: l.path}, "the file is empty; at least one device is needed")
 		return
-	case !decode(l, &rootKeys, root, &l.doc) || l.gaveUp:
+	}
+	l.maxVisits = freeVisits + aliasFactor*countNodes(root)
+	if !decode(l, &rootKeys, root, &l.doc) || l.gaveUp {
 		return
 	}
 	l.resolveGateway()

@@ -7,15 +7,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxVisits bounds the nodes that a file may come to when its aliases are followed: a few lines of aliases to aliases would
-// otherwise stand for billions. A million tags written out come to less.
-const maxVisits = 3 << 20
+// What a file may come to when its aliases are followed is bounded, by freeVisits and aliasFactor times its own nodes: a few lines of
+// aliases to aliases would otherwise stand for billions.
+const (
+	freeVisits  = 1 << 20
+	aliasFactor = 8
+)
 
 // maxFaults bounds the errors that are gathered, one that comes back through an alias each time.
 const maxFaults = 20_000
 
 // maxMerges bounds how deep merge keys may lie in one another.
-const maxMerges = 8
+const maxMerges = 4
+
+// mergeVisits is what a merged mapping costs beyond its nodes.
+const mergeVisits = 64
 
 // pair is one key of a YAML mapping with its value. at is the key's place.
 type pair struct {
@@ -226,6 +232,9 @@ func (l *loader) merge(out []pair, n *yaml.Node, what string, depth int) []pair 
 		sources = r.Content
 	}
 	for _, src := range sources {
+		if l.visits += mergeVisits; !l.visit(src) {
+			return out
+		}
 		r := l.resolve(src)
 		if r.Kind != yaml.MappingNode {
 			l.failf(l.place(src), "a merge key (<<) takes a mapping, not %s", describe(r))
@@ -311,14 +320,23 @@ func (l *loader) visit(n *yaml.Node) bool {
 	l.visits++
 	switch {
 	case l.gaveUp:
-	case l.visits > maxVisits:
-		l.failf(l.place(n), "with its aliases followed the file has more than %d nodes", maxVisits)
+	case l.visits > l.maxVisits:
+		l.failf(l.place(n), "with its aliases followed the file has more than %d nodes", l.maxVisits)
 		l.gaveUp = true
 	case l.faults > maxFaults:
 		l.failf(l.place(n), "there are more than %d errors; what follows was not looked at", maxFaults)
 		l.gaveUp = true
 	}
 	return !l.gaveUp
+}
+
+// countNodes returns the nodes of n and below, aliases not followed.
+func countNodes(n *yaml.Node) int {
+	count := 1
+	for _, c := range n.Content {
+		count += countNodes(c)
+	}
+	return count
 }
 
 func (l *loader) place(n *yaml.Node) Place {

@@ -129,7 +129,7 @@ func deadbandKey() key[device.TagSpec] {
 			digits, percent := strings.CutSuffix(s, "%")
 			v, err := parseNumber(digits)
 			if err != nil || v < 0 || percent && v > 100 {
-				return fmt.Errorf("%q is not a deadband; write 0.5, or 2%% of the range low=... high=...", s)
+				return fmt.Errorf("%q is not a deadband; write 0.5, or 2%% of the range from low= to high=", s)
 			}
 			if percent {
 				t.Deadband.Percent = v
