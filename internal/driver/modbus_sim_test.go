@@ -20,7 +20,12 @@ import (
 // plant runs a simulator until the test ends.
 func plant(t *testing.T, devices int, faults ...string) *sim.Modbus {
 	t.Helper()
-	cfg := sim.ModbusConfig{Listen: "127.0.0.1:0", Devices: devices, Seed: 1}
+	return plantOf(t, sim.ModbusConfig{Devices: devices}, faults...)
+}
+
+func plantOf(t *testing.T, cfg sim.ModbusConfig, faults ...string) *sim.Modbus {
+	t.Helper()
+	cfg.Listen, cfg.Seed = "127.0.0.1:0", 1
 	for _, s := range faults {
 		f, err := sim.ParseFault(s)
 		if err != nil {

@@ -85,6 +85,7 @@ func (d *device) admit(c net.Conn, all []Fault, elapsed time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.adopt(all)
+	d.conns = slices.DeleteFunc(d.conns, isClosed)
 	ok := d.mode != Refusing
 	for i := range d.faults {
 		f := &d.faults[i]
@@ -104,6 +105,16 @@ func (d *device) admit(c net.Conn, all []Fault, elapsed time.Duration) bool {
 	d.stats.Connections++
 	d.conns = append(d.conns, c)
 	return true
+}
+
+// isClosed says whether c was closed here before it got as far as leave, as after a failed TLS handshake.
+func isClosed(c net.Conn) bool {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := t.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
 }
 
 // leave forgets the connection from that address.
@@ -149,9 +160,6 @@ type effect struct {
 	wrongID   bool
 	wrongFunc bool
 }
-
-// alone says that the reply cannot be gathered with others.
-func (e *effect) alone() bool { return e.delay > 0 || e.trickle > 0 }
 
 // effectOf rolls the dice for one reply. The caller holds d.mu.
 func (d *device) effectOf(elapsed time.Duration) effect {

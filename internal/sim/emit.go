@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"millrace/modbus"
 )
 
 // EmitOptions shapes the gateway configuration that matches a simulator. The zero value is a good default.
@@ -44,6 +46,17 @@ func (o EmitOptions) withDefaults() (EmitOptions, error) {
 // DeviceID is what the emitted configuration calls device n.
 func DeviceID(n int) string { return fmt.Sprintf("sim-%05d", n) }
 
+// scheme returns how the gateway's addresses begin.
+func (m *Modbus) scheme() string {
+	switch {
+	case m.cfg.TLS != nil:
+		return "modbus+tls"
+	case m.cfg.Framing == modbus.FramingRTU:
+		return "modbus+rtu"
+	}
+	return "modbus"
+}
+
 // EmitConfig writes the gateway configuration that reads the simulated devices: one template, and a device for each address.
 func (m *Modbus) EmitConfig(w io.Writer, o EmitOptions) error {
 	o, err := o.withDefaults()
@@ -61,7 +74,7 @@ func (m *Modbus) EmitConfig(w io.Writer, o EmitOptions) error {
 	}
 	fmt.Fprint(b, "devices:\n")
 	for n := 1; n <= len(m.devices); n++ {
-		fmt.Fprintf(b, "  - {id: %s, template: sim, address: \"modbus://%s/1\"}\n", DeviceID(n), m.Addr(n))
+		fmt.Fprintf(b, "  - {id: %s, template: sim, address: \"%s://%s/1\"}\n", DeviceID(n), m.scheme(), m.Addr(n))
 	}
 	fmt.Fprintf(b, "sinks:\n  - {id: files, type: file, dir: %q}\n", o.Sink)
 	return b.Flush() // keeps the first error of all that went before

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"millrace/internal/listen"
+	"millrace/modbus"
 )
 
 // MaxDevices is how many devices one simulator has at most: 127.0.0.1 and what follows, up to 127.255.255.254.
@@ -24,6 +26,10 @@ type ModbusConfig struct {
 	ByPort  bool    // device i is at the same address and i ports higher, where 127.0.0.0/8 has only one address
 	Faults  []Fault // in order
 	Seed    uint64  // of the faults' dice
+
+	Framing     modbus.Framing // default Modbus TCP
+	TLS         *tls.Config    // Modbus/TCP Security, default plain
+	RequireRole bool           // refuse certificates without a role
 }
 
 func (c ModbusConfig) withDefaults() (ModbusConfig, netip.AddrPort, error) {
@@ -50,6 +56,9 @@ func (c ModbusConfig) withDefaults() (ModbusConfig, netip.AddrPort, error) {
 		return c, at, fmt.Errorf("sim: %d devices from %s on go beyond %s", c.Devices, at.Addr(), lastLoopback)
 	}
 	for i := range c.Faults {
+		if k := c.Faults[i].Kind; c.Framing == modbus.FramingRTU && (k == WrongID || k == WrongFunction) {
+			return c, at, fmt.Errorf("sim: fault %s: RTU has no id, and its checksum covers the function", c.Faults[i])
+		}
 		for _, r := range c.Faults[i].Devices {
 			if r.From > c.Devices {
 				return c, at, fmt.Errorf("sim: fault %s is of devices that are not there; there are %d", c.Faults[i], c.Devices)
@@ -76,7 +85,7 @@ type Modbus struct {
 	cfg     ModbusConfig
 	first   netip.AddrPort
 	devices []device
-	server  *listen.Server
+	server  *modbus.Server
 	started time.Time
 
 	lns   []net.Listener
@@ -98,8 +107,9 @@ func NewModbus(cfg ModbusConfig) (*Modbus, error) {
 	}
 	// Idle connections are a simulated device's normal state; half an hour finds those whose end was not seen.
 	m := &Modbus{cfg: cfg, first: first, devices: make([]device, cfg.Devices)}
-	m.server, err = listen.New(listen.Config{
-		MaxConns: 1 << 20, IdleTimeout: 30 * time.Minute, DrainTimeout: 2 * time.Second, ReadBuffer: 2048, OnEnd: m.ended,
+	m.server, err = modbus.NewServer(modbus.ServerConfig{
+		Open: m.open, Framing: cfg.Framing, TLS: cfg.TLS, RequireRole: cfg.RequireRole,
+		MaxConns: 1 << 20, IdleTimeout: 30 * time.Minute, DrainTimeout: 2 * time.Second,
 	})
 	if err != nil {
 		return nil, err
@@ -205,7 +215,7 @@ func (m *Modbus) Run(ctx context.Context) error {
 	for i, ln := range m.lns {
 		wg.Go(func() {
 			defer cancel() // one socket that fails ends the others
-			errs[i] = m.server.Serve(ctx, &gate{Listener: ln, m: m}, m.serve)
+			errs[i] = m.server.Serve(ctx, &gate{Listener: ln, m: m})
 		})
 	}
 	wg.Wait()
@@ -266,8 +276,13 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// ended forgets a connection.
-func (m *Modbus) ended(e listen.End) { m.deviceAt(e.Local).leave(e.Remote) }
+// unitAt returns where the unit id is in a frame; the function follows it.
+func (m *Modbus) unitAt() int {
+	if m.cfg.Framing == modbus.FramingRTU {
+		return 0
+	}
+	return 6
+}
 
 func isLoopback(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)

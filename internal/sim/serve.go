@@ -2,40 +2,35 @@ package sim
 
 import (
 	"context"
-	"io"
+	"encoding/binary"
 	"sync"
 	"time"
 
-	"millrace/internal/listen"
 	"millrace/modbus"
 )
 
-// The reasons of this package for which a connection ends.
-const (
-	reasonFrame listen.Reason = "cannot frame"
-	reasonFault listen.Reason = "fault"
-)
-
-// maxGathered bounds the answers that go out in one write.
-const maxGathered = 16 << 10
-
-// session is one connection to a device. It is the listen.Protocol of that connection.
+// session is one connection to a device: its memory for modbus.Server, and the faults on the way back.
 type session struct {
 	m *Modbus
 	d *device
-	c *listen.Conn
+
+	// Of the request at hand; they belong to the connection's goroutine.
+	now    time.Time
+	effect effect
 
 	late sync.WaitGroup // late replies that wait or are being sent
 	mu   sync.Mutex
 	wait map[*time.Timer]struct{} // of those that wait
 }
 
-// serve runs one connection until it ends.
-func (m *Modbus) serve(ctx context.Context, c *listen.Conn) error {
-	s := &session{m: m, d: m.deviceAt(c.LocalAddr()), c: c}
-	defer s.end()
-	c.Established()
-	return c.Loop(ctx, s)
+// open is modbus.ServerConfig.Open.
+func (m *Modbus) open(c *modbus.ServerConn) (modbus.Service, error) {
+	s := &session{m: m, d: m.deviceAt(c.LocalAddr())}
+	remote := c.RemoteAddr()
+	return modbus.Service{Handler: s, Intercept: s, Closed: func() {
+		s.end()
+		s.d.leave(remote)
+	}}, nil
 }
 
 // end stops what waits and waits for what runs.
@@ -50,87 +45,64 @@ func (s *session) end() {
 	s.late.Wait()
 }
 
-// Serve answers the frames at the front of in.
-func (s *session) Serve(ctx context.Context, in, out []byte) (used int, _ []byte, err error) {
-	for len(out) < maxGathered {
-		fr, n, err := modbus.FramingTCP.NextRequest(in[used:])
-		if err != nil {
-			return used, out, &listen.Error{Reason: reasonFrame, Err: err}
-		}
-		if n == 0 {
-			return used, out, nil
-		}
-		used += n
-		start := len(out)
-		e := s.execute(fr, &out)
-		if e.alone() {
-			// What was gathered before goes first, and the delay is the device's: nothing else is served meanwhile.
-			if err := s.slowly(ctx, e, out, start); err != nil {
-				return used, nil, err
-			}
-			return used, out[:0], nil
-		}
-		if out, err = s.apply(e, out, start); err != nil {
-			return used, out, err
-		}
+// servedUnit says whether the devices answer for a unit id; the others are behind a gateway that has no path to them.
+func servedUnit(unit uint8) bool { return unit >= 1 && unit <= 247 || unit == 255 }
+
+// Request decides what is to become of the request.
+func (s *session) Request(_ context.Context, _ *modbus.ServerConn, frame []byte) (modbus.ExceptionCode, error) {
+	s.now = time.Now()
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	s.d.stats.Requests++
+	s.effect = s.d.effectOf(s.elapsed())
+	switch {
+	case s.effect.exception != 0:
+		return modbus.ExceptionCode(s.effect.exception), nil
+	case !servedUnit(frame[s.m.unitAt()]):
+		return modbus.GatewayPathUnavailable, nil
 	}
-	return used, out, nil
+	return 0, nil
 }
 
-// execute appends the right answer to out and returns what is to become of it.
-func (s *session) execute(fr modbus.Frame, out *[]byte) effect {
-	now := time.Now()
-	elapsed := now.Sub(s.m.started)
-	d := s.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.stats.Requests++
-	e := d.effectOf(elapsed)
-	start := len(*out)
-	*out = modbus.FramingTCP.Begin(*out, fr.Transaction, fr.Unit)
-	if e.exception != 0 {
-		x := modbus.ExceptionResponse{Function: fr.Function(), Code: modbus.ExceptionCode(e.exception)}
-		*out = x.AppendTo(*out)
-	} else {
-		reading := !fr.Function().Writes()
-		r := request{d: d, unit: fr.Unit, pdu: fr.PDU, now: now, out: *out, deny: func(a area, addr, n int) modbus.ExceptionCode {
-			return d.deny(elapsed, reading, a, addr, n)
-		}}
-		*out = r.execute()
-	}
-	*out = modbus.FramingTCP.End(*out, start)
-	return e
-}
+func (s *session) elapsed() time.Duration { return s.now.Sub(s.m.started) }
 
-// apply does to the reply out[start:] what e says.
-func (s *session) apply(e effect, out []byte, start int) ([]byte, error) {
-	reply := out[start:]
+// Answer sends the answer as the faults will have it.
+func (s *session) Answer(ctx context.Context, c *modbus.ServerConn, _, answer []byte) error {
+	e := &s.effect
+	if e.delay > 0 {
+		if err := c.Pause(ctx, e.delay); err != nil {
+			return err
+		}
+	}
 	if e.wrongID {
 		// The highest bit: an id near the one asked for might be another request's, and then no client could tell.
-		reply[0] ^= 0x80
+		answer[0] ^= 0x80
 	}
 	if e.wrongFunc {
-		const functionAt = 7
-		reply[functionAt] ^= 0x07 // 03 and 04 change places, 01 becomes 06
+		answer[s.m.unitAt()+1] ^= 0x07 // 03 and 04 change places, 01 becomes 06
 	}
 	switch {
 	case e.silence:
-		return out[:start], nil
+		return nil
 	case e.reset:
-		return out[:start], &listen.Error{Reason: reasonFault, Reset: true}
+		return &modbus.HangUpError{Reason: "fault", Reset: true}
 	case e.cut:
-		return out[:start+len(reply)/2], io.EOF
+		c.Send(answer[:len(answer)/2])
+		return &modbus.HangUpError{Reason: "fault"}
 	case e.late > 0:
-		s.later(e.late, append([]byte(nil), reply...))
-		return out[:start], nil
+		s.later(c, e.late, append([]byte(nil), answer...))
+		return nil
+	case e.trickle > 0:
+		return trickle(ctx, c, e.trickle, answer)
 	case e.duplicate:
-		return append(out, reply...), nil
+		c.Send(answer)
 	}
-	return out, nil
+	c.Send(answer)
+	return nil
 }
 
-// later sends a reply when it is too late.
-func (s *session) later(d time.Duration, reply []byte) {
+// later sends an answer when it is too late.
+func (s *session) later(c *modbus.ServerConn, d time.Duration, answer []byte) {
 	s.late.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,57 +115,122 @@ func (s *session) later(d time.Duration, reply []byte) {
 		s.mu.Lock()
 		delete(s.wait, t)
 		s.mu.Unlock()
-		_, _ = s.c.Write(reply) // to a connection that ended it fails, which is as late as can be
+		_, _ = c.Write(answer) // on a connection that ended it fails, which is as late as can be
 	})
 	s.wait[t] = struct{}{}
 }
 
-// slowly sends what was gathered, then the reply out[start:] after its delay, byte by byte when it trickles.
-func (s *session) slowly(ctx context.Context, e effect, out []byte, start int) error {
-	if start > 0 {
-		if _, err := s.c.Write(out[:start]); err != nil {
+// trickle sends an answer byte by byte.
+func trickle(ctx context.Context, c *modbus.ServerConn, each time.Duration, answer []byte) error {
+	for i := range answer {
+		c.Send(answer[i : i+1])
+		if err := c.Pause(ctx, each); err != nil {
 			return err
 		}
 	}
-	if err := sleep(ctx, e.delay); err != nil {
-		return err
-	}
-	out, err := s.apply(e, out, start)
-	reply := out[start:]
-	if e.trickle == 0 || len(reply) == 0 {
-		return s.send(reply, err)
-	}
-	for i := range reply {
-		if serr := s.send(reply[i:i+1], nil); serr != nil {
-			return serr
-		}
-		if serr := sleep(ctx, e.trickle); serr != nil {
-			return serr
-		}
-	}
-	return err
+	return nil
 }
 
-// send writes b, and returns after when that went well.
-func (s *session) send(b []byte, after error) error {
-	if len(b) > 0 {
-		if _, err := s.c.Write(b); err != nil {
-			return err
-		}
-	}
-	return after
+var areaOf = [...]area{modbus.Coils: coils, modbus.DiscreteInputs: discretes, modbus.InputRegisters: inputs, modbus.HoldingRegisters: holdings}
+
+// deny returns the exception for what r asks for, or 0. The caller holds d.mu.
+func (s *session) deny(r *modbus.Request, reading bool) modbus.ExceptionCode {
+	return s.d.deny(s.elapsed(), reading, areaOf[r.Table], int(r.Address), int(r.Quantity))
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
+// ReadBits is of modbus.Handler.
+func (s *session) ReadBits(_ context.Context, r *modbus.Request, dst []byte) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if code := s.deny(r, true); code != 0 {
+		return code
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
+	s.d.mem.bits(r.Unit, areaOf[r.Table], int(r.Address), int(r.Quantity), dst)
+	return 0
+}
+
+// ReadRegisters is of modbus.Handler.
+func (s *session) ReadRegisters(_ context.Context, r *modbus.Request, dst []byte) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return s.read(r, dst)
+}
+
+func (s *session) read(r *modbus.Request, dst []byte) modbus.ExceptionCode {
+	if code := s.deny(r, true); code != 0 {
+		return code
 	}
+	s.d.mem.registers(r.Unit, areaOf[r.Table], int(r.Address), s.now, dst)
+	return 0
+}
+
+// WriteCoils is of modbus.Handler.
+func (s *session) WriteCoils(_ context.Context, r *modbus.Request, src []byte) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if code := s.deny(r, false); code != 0 {
+		return code
+	}
+	for i := range int(r.Quantity) {
+		s.d.mem.set(r.Unit, coils, int(r.Address)+i, uint16(src[i/8]>>(i%8))&1)
+	}
+	return 0
+}
+
+// WriteRegisters is of modbus.Handler.
+func (s *session) WriteRegisters(_ context.Context, r *modbus.Request, src []byte) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return s.write(r, src)
+}
+
+func (s *session) write(r *modbus.Request, src []byte) modbus.ExceptionCode {
+	if code := s.deny(r, false); code != 0 {
+		return code
+	}
+	for i := range int(r.Quantity) {
+		s.d.mem.set(r.Unit, holdings, int(r.Address)+i, binary.BigEndian.Uint16(src[2*i:]))
+	}
+	return 0
+}
+
+// MaskWrite is of modbus.MaskWriter.
+func (s *session) MaskWrite(_ context.Context, r *modbus.Request, and, or uint16) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if code := s.deny(r, false); code != 0 {
+		return code
+	}
+	var old [2]byte
+	s.d.mem.registers(r.Unit, holdings, int(r.Address), s.now, old[:])
+	s.d.mem.set(r.Unit, holdings, int(r.Address), binary.BigEndian.Uint16(old[:])&and|or&^and)
+	return 0
+}
+
+// ReadWrite is of modbus.ReadWriter.
+func (s *session) ReadWrite(_ context.Context, write *modbus.Request, src []byte, read *modbus.Request, dst []byte) modbus.ExceptionCode {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if code := s.deny(read, true); code != 0 {
+		return code
+	}
+	if code := s.write(write, src); code != 0 {
+		return code
+	}
+	return s.read(read, dst)
+}
+
+// DeviceObject is of modbus.Identifier.
+func (s *session) DeviceObject(_ context.Context, _ *modbus.Request, id uint8) (string, bool) {
+	switch id {
+	case modbus.ObjectVendorName:
+		return "Millrace", true
+	case modbus.ObjectProductCode:
+		return "SIM", true
+	case modbus.ObjectRevision:
+		return "1", true
+	case modbus.ObjectModelName:
+		return DeviceID(s.d.mem.device), true
+	}
+	return "", false
 }
