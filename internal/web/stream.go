@@ -42,8 +42,8 @@ type stream struct {
 }
 
 type streamQuery struct {
-	ids       []tag.ID
-	device    string
+	named     []tag.ID // chosen one by one
+	device    string   // all of whose tags are chosen too
 	json      tag.JSONOptions
 	onlyData  bool // values alone: no devices, no summary
 	wantsData bool
@@ -79,16 +79,14 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 func (s *Server) newStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
 	v := r.URL.Query()
 	st := &stream{s: s, w: w, rc: http.NewResponseController(w), tags: s.index.of(s.src.Tags())}
-	ids, err := selectIDs(v, st.tags)
-	if err != nil {
+	var err error
+	if st.ids, err = selectIDs(v, st.tags); err != nil {
 		return nil, err
 	}
-	device := v.Get("device")
-	st.ids = ids
-	st.query = streamQuery{device: device, json: jsonOptions(v), onlyData: v.Get("only") == "values", wantsData: len(ids) > 0}
-	if device != "" {
-		v.Del("device")
-		st.query.ids, _ = selectIDs(v, st.tags) // resolved above already
+	st.query = streamQuery{device: v.Get("device"), json: jsonOptions(v), onlyData: v.Get("only") == "values", wantsData: len(st.ids) > 0}
+	v.Del("device")
+	if st.query.named, err = selectIDs(v, st.tags); err != nil {
+		return nil, err
 	}
 	from := v.Get("since")
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
@@ -156,7 +154,7 @@ func (st *stream) reselect() {
 		return
 	}
 	st.tags = idx
-	st.ids = append(append([]tag.ID{}, st.query.ids...), idx.byDevice[st.query.device]...)
+	st.ids = append(append([]tag.ID{}, st.query.named...), idx.byDevice[st.query.device]...)
 	st.pos.values = 0 // new tags may have changed before
 }
 

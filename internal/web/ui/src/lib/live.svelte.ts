@@ -17,6 +17,7 @@ class Live {
   rate = $state.raw<{ t: number; perSecond: number }[]>([]); // the last minutes
   tick = $state(0); // grows with each change of a watched value
   now = $state(Date.now()); // gateway clock, once a second
+  gaps = $state(0); // grows when the stream comes back after it was away: values in between were missed
 
   values = new Map<number, Sample>();
   private offset = 0; // gateway clock - browser clock
@@ -28,6 +29,7 @@ class Live {
   private planned = 0;
   private retry = 0;
   private hidden = 0;
+  private away = false;
   private reads: { t: number; read: number }[] = [];
 
   start() {
@@ -71,10 +73,15 @@ class Live {
   private visibility() {
     clearTimeout(this.hidden);
     if (document.hidden) {
-      this.hidden = window.setTimeout(() => this.close(), hiddenFor);
+      this.hidden = window.setTimeout(() => this.leave(), hiddenFor);
     } else if (!this.source) {
       this.connect();
     }
+  }
+
+  private leave() {
+    this.away = true;
+    this.close();
   }
 
   private close() {
@@ -118,6 +125,10 @@ class Live {
         this.lastHeard = Date.now();
         this.status = 'live';
         this.tries = 0;
+        if (this.away) {
+          this.away = false;
+          this.gaps++;
+        }
         f(JSON.parse(m.data) as T);
       });
     hear<Device[]>('devices', (all) => (this.devices = all));
@@ -130,7 +141,7 @@ class Live {
   }
 
   private lost() {
-    this.close();
+    this.leave();
     this.status = 'lost';
     const wait = Math.min(1000 * 2 ** this.tries++, 8000) * (0.75 + Math.random() / 2);
     this.retryAt = Date.now() + wait;

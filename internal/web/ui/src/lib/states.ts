@@ -30,6 +30,9 @@ export const stateOf = (d: Device) => (d.out_of_service ? 'out_of_service' : d.s
 
 export const look = (d: Device) => lookOf(stateOf(d));
 
+// isMeasured says whether a value was measured at its time, and not repeated because the device was away.
+export const isMeasured = (q: string) => !q.startsWith('bad') && !q.includes('last usable');
+
 // toneOfQuality: a value is only as good as its quality says.
 export function toneOfQuality(q: string): Tone {
   if (q.startsWith('good')) return 'ok';
