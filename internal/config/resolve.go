@@ -144,6 +144,7 @@ func (l *loader) afterDevices() {
 	if len(l.cfg.Devices) == 0 && len(l.problems.list) == 0 {
 		l.failf(Place{File: l.path}, "there are no devices; at least one is needed")
 	}
+	l.warnOfTwins()
 	for i := range l.doc.templates {
 		t := &l.doc.templates[i]
 		if !t.used {
@@ -154,6 +155,20 @@ func (l *loader) afterDevices() {
 				l.failf(p.at, "template %s: nothing refers to the parameter %s", t.name, p.name)
 			}
 		}
+	}
+}
+
+// warnOfTwins warns of devices with the same address: one PLC would be read twice.
+func (l *loader) warnOfTwins() {
+	seen := make(map[string]string, len(l.cfg.Devices))
+	for i := range l.cfg.Devices {
+		d := &l.cfg.Devices[i]
+		address := d.Addr.String()
+		if first, ok := seen[address]; ok {
+			l.warnf(l.ids[d.Name], "device %s has the address of device %s, %s", d.Name, first, address)
+			continue
+		}
+		seen[address] = d.Name
 	}
 }
 
