@@ -90,6 +90,83 @@ func TestFailedSyncIsNotRetriedOnItsSegment(t *testing.T) {
 	}
 }
 
+// The frames of a commit whose sync failed may be on the disk all the same, whole or not. What counts is where they were written again.
+func TestLeftoversOfAFailedCommit(t *testing.T) {
+	fs, m := faultfs.New(), &model{}
+	r := mustOpen(t, fs, nil)
+	if err := m.append(r, 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	at := r.j.w.pos
+	fs.Fail(faultfs.Sync, segName(1), syscall.EIO, 1)
+	if err := errors.Join(m.append(r, 10, 10), m.append(r, 20, 10)); err != nil {
+		t.Fatal(err)
+	}
+	fs = fs.After(faultfs.All)
+	if f, err := fs.OpenFile(dir+"/"+segName(1), readWrite); err != nil {
+		t.Fatal(err)
+	} else if _, err := f.WriteAt(leftovers(r.j.epoch, 10), at); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, fs, nil)
+	rows, gone := r.readAll(0)
+	if err := m.check(rows); err != nil || len(gone) > 0 {
+		t.Errorf("%v; gone %v", err, gone)
+	}
+	if got := countScan(t, r.j); got != 30 {
+		t.Errorf("a scan finds %d rows", got)
+	}
+}
+
+// leftovers are the frames of a commit at offset off whose first record is damaged.
+func leftovers(epoch uint64, off Offset) []byte {
+	p := frameOf(epoch, 1, off, 10)
+	p[len(p)-1] ^= 1
+	p = append(p, frameOf(epoch, 1, off+10, 10)...)
+	return appendFrame(p, header{typ: frameEnd, seq: 1, epoch: epoch, offset: off + 20}, nil)
+}
+
+// frameOf is a record whose values are its offsets.
+func frameOf(epoch uint64, seq uint32, off Offset, n int) []byte {
+	return appendFrame(nil, header{typ: frameData, seq: seq, epoch: epoch, offset: off, rows: uint32(n)}, numbered(int(off), n).AppendTo(nil))
+}
+
+func countScan(t *testing.T, j *Journal) int {
+	n := 0
+	err := j.Scan(t.Context(), time.Unix(0, 0), testStart.Add(1e6*time.Hour), func(r Record) bool { n += r.Batch.Len(); return true })
+	if err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// A cursor that moved counts for retention only when it is on the disk: else a power cut would put it before the oldest record.
+func TestRetentionWaitsForTheCursorsSync(t *testing.T) {
+	fs := faultfs.New()
+	r := mustOpen(t, fs, func(c *Config) { c.MaxAge = -1 })
+	if err := r.j.SetCursor("sink", 0); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; len(r.j.segs) < 4; n += 100 {
+		r.mustAppend(numbered(n, 100))
+	}
+	fs.Fail(faultfs.Sync, cursorName, syscall.EIO, -1)
+	if err := r.j.SetCursor("sink", Offset(n)); err != nil {
+		t.Fatal(err)
+	}
+	r.work(100 * time.Hour)
+	if first, _ := r.j.Bounds(); first != 0 {
+		t.Errorf("rows before %d were removed", first)
+	}
+	fs.Heal()
+	r.work(time.Minute)
+	r.work(time.Minute)
+	if first, _ := r.j.Bounds(); first == 0 {
+		t.Error("nothing was removed")
+	}
+}
+
 // While the disk takes nothing the queue fills, refuses and counts; nobody is blocked. When it works again all that was taken is kept.
 func TestDiskTakesNothingForAWhile(t *testing.T) {
 	fs, m := faultfs.New(), &model{}

@@ -232,7 +232,7 @@ func (w *writer) load(names []string, files map[string]int64) error {
 		}
 		last = v
 		j.segs = append(j.segs, s)
-		w.seq, w.next = seq, max(w.next, s.next)
+		w.seq, w.next = seq, s.next
 	}
 	clampOverlaps(j.segs)
 	for _, s := range j.segs {

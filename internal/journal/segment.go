@@ -108,29 +108,27 @@ func (s *segment) parseFooter(w *walker) bool {
 
 // survey is what reading a segment found beyond what segment holds.
 type survey struct {
-	epoch   uint64
 	frames  int
 	rows    uint64
 	holes   []span // damaged
-	clean   bool   // the end frame stands right behind the last record
 	endSeen bool   // an end frame was found, so that next is certain
 	failed  int64  // bytes that the disk refused
 }
 
-// read fills s by reading all of its frames. from is the offset at which it should begin, if that is known: known is false for the
-// oldest segment. A frame whose offset lies below what came before it is a leftover of a commit that failed, and ignored.
+// read fills s by reading all of its frames. from is where the segment before it ended, if known. The segment's first frame has the
+// last word: when a sync failed, the segment before may hold frames that were written again here. Within a segment offsets only grow.
 func (s *segment) read(w *walker, from Offset, known bool) survey {
-	v := survey{epoch: w.epoch}
+	var v survey
 	w.pos, w.end = 0, s.limit()
 	s.end, s.sealed, s.skips = 0, false, nil
 	s.first, s.next = from, from
-	for {
+	for began := false; ; began = true {
 		p, ok := w.next()
 		if !ok {
 			break
 		}
-		if !known && (w.h.typ == frameStart || w.h.typ == frameData) {
-			s.first, s.next, known = w.h.offset, w.h.offset, true
+		if !began && (!known || w.h.offset < s.first) {
+			s.first, s.next = w.h.offset, w.h.offset
 		}
 		if w.h.offset < s.next {
 			continue
@@ -139,7 +137,6 @@ func (s *segment) read(w *walker, from Offset, known bool) survey {
 			v.holes = append(v.holes, span{s.next, w.h.offset})
 			s.next = w.h.offset
 		}
-		v.clean = false
 		s.take(w, p, &v)
 	}
 	v.failed = w.failed
@@ -161,7 +158,7 @@ func (s *segment) take(w *walker, p []byte, v *survey) {
 		}
 	case frameEnd:
 		s.end = w.at
-		v.clean, v.endSeen = true, true
+		v.endSeen = true
 		return
 	}
 	s.end = w.pos

@@ -18,6 +18,17 @@ func (f *FS) After(survive func(*Survivor)) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.off = true
+	return f.after(survive)
+}
+
+// Snapshot returns what After(None) would, and leaves f as it is.
+func (f *FS) Snapshot() *FS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.after(None)
+}
+
+func (f *FS) after(survive func(*Survivor)) *FS {
 	s := &Survivor{names: f.durable, changes: f.changes, nodes: f.nodes()}
 	survive(s)
 	g := New()
