@@ -13,7 +13,7 @@ const redacted = "(redacted)"
 // Reveal returns the text, for the one who needs it.
 func (s Secret) Reveal() string { return s.text }
 
-// String, Format, GoString and MarshalText give "(redacted)", and "" when there is no text.
+// String, Format and MarshalText give "(redacted)", and "" when there is no text.
 func (s Secret) String() string {
 	if s.text == "" {
 		return ""
@@ -23,9 +23,6 @@ func (s Secret) String() string {
 
 // Format keeps every verb of fmt, %#v and %d included, from looking inside.
 func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
-
-// GoString is what %#v would print.
-func (s Secret) GoString() string { return s.String() }
 
 // MarshalText is what encoding/json and log/slog print.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

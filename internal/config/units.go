@@ -119,7 +119,11 @@ func checkName(s string, slash bool) error {
 	}
 	for i, r := range s {
 		if !nameRune(r) && !(slash && r == '/' && i > 0 && i < len(s)-1) {
-			return fmt.Errorf("name %q may not have %q; letters, digits, _, - and . may stand in it", s, r)
+			inside := ""
+			if slash {
+				inside = ", and / inside"
+			}
+			return fmt.Errorf("name %q may not have %q; letters, digits, _, - and . may stand in it%s", s, r, inside)
 		}
 	}
 	return nil
