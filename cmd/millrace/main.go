@@ -71,14 +71,28 @@ words why something is slow or bad.
 
 Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configuration, nothing was done.`,
 		Example:       "  millrace demo\n  millrace run -c gateway.yaml",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			err := fmt.Errorf("unknown command %q; see 'millrace --help'", args[0])
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				err = fmt.Errorf("unknown command %q; did you mean %q?", args[0], near[0])
+			}
+			return usageError(err)
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
-		newVersionCommand(),
+		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newMaintenanceCommand(),
+		newReadCommand(), newWriteCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -133,6 +133,9 @@ func (v Value) Float() (float64, bool) {
 	return 0, false
 }
 
+// Float64Value returns f as a Value.
+func Float64Value(f float64) Value { return Value{Kind: Float64, Bits: math.Float64bits(f)} }
+
 // Elem returns element i of an array, and false when there is none.
 func (v Value) Elem(i int) (Value, bool) {
 	if !v.Kind.IsArray() || i < 0 {

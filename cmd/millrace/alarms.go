@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/ledger"
+	"millrace/internal/notify"
+	"millrace/internal/web"
+)
+
+// Alarms implements web.Source: what is wrong now, worst first.
+func (g *gateway) Alarms() []web.Alarm {
+	var out []web.Alarm
+	g.mu.Lock()
+	add := func(a alarmState, id, severity, todo string) {
+		if a.text != "" {
+			out = append(out, web.Alarm{ID: id, Severity: severity, Since: a.since, Text: a.text, Todo: todo})
+		}
+	}
+	add(g.disk, "disk", web.Critical, "free space on the data directory's disk, or lower journal.max_bytes; it recovers by itself")
+	add(g.residue, "residue", web.Critical, "this is a fault of Millrace: keep the data directory and report it")
+	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
+	g.mu.Unlock()
+	for _, s := range g.sinks.stats() {
+		if w := sinkAlarm(s); w != nil {
+			out = append(out, *w)
+		}
+	}
+	for _, d := range g.runtime.Devices() {
+		if !down(d.State) || d.Outages == 0 && d.State == device.Opening {
+			continue
+		}
+		out = append(out, web.Alarm{
+			ID: "device/" + d.Name, Severity: web.Warning, Since: d.Since, Device: d.Name,
+			Text: d.Name + ": " + d.Reason, Todo: "look at the device and its network; it is read again as soon as it answers",
+		})
+	}
+	slices.SortStableFunc(out, func(a, b web.Alarm) int { return cmp.Compare(severity(a), severity(b)) })
+	return out
+}
+
+func severity(a web.Alarm) int {
+	return slices.Index([]string{web.Critical, web.Warning, web.Info}, a.Severity)
+}
+
+// down says whether a device in state s is not there.
+func down(s device.State) bool {
+	return s == device.Cooling || s == device.Suspect || s == device.Opening
+}
+
+func sinkAlarm(s sinkStats) *web.Alarm {
+	a := &web.Alarm{ID: "sink/" + s.cfg.ID, Severity: web.Warning, Since: s.Since, Sink: s.cfg.ID, Todo: "nothing is lost: the journal keeps what waits"}
+	switch {
+	case s.Reason != "":
+		a.Text = "sink " + s.cfg.ID + ": " + s.Reason
+	case s.alarm.text != "":
+		a.Severity, a.Since, a.Text, a.Todo = web.Info, s.alarm.since, s.alarm.text, ""
+	default:
+		return nil
+	}
+	return a
+}
+
+// residueAlarm hears of the ledger's residue, and when it is gone.
+func (g *gateway) residueAlarm(s ledger.Snapshot) {
+	text := ""
+	if s.Residue != 0 {
+		text = fmt.Sprintf("the ledger does not add up: %d values are not accounted for", s.Residue)
+		g.log.Error(text, "read", s.Values.Read, "filtered", s.Values.Filtered, "queued", s.Values.Queued, "journaled", s.Values.Journaled)
+		g.notes.send(notify.Residue, "", text)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.residue.set(text, time.Now())
+}
+
+// watch looks at the disk until ctx ends.
+func (g *gateway) watch(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			g.diskAlarm(g.Gateway().Journal)
+		}
+	}
+}
+
+func (g *gateway) diskAlarm(j web.Journal) {
+	g.mu.Lock()
+	was := g.disk.text
+	g.disk.set(j.Reason, time.Now())
+	g.mu.Unlock()
+	if (was == "") == (j.Reason == "") {
+		return
+	}
+	if j.Reason == "" {
+		g.log.Info("the disk takes data again")
+		return
+	}
+	g.log.Error(j.Reason)
+	g.notes.send(notify.Disk, "", j.Reason)
+}
+
+// eventTeller tells the log and whoever is to be notified of devices that go down and come back, each once. One goroutine uses it.
+type eventTeller struct {
+	g    *gateway
+	down map[string]bool
+}
+
+func (t *eventTeller) tell(e device.Event) {
+	log := t.g.log
+	switch {
+	case e.To == device.Cooling && !t.down[e.Device]:
+		t.down[e.Device] = true
+		log.Warn("device down", "device", e.Device, "reason", e.Reason)
+		t.g.notes.send(notify.DeviceDown, e.Device, e.Reason)
+	case e.To == device.Ready && t.down[e.Device]:
+		delete(t.down, e.Device)
+		log.Info("device back", "device", e.Device, "reason", e.Reason)
+		t.g.notes.send(notify.DeviceUp, e.Device, e.Reason)
+	case e.To == device.OutOfService || e.To == device.Closed:
+		delete(t.down, e.Device)
+		log.Info("device "+e.To.String(), "device", e.Device, "reason", e.Reason)
+	default:
+		log.Debug("device", "device", e.Device, "from", e.From, "to", e.To, "reason", e.Reason)
+	}
+}

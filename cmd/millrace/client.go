@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// apiClient speaks to a running gateway.
+type apiClient struct {
+	server    string // http://host:port
+	tokenFile string
+}
+
+// flags adds what finds the gateway.
+func (c *apiClient) flags(cmd *cobra.Command, token bool) {
+	cmd.Flags().StringVar(&c.server, "server", "http://127.0.0.1:8080", "address of the running gateway")
+	if token {
+		cmd.Flags().StringVar(&c.tokenFile, "token-file", filepath.Join("data", tokenFile), "file with the bearer token, in the gateway's data directory")
+	}
+}
+
+const apiTimeout = 10 * time.Second
+
+// get decodes the answer to a GET of path into v.
+func (c *apiClient) get(ctx context.Context, path string, v any) error {
+	return c.do(ctx, http.MethodGet, path, nil, "", v)
+}
+
+// post sends body with the token.
+func (c *apiClient) post(ctx context.Context, path string, body, v any) error {
+	token, err := os.ReadFile(c.tokenFile)
+	if err != nil {
+		return usageError(fmt.Errorf("%w; name the gateway's token with --token-file", err))
+	}
+	return c.do(ctx, http.MethodPost, path, body, strings.TrimSpace(string(token)), v)
+}
+
+func (c *apiClient) do(ctx context.Context, method, path string, body any, token string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.server, "/")+path, payload)
+	if err != nil {
+		return usageError(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w; is a gateway running there? name it with --server", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 256<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(b))
+	}
+	if v == nil {
+		return nil
+	}
+	return json.Unmarshal(b, v)
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"sync"
+
+	"millrace/internal/device"
+)
+
+// eventQueue takes the devices' events from where nothing may block, and the lessons learned of them, to where they are dealt with.
+type eventQueue struct {
+	events chan device.Event
+
+	mu      sync.Mutex
+	lost    uint64
+	lessons map[string]device.Limits // the newest of each device
+	wake    chan struct{}
+}
+
+// eventRoom is enough for every device of a large plant to go down and come back at once. Beyond it events are counted and not kept:
+// the devices' states stay right, only the log misses lines.
+const eventRoom = 1 << 15
+
+func newEventQueue() *eventQueue {
+	return &eventQueue{events: make(chan device.Event, eventRoom), lessons: map[string]device.Limits{}, wake: make(chan struct{}, 1)}
+}
+
+func (q *eventQueue) put(e device.Event) {
+	select {
+	case q.events <- e:
+	default:
+		q.mu.Lock()
+		q.lost++
+		q.mu.Unlock()
+	}
+}
+
+func (q *eventQueue) learn(name string, l device.Limits) {
+	q.mu.Lock()
+	q.lessons[name] = l
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// run deals with everything until ctx ends, and then with what is left.
+func (q *eventQueue) run(ctx context.Context, event func(device.Event), lesson func(string, device.Limits)) {
+	for {
+		select {
+		case e := <-q.events:
+			event(e)
+		case <-q.wake:
+			q.teach(lesson)
+		case <-ctx.Done():
+			q.teach(lesson)
+			for {
+				select {
+				case e := <-q.events:
+					event(e)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (q *eventQueue) teach(lesson func(string, device.Limits)) {
+	q.mu.Lock()
+	all := maps.Clone(q.lessons)
+	clear(q.lessons)
+	q.mu.Unlock()
+	for name, l := range all {
+		lesson(name, l)
+	}
+}
+
+// limitsJSON is how learned limits lie in the store.
+type limitsJSON struct {
+	Window       int        `json:"window,omitempty"`
+	MaxRegisters int        `json:"max_registers,omitempty"`
+	MaxBits      int        `json:"max_bits,omitempty"`
+	MaxWrite     int        `json:"max_write,omitempty"`
+	PDU          int        `json:"pdu,omitempty"`
+	Gap          int        `json:"gap,omitempty"`
+	Holes        []holeJSON `json:"holes,omitempty"`
+}
+
+type holeJSON struct {
+	Area uint8  `json:"area"`
+	From uint32 `json:"from"`
+	To   uint32 `json:"to"`
+}
+
+func formatLimits(l device.Limits) ([]byte, error) {
+	j := limitsJSON{Window: l.Window, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, PDU: l.PDU, Gap: l.Gap}
+	for _, h := range l.Holes {
+		j.Holes = append(j.Holes, holeJSON(h))
+	}
+	return json.Marshal(j)
+}
+
+func parseLimits(text []byte) (device.Limits, error) {
+	var j limitsJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return device.Limits{}, err
+	}
+	l := device.Limits{Window: j.Window, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, PDU: j.PDU, Gap: j.Gap}
+	for _, h := range j.Holes {
+		l.Holes = append(l.Holes, device.Span(h))
+	}
+	return l, nil
+}

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"millrace/internal/config"
+	"millrace/internal/device"
+	"millrace/internal/journal"
+	"millrace/internal/ledger"
+	"millrace/internal/store"
+	"millrace/internal/tag"
+)
+
+// gateway is one running gateway: the parts and the order in which they start and stop.
+//
+// Lock order: reload, then mu. mu is held for moments only.
+type gateway struct {
+	log     *slog.Logger
+	started time.Time
+	demo    bool // the plant is simulated
+
+	token   string
+	store   *store.Store
+	journal *journal.Journal
+	ledger  *ledger.Ledger
+	runtime *device.Runtime
+	sinks   *sinkSet
+	events  *eventQueue
+	notes   *notes
+
+	reload sync.Mutex // one reload at a time
+
+	mu      sync.Mutex
+	cfg     *config.Config
+	files   []string // what to watch for changes
+	view    *view
+	marks   map[string]store.Mark // by device, or device/tag
+	residue alarmState
+	disk    alarmState
+	reloads alarmState // the last reload that was refused
+}
+
+// alarmState is one thing that may be wrong.
+type alarmState struct {
+	since time.Time
+	text  string // empty when nothing is wrong
+}
+
+func (a *alarmState) set(text string, now time.Time) {
+	if a.text == "" && text != "" {
+		a.since = now
+	}
+	a.text = text
+}
+
+const (
+	drainSinks  = 10 * time.Second       // at the end, for sinks to take what the journal still got
+	ledgerEvery = time.Second            // how often the ledger is checked
+	watchEvery  = 500 * time.Millisecond // how often the disk's state is looked at
+)
+
+// openGateway opens the data directory and prepares everything. Nothing runs yet; Close gives back what it holds.
+func openGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) (*gateway, error) {
+	g := &gateway{log: log, started: time.Now(), cfg: cfg, files: cfg.Files, marks: map[string]store.Mark{}}
+	if err := g.open(ctx); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+func (g *gateway) open(ctx context.Context) error {
+	data := g.cfg.Gateway.Data
+	if err := os.MkdirAll(data, 0o750); err != nil {
+		return err
+	}
+	var err error
+	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
+		return err
+	}
+	g.ledger = ledger.New(g.queued)
+	// The journal takes the directory's lock, so it opens before the store.
+	if err := g.openJournal(); err != nil {
+		return err
+	}
+	if g.store, err = store.Open(ctx, data); err != nil {
+		return err
+	}
+	if err := g.assign(ctx, g.cfg); err != nil {
+		return err
+	}
+	g.events = newEventQueue()
+	g.notes = &notes{log: g.log}
+	if _, err := g.notes.makeHooks(g.cfg); err != nil {
+		return err
+	}
+	g.runtime, err = device.New(device.Config{
+		Drivers: drivers(), Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate),
+		OnEvent: g.events.put, OnLearned: g.events.learn,
+	})
+	if err != nil {
+		return err
+	}
+	g.sinks = newSinkSet(g)
+	if _, err := g.runtime.Apply(g.cfg.Devices); err != nil {
+		return err
+	}
+	g.view = newView(g.cfg)
+	return nil
+}
+
+func (g *gateway) openJournal() error {
+	j := g.cfg.Journal
+	var err error
+	g.journal, err = journal.Open(journal.Config{
+		Dir: filepath.Join(g.cfg.Gateway.Data, "journal"), SegmentBytes: j.SegmentBytes, QueueBytes: j.QueueBytes, FlushEvery: j.FlushEvery,
+		MaxBytes: j.MaxBytes, MaxAge: j.MaxAge,
+		OnSynced: g.ledger.Journaled, OnDropped: g.ledger.Dropped,
+		OnError: func(err error) { g.log.Error("journal", "error", err) },
+	})
+	return err
+}
+
+func (g *gateway) queued() uint64 { return uint64(g.journal.Stats().QueueRows) }
+
+// deviceLedger is the ledger as devices see it. What the journal refuses it counts itself, with its own reason.
+type deviceLedger struct{ l *ledger.Ledger }
+
+func (d deviceLedger) Offered(read, filtered int) { d.l.Offered(read, filtered) }
+func (d deviceLedger) Dropped(string, int)        {}
+
+// assign gives the devices and tags of cfg their numbers, and puts in what is kept of them: marks and learned limits.
+func (g *gateway) assign(ctx context.Context, cfg *config.Config) error {
+	numbers, err := g.store.EnsureDevices(ctx, cfg.DeviceNames())
+	if err != nil {
+		return err
+	}
+	ids, err := g.store.Ensure(ctx, cfg.TagNames())
+	if err != nil {
+		return err
+	}
+	if err := cfg.Assign(numbers, ids); err != nil {
+		return err
+	}
+	marks, err := g.store.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.marks)
+	for _, m := range marks {
+		g.marks[markKey(m)] = m
+	}
+	for i := range cfg.Devices {
+		if err := g.prepareSpec(ctx, &cfg.Devices[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func markKey(m store.Mark) string {
+	if m.Tag == "" {
+		return m.Device
+	}
+	return m.Tag
+}
+
+// prepareSpec puts in what the store keeps of a device. g.mu is held.
+func (g *gateway) prepareSpec(ctx context.Context, s *device.Spec) error {
+	if m, ok := g.marks[s.Name]; ok {
+		s.OutOfService, s.Reason = true, m.Reason
+	}
+	for i := range s.Groups {
+		for j := range s.Groups[i].Tags {
+			if _, ok := g.marks[s.Groups[i].Tags[j].Name]; ok {
+				s.Groups[i].Tags[j].OutOfService = true
+			}
+		}
+	}
+	text, ok, err := g.store.Limits(ctx, s.Name)
+	if err != nil || !ok {
+		return err
+	}
+	if s.Learned, err = parseLimits(text); err != nil {
+		g.log.Warn("learned limits forgotten", "device", s.Name, "error", err)
+	}
+	return nil
+}
+
+// Run runs the gateway until ctx ends, and then stops in order: devices, journal, sinks. Everything that was read by then is synced,
+// and delivered as far as the sinks take it in time.
+func (g *gateway) Run(ctx context.Context) error {
+	base := context.WithoutCancel(ctx)
+	after, stopAfter := context.WithCancel(base) // what lives until the end: ledger, events, notifications
+	defer stopAfter()
+	disk, stopDisk := context.WithCancel(base)
+	defer stopDisk()
+	var rest, writer sync.WaitGroup
+	var errs errorList
+	writer.Go(func() { errs.add(g.journal.Run(disk)) })
+	rest.Go(func() { errs.add(g.ledger.Run(after, ledgerEvery, g.residueAlarm)) })
+	rest.Go(func() {
+		t := &eventTeller{g: g, down: map[string]bool{}}
+		g.events.run(after, t.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
+	})
+	rest.Go(func() { g.watch(after) })
+	if err := errors.Join(g.notes.start(base, g.cfg), g.sinks.start(base, g.cfg.Sinks)); err != nil {
+		errs.add(err)
+	} else {
+		errs.add(g.runtime.Run(ctx))
+	}
+	g.log.Info("stopping: devices are closed, the journal takes what is queued")
+	stopDisk()
+	writer.Wait()
+	g.sinks.stop(drainSinks)
+	stopAfter()
+	rest.Wait()
+	g.notes.stop()
+	return errs.join()
+}
+
+// Close gives back what the gateway holds on the disk. Run has ended, or never began.
+func (g *gateway) Close() error {
+	var errs []error
+	if g.journal != nil {
+		errs = append(errs, g.journal.Close())
+	}
+	if g.store != nil {
+		errs = append(errs, g.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Reload makes next the configuration, all of it or none. What runs and is equal is not touched.
+func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Changes, error) {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	g.mu.Lock()
+	old := g.cfg
+	g.mu.Unlock()
+	changes := config.Diff(old, next)
+	if err := g.assign(ctx, next); err != nil {
+		return changes, err
+	}
+	// What takes effect only at start stays what it was.
+	kept := *next
+	kept.Gateway, kept.Journal = old.Gateway, old.Journal
+	if _, err := g.runtime.Apply(kept.Devices); err != nil {
+		return changes, err
+	}
+	g.mu.Lock()
+	g.cfg, g.view = &kept, newView(&kept)
+	g.mu.Unlock()
+	err := g.sinks.change(context.WithoutCancel(ctx), kept.Sinks, changes)
+	if changes.Notify {
+		err = errors.Join(err, g.notes.start(ctx, &kept))
+	}
+	return changes, err
+}
+
+// config returns the configuration that runs.
+func (g *gateway) config() *config.Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cfg
+}
+
+// name returns the name of a tag for what leaves the gateway.
+func (g *gateway) name(id tag.ID) string { return g.store.Catalog().Name(id) }
+
+// learned keeps what was found out about a device for the next run.
+func (g *gateway) learned(ctx context.Context, name string, l device.Limits) {
+	text, err := formatLimits(l)
+	if err == nil {
+		err = g.store.PutLimits(ctx, name, text)
+	}
+	if err != nil {
+		g.log.Warn("learned limits not kept", "device", name, "error", err)
+	}
+}
+
+const tokenFile = "token"
+
+// ensureToken returns the bearer token that opens the API's switches, and makes it when there is none.
+func ensureToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(strings.TrimSpace(string(b))) >= 16 {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	var raw [24]byte
+	rand.Read(raw[:])
+	token := hex.EncodeToString(raw[:])
+	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	return token, nil
+}
+
+// errorList gathers the errors of goroutines.
+type errorList struct {
+	mu   sync.Mutex
+	list []error
+}
+
+func (l *errorList) add(err error) {
+	if err == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, err)
+}
+
+func (l *errorList) join() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.list...)
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millrace/internal/sim"
+)
+
+// asMillrace in the environment makes this test binary the gateway: tests that need a process of its own start it so.
+const asMillrace = "MILLRACE_TEST_PROCESS"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMillrace) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// millrace runs one command line.
+func millrace(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = execute(t.Context(), args, &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+// plant runs a simulator for the test.
+func plant(t *testing.T, c sim.ModbusConfig) *sim.Modbus {
+	t.Helper()
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	m, err := sim.NewModbus(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestReadAndWrite(t *testing.T) {
+	url := "modbus://" + plant(t, sim.ModbusConfig{}).Addr(1) + "/1"
+	out, _, code := millrace(t, "read", url, "holding:100:float32", "coil:6", "40101", "--json")
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	var got []readingJSON
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 || string(got[1].Value) != "true" || got[1].Type != "bool" || got[2].Address != "holding:100:uint16" || string(got[2].Value) != "100" ||
+		got[0].Quality != "good" || got[0].Time.IsZero() {
+		t.Errorf("%s", out)
+	}
+	if out, errs, code := millrace(t, "write", url, "holding:5:int16=-42", "coil:7=true"); code != exitOK {
+		t.Fatalf("exit %d: %s%s", code, out, errs)
+	}
+	if out, _, _ := millrace(t, "read", url, "holding:5:int16", "coil:7"); !strings.Contains(out, "-42") || !strings.Contains(out, "true") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestBadInputIsExplained(t *testing.T) {
+	dir := t.TempDir()
+	bad := write(t, dir, "bad.yaml", "devices:\n  - {id: a, adress: \"modbus://127.0.0.1/1\"}\n")
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		say  string
+	}{
+		"no such verb":       {[]string{"frobnicate"}, exitUsage, "unknown command"},
+		"no such flag":       {[]string{"run", "--frob"}, exitUsage, "unknown flag"},
+		"no configuration":   {[]string{"run"}, exitUsage, "-c FILE"},
+		"no such file":       {[]string{"run", "-c", filepath.Join(dir, "none.yaml")}, exitUsage, "none.yaml"},
+		"typing mistake":     {[]string{"check", "-c", bad}, exitUsage, `bad.yaml:2:13: `},
+		"did you mean":       {[]string{"run", "-c", bad}, exitUsage, `did you mean "address"`},
+		"bad address":        {[]string{"read", "modbus://127.0.0.1/1", "holdin:5"}, exitUsage, "holding"},
+		"bad protocol":       {[]string{"read", "mudbus://127.0.0.1/1", "coil:5"}, exitUsage, "modbus://"},
+		"too few arguments":  {[]string{"read", "modbus://127.0.0.1/1"}, exitUsage, "at least 2"},
+		"bad value":          {[]string{"write", "modbus://127.0.0.1/1", "holding:5:int16=forty"}, exitUsage, "forty"},
+		"nobody listens":     {[]string{"read", "modbus://127.0.0.1:1/1", "coil:5"}, exitFailed, "refused"},
+		"bad fault":          {[]string{"sim", "modbus", "--fault", "gremlins"}, exitUsage, "gremlins"},
+		"sim for strangers":  {[]string{"sim", "modbus", "--listen", "0.0.0.0:1502"}, exitUsage, "127.0.0.0/8"},
+		"too short a story":  {[]string{"demo", "--headless", "--duration", "1s"}, exitUsage, "too short"},
+		"status of nothing":  {[]string{"status", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},
+		"neither on nor off": {[]string{"maintenance", "maybe", "x"}, exitUsage, "maybe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errs, code := millrace(t, c.args...)
+			if code != c.code || !strings.Contains(errs, c.say) {
+				t.Errorf("exit %d, want %d with %q:\n%s%s", code, c.code, c.say, out, errs)
+			}
+		})
+	}
+}
+
+func TestEveryCommandHasAnExample(t *testing.T) {
+	for _, c := range append(newRoot().Commands(), newSimModbusCommand()) {
+		if c.Name() == "help" || c.Name() == "completion" {
+			continue
+		}
+		if c.Example == "" || c.Short == "" {
+			t.Errorf("%s has no example", c.CommandPath())
+		}
+	}
+}
+
+func TestEmittedConfigRuns(t *testing.T) {
+	out, errs, code := millrace(t, "sim", "modbus", "--devices", "10000", "--emit-config")
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	path := write(t, t.TempDir(), "g.yaml", out)
+	if out, errs, code := millrace(t, "check", "-c", path); code != exitOK || !strings.Contains(out, "10000 devices") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	out, errs, code = millrace(t, "plan", "-c", path, "--json")
+	var plan struct {
+		Total struct {
+			Devices int `json:"devices"`
+		} `json:"total"`
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil || code != exitOK || plan.Total.Devices != 10000 {
+		t.Errorf("exit %d, %v: %.200s%s", code, err, out, errs)
+	}
+}
+
+func TestOneCycle(t *testing.T) {
+	addr := plant(t, sim.ModbusConfig{}).Addr(1)
+	path := write(t, t.TempDir(), "g.yaml", "devices:\n  - id: p\n    address: modbus://"+addr+"/1\n    groups: {g: {interval: 1s, tags: {a: 'holding:7:uint16 scale=2', b: coil:3}}}\n"+
+		"  - id: q\n    address: modbus://127.0.0.1:1/1\n    groups: {g: {interval: 1s, tags: {c: coil:3}}}\n")
+	out, errs, code := millrace(t, "test", "-c", path, "--json")
+	var rows []readingJSON
+	if err := json.Unmarshal([]byte(out), &rows); err != nil {
+		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	if code != exitFailed || len(rows) != 3 || string(rows[0].Value) != "14" || rows[0].Tag != "p/a" || string(rows[1].Value) != "true" || rows[2].Quality == "good" {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if _, _, code := millrace(t, "test", "-c", path, "--device", "p"); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 12 s; .ci/demo runs it for 30")
+	}
+	started := time.Now()
+	out, errs, code := millrace(t, "demo", "--headless", "--duration", "12s", "--json")
+	var doc struct {
+		Values  map[string]any
+		Residue int
+		Sinks   []struct{ Delivered, Waiting int }
+		Devices []struct {
+			ID, State  string
+			Outages    int
+			RecoveryMS int `json:"recovery_ms"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	t.Logf("took %v", time.Since(started))
+	victim := doc.Devices[demoVictim-1]
+	if code != exitOK || doc.Residue != 0 || doc.Sinks[0].Delivered == 0 || doc.Sinks[0].Waiting != 0 || victim.Outages != 1 || victim.RecoveryMS == 0 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	for _, d := range doc.Devices {
+		if d.ID != victim.ID && d.Outages != 0 {
+			t.Errorf("%s had an outage", d.ID)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/sink"
+	"millrace/internal/telemetry"
+	"millrace/internal/web"
+)
+
+// metrics answers /metrics. page is asked for what the web server counted.
+func (g *gateway) metrics(page func() web.Stats) (http.Handler, error) {
+	return telemetry.Handler(telemetry.Config{
+		Version: version, Revision: readBuildInfo().Revision, Log: g.log,
+		Snapshot: func() telemetry.Snapshot { return g.snapshot(page()) },
+	})
+}
+
+// snapshot gathers what everybody counted.
+func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
+	l, d := g.ledger.Snapshot(), g.runtime.Stats()
+	s := telemetry.Snapshot{
+		Values:  telemetry.Values{Read: l.Values.Read, Filtered: l.Values.Filtered, Queued: l.Values.Queued, Journaled: l.Values.Journaled, Dropped: l.Values.Dropped},
+		Residue: l.Residue, Devices: map[string]int{}, Outages: d.Outages, Late: d.Late, Foreign: d.Foreign,
+		Journal: g.journalSnapshot(), Streams: page.Streams,
+		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: map[string]uint64{
+			"host": uint64(page.HostRefused), "origin": uint64(page.OriginRefused), "token": uint64(page.TokenRefused), "streams": uint64(page.StreamsRefused),
+		}}},
+	}
+	for _, state := range device.States() {
+		s.Devices[state.String()] = d.States[state]
+	}
+	for _, x := range d.Groups {
+		s.Groups = append(s.Groups, telemetry.Group{Name: x.Name, Lag: histogram(x.Lag), RTT: histogram(x.RTT), Missed: x.Missed})
+	}
+	for _, x := range g.sinks.stats() {
+		s.Sinks = append(s.Sinks, telemetry.Sink{
+			ID: x.cfg.ID, Up: x.State == sink.OK, Delivered: x.Delivered, Waiting: x.Waiting, Dropped: x.Dropped, Behind: behind(x.Stats, time.Now()),
+		})
+	}
+	return s
+}
+
+func (g *gateway) journalSnapshot() telemetry.Journal {
+	j := g.journal.Stats()
+	return telemetry.Journal{
+		Bytes: j.Bytes, FreeBytes: freeBytes(g.config().Gateway.Data), Segments: j.Segments, QueueBytes: j.QueueBytes, Oldest: j.Oldest,
+		Batches: j.Batches, Syncs: j.Syncs, BytesWritten: j.BytesWritten, Errors: j.Errors, Full: j.Full, Failing: j.Failing,
+	}
+}
+
+func histogram(h device.Histogram) telemetry.Histogram {
+	return telemetry.Histogram{Bounds: h.Bounds, Counts: h.Counts, Sum: h.Sum}
+}
+
+// behind is the age of the oldest row that a sink is being given.
+func behind(s sink.Stats, now time.Time) time.Duration {
+	if s.Oldest.IsZero() || s.Waiting == 0 {
+		return 0
+	}
+	return max(0, now.Sub(s.Oldest))
+}

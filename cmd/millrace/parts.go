@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/internal/config"
+	"millrace/internal/device"
+	"millrace/internal/driver"
+	"millrace/internal/sink"
+	"millrace/internal/sink/file"
+	"millrace/internal/sink/postgres"
+	"millrace/internal/tag"
+)
+
+// protocol is what a driver must be able to do to stand in the table.
+type protocol interface {
+	driver.Dialect
+	Ports() map[string]int // the schemes it takes, each with its default port
+	Describe(address string) (driver.Description, error)
+}
+
+// dialects is the table of protocols: every driver that the gateway has, by the name that configurations use.
+func dialects() map[string]protocol {
+	return map[string]protocol{
+		"modbus": driver.Modbus{},
+	}
+}
+
+// drivers is the same table for what only needs to read devices.
+func drivers() map[string]device.Driver {
+	out := map[string]device.Driver{}
+	for name, d := range dialects() {
+		out[name] = d
+	}
+	return out
+}
+
+// sinkOf makes the sink that c describes. gateway and c.ID name its cursor; names gives tags their names.
+func sinkOf(gateway string, c config.Sink, names func(tag.ID) string) (sink.Sink, error) {
+	switch c.Type {
+	case "postgres":
+		return postgres.New(postgres.Config{URL: c.URL.Reveal(), Cursor: gateway + "/" + c.ID, Names: names})
+	case "file":
+		return file.New(file.Config{Dir: c.Dir, Names: names, MaxBytes: c.RotateBytes, MaxAge: c.RotateEvery})
+	}
+	return nil, fmt.Errorf("sink %s: there is no sink type %q; there are postgres and file", c.ID, c.Type)
+}
+
+// dialectOf returns the driver that takes a's scheme: its name, or its name and a variant as in modbus+tls.
+func dialectOf(url string) (protocol, device.Addr, error) {
+	scheme, _, _ := strings.Cut(url, ":")
+	name, _, _ := strings.Cut(scheme, "+")
+	d, ok := dialects()[name]
+	if !ok {
+		var known []string
+		for n := range dialects() {
+			known = append(known, n+"://")
+		}
+		slices.Sort(known)
+		return nil, device.Addr{}, fmt.Errorf("%q: there is no such protocol; an address begins with %s", url, strings.Join(known, " or "))
+	}
+	a, err := device.ParseAddr(url, d.Ports())
+	return d, a, err
+}

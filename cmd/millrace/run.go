@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/internal/config"
+	"millrace/internal/web"
+)
+
+func newRunCommand() *cobra.Command {
+	var path, level string
+	var logJSON bool
+	var tap int
+	cmd := &cobra.Command{
+		Use:   "run -c FILE",
+		Short: "Run the gateway",
+		Long: `Run reads the devices of the configuration until it gets SIGINT or SIGTERM; then it closes the devices, syncs what is queued and
+delivers what the sinks still take.
+
+When the configuration or a file that it names changes, or on SIGHUP, it is loaded again: only what changed restarts, and a file with a
+mistake leaves the last good configuration running. At the start a mistake ends the program with exit code 2.`,
+		Example: "  millrace run -c gateway.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLog(cmd.ErrOrStderr(), level, logJSON)
+			if err != nil {
+				return err
+			}
+			cfg, err := loadConfig(path, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), cfg, log, tap)
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().BoolVar(&logJSON, "log-json", false, "log as JSON")
+	cmd.Flags().IntVar(&tap, "tap", 0, "write each synced record as a JSON line to this file descriptor")
+	if err := cmd.Flags().MarkHidden("tap"); err != nil {
+		panic(err) // the flag is two lines above
+	}
+	return cmd
+}
+
+// run is the whole life of a gateway.
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) error {
+	if err := checkDescriptors(cfg); err != nil {
+		return usageError(err)
+	}
+	g, err := openGateway(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	life, end := context.WithCancel(ctx)
+	defer end()
+	var wg sync.WaitGroup
+	var errs errorList
+	if cfg.Gateway.Listen != "" {
+		srv, ln, err := g.listen(ctx)
+		if err != nil {
+			return errors.Join(err, g.Close())
+		}
+		log.Info("page and API", "address", "http://"+ln.Addr().String()+"/#token="+g.token)
+		wg.Go(func() {
+			errs.add(srv.Run(life, ln))
+			end()
+		})
+	}
+	wg.Go(func() { g.follow(life, cfg.Path) })
+	if tap > 0 {
+		wg.Go(func() { errs.add(g.tap(life, os.NewFile(uintptr(tap), "tap"))) })
+	}
+	log.Info("running", "gateway", cfg.Gateway.Name, "devices", len(cfg.Devices), "sinks", len(cfg.Sinks), "data", cfg.Gateway.Data)
+	errs.add(g.Run(life))
+	end()
+	wg.Wait()
+	g.sayGoodbye()
+	errs.add(g.Close())
+	return errs.join()
+}
+
+// listen opens the page's listener.
+func (g *gateway) listen(ctx context.Context) (*web.Server, net.Listener, error) {
+	srv, err := g.server()
+	if err != nil {
+		return nil, nil, err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", g.config().Gateway.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("page: %w; set gateway.listen to another address, or to off", err)
+	}
+	return srv, ln, nil
+}
+
+// server makes the page's server, with the metrics beside it.
+func (g *gateway) server() (*web.Server, error) {
+	var srv *web.Server
+	metrics, err := g.metrics(func() web.Stats { return srv.Stats() })
+	if err != nil {
+		return nil, err
+	}
+	srv, err = web.New(web.Config{Token: g.token, Metrics: metrics, Log: g.log}, g)
+	return srv, err
+}
+
+// sayGoodbye logs the account of the run.
+func (g *gateway) sayGoodbye() {
+	s := g.ledger.Snapshot()
+	g.log.Info("stopped", "read", s.Values.Read, "filtered", s.Values.Filtered, "journaled", s.Values.Journaled, "queued", s.Values.Queued, "residue", s.Residue)
+	for _, k := range s.Sinks {
+		g.log.Info("sink", "id", k.ID, "delivered", k.Delivered, "waiting", k.Waiting)
+	}
+}
+
+// follow reloads the configuration when its files change, and on SIGHUP where there is one, until ctx ends.
+func (g *gateway) follow(ctx context.Context, path string) {
+	changed := make(chan struct{}, 1) // one reload for all changes that wait
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, reloadSignals()...)
+	defer signal.Stop(hup)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	watch, stopWatch := context.WithCancel(ctx)
+	defer stopWatch()
+	wg.Go(func() { config.Watch(watch, 0, g.watched, poke) })
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		case <-changed:
+		}
+		g.reloadFile(ctx, path)
+	}
+}
+
+// watched returns the files that the running configuration, or the last attempt at a new one, was made from.
+func (g *gateway) watched() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.files
+}
+
+func (g *gateway) reloadFile(ctx context.Context, path string) {
+	next, err := config.Load(path, drivers())
+	g.mu.Lock()
+	g.files = next.Files
+	g.mu.Unlock()
+	var changes config.Changes
+	if err == nil {
+		changes, err = g.Reload(ctx, next)
+	}
+	text := ""
+	if err != nil {
+		text = fmt.Sprintf("the new configuration was refused: %v", err)
+		g.log.Error("reload refused, the last good configuration keeps running", "error", err)
+	} else {
+		g.log.Info("reload: " + changes.String())
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reloads.set(text, time.Now())
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/internal/web"
+)
+
+// statusDocument is what `millrace status --json` prints: the API's own answers side by side.
+type statusDocument struct {
+	Gateway json.RawMessage `json:"gateway"`
+	Devices json.RawMessage `json:"devices"`
+	Sinks   json.RawMessage `json:"sinks"`
+	Alarms  json.RawMessage `json:"alarms"`
+	Ledger  json.RawMessage `json:"ledger"`
+}
+
+func newStatusCommand() *cobra.Command {
+	c := &apiClient{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show a running gateway at a glance",
+		Long: `Status asks a running gateway how it is: what is wrong, which devices are not ready and why, how far the sinks are behind, and
+whether the ledger adds up. Exit codes: 0 all is well, 1 something is wrong or the gateway does not answer.`,
+		Example: "  millrace status --server http://127.0.0.1:8080",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var d statusDocument
+			if err := d.fetch(cmd.Context(), c); err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(d)
+			}
+			wrong, err := d.print(cmd.OutOrStdout())
+			if err == nil && wrong {
+				err = &exitError{Code: exitFailed}
+			}
+			return err
+		},
+	}
+	c.flags(cmd, false)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (d *statusDocument) fetch(ctx context.Context, c *apiClient) error {
+	var devices struct {
+		Devices json.RawMessage `json:"devices"`
+	}
+	var sinks struct {
+		Sinks json.RawMessage `json:"sinks"`
+	}
+	var alarms struct {
+		Alarms json.RawMessage `json:"alarms"`
+	}
+	for _, q := range []struct {
+		path string
+		into any
+	}{{"gateway", &d.Gateway}, {"devices", &devices}, {"sinks", &sinks}, {"alarms", &alarms}, {"ledger", &d.Ledger}} {
+		if err := c.get(ctx, "/api/v1/"+q.path, q.into); err != nil {
+			return err
+		}
+	}
+	d.Devices, d.Sinks, d.Alarms = devices.Devices, sinks.Sinks, alarms.Alarms
+	return nil
+}
+
+// statusDevice is what print needs of a device.
+type statusDevice struct {
+	ID           string    `json:"id"`
+	State        string    `json:"state"`
+	Reason       string    `json:"reason"`
+	Since        time.Time `json:"since"`
+	OutOfService bool      `json:"out_of_service"`
+}
+
+// mostShown is how many devices that are not ready are listed.
+const mostShown = 20
+
+// print writes the glance and says whether something is wrong.
+func (d *statusDocument) print(w io.Writer) (bool, error) {
+	var g web.Gateway
+	var devices []statusDevice
+	var sinks []web.Sink
+	var alarms []web.Alarm
+	var l web.Document
+	for _, x := range []struct {
+		from json.RawMessage
+		into any
+	}{{d.Gateway, &g}, {d.Devices, &devices}, {d.Sinks, &sinks}, {d.Alarms, &alarms}, {d.Ledger, &l}} {
+		if err := json.Unmarshal(x.from, x.into); err != nil {
+			return false, err
+		}
+	}
+	fmt.Fprintf(w, "%s, millrace %s, up %s\n", g.Name, g.Version, time.Since(g.Started).Round(time.Second))
+	for _, a := range alarms {
+		fmt.Fprintf(w, "  %s since %s: %s; %s\n", strings.ToUpper(a.Severity), a.Since.Local().Format("15:04:05"), a.Text, a.Todo)
+	}
+	count := map[string]int{}
+	for _, x := range devices {
+		count[x.State]++
+	}
+	fmt.Fprintf(w, "devices: %d", len(devices))
+	for _, s := range slices.Sorted(maps.Keys(count)) {
+		fmt.Fprintf(w, ", %d %s", count[s], s)
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	shown := 0
+	for _, x := range devices {
+		if x.State == web.StateReady && !x.OutOfService {
+			continue
+		}
+		if shown++; shown <= mostShown {
+			fmt.Fprintf(t, "  %s\t%s\tsince %s\t%s\n", x.ID, x.State, x.Since.Local().Format("15:04:05"), x.Reason)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return false, err
+	}
+	if shown > mostShown {
+		fmt.Fprintf(w, "  and %d more that are not ready\n", shown-mostShown)
+	}
+	for _, s := range sinks {
+		fmt.Fprintf(w, "sink %s (%s): %s, %d delivered, %d waiting %s\n", s.ID, s.Kind, s.State, s.Delivered, s.Waiting, s.Reason)
+	}
+	fmt.Fprintf(w, "ledger: %d read, %d filtered, %d queued, %d journaled, residue %d\n", l.Values.Read, l.Values.Filtered, l.Values.Queued, l.Values.Journaled, l.Residue)
+	return len(alarms) > 0 || l.Residue != 0, nil
+}
