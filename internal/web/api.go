@@ -112,15 +112,19 @@ func noDevice(w http.ResponseWriter, id string) {
 	writeError(w, http.StatusNotFound, "no device named "+strconv.Quote(id), "GET /api/v1/devices lists them")
 }
 
-// tags answers a page of tags with their last values: search, device, quality (good, uncertain, bad), offset, limit.
+// tags answers a page of tags with their last values: search, device, quality (good, uncertain, bad), offset, limit; or those named by
+// tag=NAME, which may be repeated.
 func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
 	q, err := parseTagQuery(r.URL.Query())
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error(), "tags takes search, device, quality=good|uncertain|bad, offset, limit (up to 2000), big=string")
+		writeError(w, http.StatusBadRequest, err.Error(), "tags takes search, device, tag=NAME (repeatable), quality=good|uncertain|bad, offset, limit (up to 2000), big=string")
 		return
 	}
 	idx := s.index.of(s.src.Tags())
 	found := idx.search(q.search, q.device)
+	if q.names != nil {
+		found = idx.named(q.names)
+	}
 	if q.class >= 0 {
 		found = s.ofQuality(idx, found, q.class)
 	}
@@ -160,13 +164,14 @@ func (s *Server) ofQuality(idx *tagIndex, found []int, class int) []int {
 
 type tagQuery struct {
 	search, device string
+	names          []string
 	class          int // of quality, -1 any
 	offset, limit  int
 	json           tag.JSONOptions
 }
 
 func parseTagQuery(v url.Values) (tagQuery, error) {
-	q := tagQuery{search: v.Get("search"), device: v.Get("device"), class: -1, json: jsonOptions(v)}
+	q := tagQuery{search: v.Get("search"), device: v.Get("device"), names: v["tag"], class: -1, json: jsonOptions(v)}
 	switch v.Get("quality") {
 	case "":
 	case "good":

@@ -85,6 +85,7 @@ func TestTags(t *testing.T) {
 		{"?search=%C2%B0c", 12, 12},
 		{"?search=holding:16:uint64", 6, 6},
 		{"?search=nothing", 0, 0},
+		{"?tag=oven-01/temperature_000&tag=none&tag=press-01/speed_002", 2, 2},
 		{"?quality=uncertain", 16, 16},
 		{"?quality=good&device=oven-01", 0, 0},
 		{"?quality=bad", 0, 0},

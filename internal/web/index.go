@@ -56,6 +56,17 @@ func (t *tagIndex) search(text, device string) []int {
 	return found
 }
 
+// named returns the positions of the tags of those names; others are left out.
+func (t *tagIndex) named(names []string) []int {
+	found := []int{}
+	for _, n := range names {
+		if i, ok := t.byName[n]; ok {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
 func holdsAll(s string, words []string) bool {
 	for _, w := range words {
 		if !strings.Contains(s, w) {

@@ -59,8 +59,8 @@ func newAsset(name string, b []byte) asset {
 	}
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
-	w.Write(b) // a bytes.Buffer takes everything
-	w.Close()
+	_, _ = w.Write(b) // a bytes.Buffer takes everything
+	_ = w.Close()
 	if z.Len() < len(b) {
 		a.gzip = z.Bytes()
 	}

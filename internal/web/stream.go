@@ -67,8 +67,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // or a proxy in front keeps events back
-	st.rc.SetReadDeadline(time.Time{})
+	h.Set("X-Accel-Buffering", "no")       // or a proxy in front keeps events back
+	_ = st.rc.SetReadDeadline(time.Time{}) // or net/http would end the stream after ReadTimeout; what has no deadline refuses
 	st.buf = append(st.buf, "retry: 2000\n\n"...)
 	if err := st.run(r.Context().Done()); errors.Is(err, os.ErrDeadlineExceeded) {
 		s.counts.streamsStuck.Add(1)
@@ -178,7 +178,7 @@ func (st *stream) appendValues() {
 // flush ends the turn with its position: an event without data is not dispatched, but its id counts.
 func (st *stream) flush(now time.Time) error {
 	st.buf = append(appendPosition(st.buf, st.s.boot, st.pos), '\n')
-	st.rc.SetWriteDeadline(now.Add(stuckAfter))
+	_ = st.rc.SetWriteDeadline(now.Add(stuckAfter))
 	_, err := st.w.Write(st.buf)
 	if err == nil {
 		err = st.rc.Flush()

@@ -35,7 +35,6 @@ type row struct {
 	sample web.Sample
 	seq    uint64
 	device int
-	off    bool
 }
 
 // New returns a plant of devices with tags each, all well, at time now.

@@ -51,6 +51,11 @@ export function getTags(q: TagQuery, signal?: AbortSignal) {
   return answer<TagPage>(fetch(`/api/v1/tags?${p}`, { signal }));
 }
 
+export function getTagsNamed(names: string[], signal?: AbortSignal) {
+  const p = new URLSearchParams([['big', 'string'], ...names.map((n) => ['tag', n])]);
+  return answer<TagPage>(fetch(`/api/v1/tags?${p}`, { signal }));
+}
+
 export function getHistory(tags: string[], from: number, points: number, signal?: AbortSignal) {
   const p = new URLSearchParams({ from: String(Math.round(from)), points: String(points) });
   for (const t of tags) p.append('tag', t);
