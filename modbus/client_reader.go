@@ -238,15 +238,22 @@ func (c *Client) take(buf []byte, n int, lates []time.Duration) (took int, _ []t
 	c.stats.BytesIn += uint64(n)
 	for c.err == nil {
 		fr, n, err := c.cfg.Framing.NextResponse(buf[took:])
-		if n == 0 || err != nil {
+		if n == 0 && err == nil {
 			c.kick()
-			return took, lates, err
+			return took, lates, nil
 		}
 		took += n
-		late, by, foreign := c.reply(fr, now)
+		late, by, foreign := false, time.Duration(0), ""
+		if err == nil {
+			late, by, foreign = c.reply(fr, now)
+		}
 		if foreign != "" {
 			c.stats.Foreign++
-			return took, lates, &ForeignError{Transaction: fr.Transaction, Unit: fr.Unit, Function: fr.Function(), Length: len(fr.PDU), Why: foreign}
+			err = &ForeignError{Transaction: fr.Transaction, Unit: fr.Unit, Function: fr.Function(), Length: len(fr.PDU), Why: foreign}
+		}
+		if err != nil {
+			c.end(err) // at once: nothing more is sent to a peer like that
+			return took, lates, err
 		}
 		if late {
 			lates = append(lates, by)

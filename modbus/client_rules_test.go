@@ -2,6 +2,7 @@ package modbus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -432,4 +433,86 @@ func TestReadDeviceIDInCircles(t *testing.T) {
 			t.Errorf("%s: %d requests", name, n)
 		}
 	}
+}
+
+// Hooks of a request are called by its caller, before its call returns.
+func TestHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log []string // written by the calling goroutine alone: the race detector would tell
+		wait := 3 * time.Second
+		cfg := Config{Timeout: time.Minute, Hooks: Hooks{
+			Timeout:  func() time.Duration { return wait },
+			Replied:  func(rtt time.Duration) { log = append(log, "replied "+rtt.String()) },
+			TimedOut: func(after time.Duration) { log = append(log, "timed out "+after.String()) },
+		}}
+		c := withPeer(t, cfg, func(p *peer) {
+			for {
+				fr, ok := p.next()
+				time.Sleep(2 * time.Second)
+				if !ok || !p.reply(answerTo(fr)) {
+					return
+				}
+			}
+		})
+		var v [1]uint16
+		_ = c.ReadHolding(t.Context(), 1, 1, 1, v[:])
+		_ = c.ReadDiscreteInputs(t.Context(), 1, 1, 1, make([]bool, 1))
+		wait = time.Second
+		_ = c.ReadHolding(t.Context(), 1, 1, 1, v[:])
+		wait = 0 // the Config's
+		_ = c.ReadHolding(t.Context(), 1, 1, 1, v[:])
+		if got := strings.Join(log, ", "); got != "replied 2s, replied 2s, timed out 1s, replied 3s" {
+			t.Error(got)
+		}
+	})
+}
+
+func TestTheWindowGrowsWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var saw []Frame
+		c := withPeer(t, Config{Timeout: time.Minute}, silent(&saw))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		calls := make([]Call, 10)
+		for i := range calls {
+			calls[i] = Call{Unit: 1, Function: FuncReadHolding, Quantity: 1}
+		}
+		go func() { done <- c.Do(ctx, calls) }()
+		for _, n := range []int{1, 4, 6} {
+			c.SetWindow(n)
+			synctest.Wait()
+			if s := c.Stats(); len(saw) != n || s.InFlight != n || s.Window != n {
+				t.Errorf("window %d: %d requests, %+v", n, len(saw), s)
+			}
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHandshakeFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 1))
+		_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+		_ = conn.Close()
+	}()
+	_, cfg := testCertificates(t)
+	var re tls.RecordHeaderError
+	if _, err := Dial(t.Context(), l.Addr().String(), Config{TLS: cfg}); !errors.As(err, &re) {
+		t.Errorf("got %v", err)
+	}
+	<-ended
 }

@@ -1,0 +1,34 @@
+package modbus
+
+import (
+	"net"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestUserTimeoutIsSet(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for given, want := range map[time.Duration]int{0: 10_000, 7 * time.Second: 7_000, -1: 0} {
+		c, err := Dial(t.Context(), l.Addr().String(), Config{UserTimeout: given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := c.conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := -1
+		err = raw.Control(func(fd uintptr) { got, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout) })
+		if err != nil || got != want {
+			t.Errorf("UserTimeout %v: the socket has %d ms, %v; want %d", given, got, err, want)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
