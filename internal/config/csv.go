@@ -179,6 +179,10 @@ func (l *loader) devicesFromCSV(d *deviceDraft, params []param) []deviceDraft {
 	}
 	names := []string{"id", "address", "profile"}
 	for _, p := range params {
+		if slices.Contains(names, p.name) {
+			l.failf(d.csvAt, "the template has a parameter %s, and a CSV file of devices has a column %s of its own; give the parameter another name", p.name, p.name)
+			return nil
+		}
 		names = append(names, p.name)
 	}
 	if !s.known(names, "id") {

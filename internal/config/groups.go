@@ -2,11 +2,11 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"millrace/internal/device"
 )
@@ -78,7 +78,7 @@ type tagFault struct {
 // checkGroup has the driver compile the tags of g. Groups that differ only in names are compiled once.
 func (l *loader) checkGroup(spec *device.Spec, g device.Group, d *groupDraft, shared bool) bool {
 	faults, known := []tagFault(nil), false
-	key := ""
+	var key [sha256.Size]byte
 	if shared {
 		key = compileKey(spec, g)
 		faults, known = l.compiled[key]
@@ -103,25 +103,24 @@ func (l *loader) checkGroup(spec *device.Spec, g device.Group, d *groupDraft, sh
 	return len(faults) == 0
 }
 
-// compileKey is equal for groups about which the driver has the same opinion.
-func compileKey(spec *device.Spec, g device.Group) string {
-	var b strings.Builder
-	b.WriteString(spec.Addr.Scheme)
-	if len(spec.Addr.Options) > 0 {
-		for _, k := range slices.Sorted(maps.Keys(spec.Addr.Options)) {
-			b.WriteString("\x00" + k + "=" + spec.Addr.Options[k])
-		}
+// compileKey is equal for groups about which the driver has the same opinion. It is a digest, since a large group's text is large.
+func compileKey(spec *device.Spec, g device.Group) [sha256.Size]byte {
+	b := make([]byte, 0, 64*(len(g.Tags)+1))
+	b = append(b, spec.Addr.Scheme...)
+	for _, k := range slices.Sorted(maps.Keys(spec.Addr.Options)) {
+		b = append(b, "\x00"+k+"="+spec.Addr.Options[k]...)
 	}
 	for i := range g.Tags {
-		b.WriteString("\x00\x00" + g.Tags[i].Address)
-		if g.Tags[i].Writable {
-			b.WriteString(" rw")
+		t := &g.Tags[i]
+		b = append(append(b, "\x00\x00"...), t.Address...)
+		if t.Writable {
+			b = append(b, " rw"...)
 		}
-		if g.Tags[i].Scale != 0 || g.Tags[i].Bias != 0 {
-			b.WriteString(" scaled")
+		if t.Scale != 0 || t.Bias != 0 {
+			b = append(b, " scaled"...)
 		}
 	}
-	return b.String()
+	return sha256.Sum256(b)
 }
 
 func (l *loader) compile(spec *device.Spec, g device.Group) []tagFault {

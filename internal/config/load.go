@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -49,7 +50,7 @@ type loader struct {
 	cfg      *Config
 	ids      map[string]Place // devices
 	tags     int
-	compiled map[string][]tagFault
+	compiled map[[sha256.Size]byte][]tagFault
 	csvTags  map[string][]tagDraft
 }
 
@@ -81,7 +82,7 @@ func newLoader(path string, drivers map[string]device.Driver) *loader {
 		path: path, dir: filepath.Dir(path), drivers: drivers,
 		ports: map[string]int{}, schemes: map[string]string{},
 		read: map[string][]byte{}, noted: map[string]bool{},
-		ids: map[string]Place{}, compiled: map[string][]tagFault{}, csvTags: map[string][]tagDraft{},
+		ids: map[string]Place{}, compiled: map[[sha256.Size]byte][]tagFault{}, csvTags: map[string][]tagDraft{},
 		cfg: &Config{Path: path},
 	}
 	for _, name := range slices.Sorted(maps.Keys(drivers)) {
