@@ -9,6 +9,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -108,6 +109,8 @@ func (p *plant) ReadFIFO(_ context.Context, r *Request, dst []byte) (int, Except
 	return n, 0
 }
 
+var longValue = strings.Repeat("x", 150)
+
 func (p *plant) DeviceObject(_ context.Context, _ *Request, id uint8) (string, bool) {
 	switch id {
 	case ObjectVendorName:
@@ -119,7 +122,7 @@ func (p *plant) DeviceObject(_ context.Context, _ *Request, id uint8) (string, b
 	case ObjectModelName:
 		return "model", true
 	case 0x80, 0x81, 0x82:
-		return string(bytes.Repeat([]byte{'x'}, 150)), true
+		return longValue, true
 	}
 	return "", false
 }
