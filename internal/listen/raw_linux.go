@@ -1,3 +1,5 @@
+//go:build !386 && !s390x
+
 package listen
 
 import (
@@ -6,7 +8,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"unsafe"
 )
 
 // settling is the number of reads after which a connection is taken to be a lasting one.
@@ -113,16 +114,4 @@ func (r *rawLoop) sendRaw(b []byte) error {
 	}
 	_, err := r.c.write(b)
 	return err
-}
-
-// rawRead and rawWrite do not tell the scheduler: the sockets of package net never block.
-
-func rawRead(fd uintptr, b []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-	return int(n), errno
-}
-
-func rawWrite(fd uintptr, b []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-	return int(n), errno
 }

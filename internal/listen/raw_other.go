@@ -1,8 +1,8 @@
-//go:build !linux
+//go:build !linux || 386 || s390x
 
 package listen
 
 import "context"
 
-// raw is the way around net.Conn that only Linux has.
+// raw is the way around net.Conn that only Linux has, and not on every machine.
 func (l *loop) raw() (run func(context.Context) error, ok bool) { return nil, false }
