@@ -3,6 +3,7 @@ package tag
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // The encoded batch, version 1, frozen: the journal's records hold it. All integers little endian.
@@ -56,22 +57,8 @@ func (b *Batch) AppendTo(dst []byte) []byte {
 	}
 	dst = appendIDs(dst, b.ID)
 	dst = appendTimes(dst, b.TS, b.Received)
-	if allSame(b.Quality) {
-		dst = binary.LittleEndian.AppendUint32(append(dst, encConst), uint32(b.Quality[0]))
-	} else {
-		dst = append(dst, encRaw)
-		for _, q := range b.Quality {
-			dst = binary.LittleEndian.AppendUint32(dst, uint32(q))
-		}
-	}
-	if allSame(b.Kind) {
-		dst = append(dst, encConst, byte(b.Kind[0]))
-	} else {
-		dst = append(dst, encRaw)
-		for _, k := range b.Kind {
-			dst = append(dst, byte(k))
-		}
-	}
+	dst = appendQualities(dst, b.Quality)
+	dst = appendKinds(dst, b.Kind)
 	for i, k := range b.Kind {
 		if k.inAux() {
 			v := b.Bytes(i)
@@ -114,6 +101,28 @@ func appendTimes(dst []byte, ts []int64, received int64) []byte {
 	return dst
 }
 
+func appendQualities(dst []byte, qs []Quality) []byte {
+	if allSame(qs) {
+		return binary.LittleEndian.AppendUint32(append(dst, encConst), uint32(qs[0]))
+	}
+	dst = append(dst, encRaw)
+	for _, q := range qs {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(q))
+	}
+	return dst
+}
+
+func appendKinds(dst []byte, ks []Kind) []byte {
+	if allSame(ks) {
+		return append(dst, encConst, byte(ks[0]))
+	}
+	dst = append(dst, encRaw)
+	for _, k := range ks {
+		dst = append(dst, byte(k))
+	}
+	return dst
+}
+
 func allSame[T comparable](s []T) bool {
 	for _, v := range s[1:] {
 		if v != s[0] {
@@ -146,91 +155,128 @@ func (b *Batch) DecodeFrom(p []byte) error {
 }
 
 func (b *Batch) decodeColumns(d *decoder, n int) {
+	b.ID, b.TS, b.Quality = sized(b.ID, n), sized(b.TS, n), sized(b.Quality, n)
+	b.Kind, b.Bits = sized(b.Kind, n), sized(b.Bits, n)
+	b.decodeIDs(d)
+	b.decodeTimes(d)
+	b.decodeQualities(d)
+	b.decodeKinds(d)
+	b.decodeValues(d)
+}
+
+func sized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
+func (b *Batch) decodeIDs(d *decoder) {
 	switch d.byte() {
 	case encRaw:
-		for range n {
-			b.ID = append(b.ID, ID(d.uint32()))
+		for i := range b.ID {
+			b.ID[i] = ID(d.uint32())
 		}
 	case encConst:
 		first := ID(d.uint32())
-		for i := range n {
-			b.ID = append(b.ID, first+ID(i))
+		for i := range b.ID {
+			b.ID[i] = first + ID(i)
 		}
 	case encDelta:
 		var prev int64
-		for range n {
+		for i := range b.ID {
 			prev += d.varint()
-			b.ID = append(b.ID, ID(prev))
+			b.ID[i] = ID(prev)
 		}
 	default:
 		d.bad = true
-	}
-	switch d.byte() {
-	case encConst:
-		t := int64(d.uint64())
-		for range n {
-			b.TS = append(b.TS, t)
-		}
-	case encDelta:
-		prev := b.Received
-		for range n {
-			prev += d.varint()
-			b.TS = append(b.TS, prev)
-		}
-	default:
-		d.bad = true
-	}
-	switch d.byte() {
-	case encRaw:
-		for range n {
-			b.Quality = append(b.Quality, Quality(d.uint32()))
-		}
-	case encConst:
-		q := Quality(d.uint32())
-		for range n {
-			b.Quality = append(b.Quality, q)
-		}
-	default:
-		d.bad = true
-	}
-	b.decodeKinds(d, n)
-	if d.bad {
-		return
-	}
-	for _, k := range b.Kind {
-		b.decodeValue(d, k)
 	}
 }
 
-func (b *Batch) decodeKinds(d *decoder, n int) {
+func (b *Batch) decodeTimes(d *decoder) {
+	switch d.byte() {
+	case encConst:
+		fill(b.TS, int64(d.uint64()))
+	case encDelta:
+		prev := b.Received
+		for i := range b.TS {
+			prev += d.varint()
+			b.TS[i] = prev
+		}
+	default:
+		d.bad = true
+	}
+}
+
+func (b *Batch) decodeQualities(d *decoder) {
 	switch d.byte() {
 	case encRaw:
-		for range n {
-			b.Kind = append(b.Kind, Kind(d.byte()))
+		for i := range b.Quality {
+			b.Quality[i] = Quality(d.uint32())
+		}
+	case encConst:
+		fill(b.Quality, Quality(d.uint32()))
+	default:
+		d.bad = true
+	}
+}
+
+func (b *Batch) decodeKinds(d *decoder) {
+	switch d.byte() {
+	case encRaw:
+		for i := range b.Kind {
+			b.Kind[i] = Kind(d.byte())
+			d.bad = d.bad || !b.Kind[i].Valid()
 		}
 	case encConst:
 		k := Kind(d.byte())
-		for range n {
-			b.Kind = append(b.Kind, k)
-		}
+		d.bad = d.bad || !k.Valid()
+		fill(b.Kind, k)
 	default:
 		d.bad = true
 	}
-	for _, k := range b.Kind {
-		d.bad = d.bad || !k.Valid()
+}
+
+func fill[T any](s []T, v T) {
+	for i := range s {
+		s[i] = v
 	}
 }
 
-func (b *Batch) decodeValue(d *decoder, k Kind) {
-	if w := k.Width(); w > 0 {
-		if p := d.take(uint64(w)); p != nil {
-			b.Bits = append(b.Bits, loadBits(k, p))
+// decodeValues reads the value column in runs of one kind.
+func (b *Batch) decodeValues(d *decoder) {
+	for i := 0; i < len(b.Kind) && !d.bad; {
+		k, from := b.Kind[i], i
+		for i < len(b.Kind) && b.Kind[i] == k {
+			i++
 		}
+		if w := k.Width(); w > 0 {
+			loadRun(b.Bits[from:i], k, d.take(uint64(w*(i-from))))
+			continue
+		}
+		for r := from; r < i; r++ {
+			v := d.take(d.uvarint())
+			b.Bits[r] = uint64(len(b.Aux))<<32 | uint64(len(v))
+			b.Aux = append(b.Aux, v...)
+		}
+	}
+}
+
+// loadRun reads values of kind k, which has a Width, from p, which holds as many as dst takes or is nil.
+func loadRun(dst []uint64, k Kind, p []byte) {
+	if p == nil {
 		return
 	}
-	v := d.take(d.uvarint())
-	b.Bits = append(b.Bits, uint64(len(b.Aux))<<32|uint64(len(v)))
-	b.Aux = append(b.Aux, v...)
+	switch k {
+	case Float32, Uint32:
+		for i := range dst {
+			dst[i] = uint64(binary.LittleEndian.Uint32(p[4*i:]))
+		}
+	case Float64, Uint64, Int64, DateTime:
+		for i := range dst {
+			dst[i] = binary.LittleEndian.Uint64(p[8*i:])
+		}
+	default:
+		w := k.Width()
+		for i := range dst {
+			dst[i] = loadBits(k, p[w*i:])
+		}
+	}
 }
 
 // decoder is a cursor that goes bad once and stays bad: then every read gives zero.
