@@ -130,7 +130,8 @@ func (r *planRequest) dataBytes() int {
 }
 
 // Compile plans the requests that read tags. Neighbours are merged when reading the gap between them costs less than another request,
-// never across a hole and never beyond what the device bears. A tag in a hole is not asked for and reads as BadNodeIDUnknown.
+// never across a hole and never beyond what the device bears. A tag in a hole is not asked for and reads as BadNodeIDUnknown. The plan keeps
+// tags.
 func (Modbus) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (device.Plan, error) {
 	o, err := parseModbusOptions(a)
 	if err != nil {
@@ -143,8 +144,18 @@ func (Modbus) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (
 		bits: readCap(maxReadBits, lim.MaxBits, (lim.PDU-replyOverhead)*8),
 		lim:  lim,
 	}
+	c.plan.tags = tags
 	for i := range tags {
-		c.add(&tags[i])
+		err := c.add(&tags[i])
+		switch {
+		case err != nil && len(c.errs) == 0:
+			c.plan.tags = slices.Clone(tags[:i]) // from here on it is not tags any more
+			fallthrough
+		case err != nil:
+			c.errs = append(c.errs, &device.TagError{Tag: tags[i].Name, Address: tags[i].Address, Err: err})
+		case len(c.errs) > 0:
+			c.plan.tags = append(c.plan.tags, tags[i])
+		}
 	}
 	c.merge()
 	return c.plan, errors.Join(c.errs...)
@@ -180,37 +191,37 @@ type compiler struct {
 	errs  []error
 }
 
-func (c *compiler) add(t *device.TagSpec) {
+// add makes a want of t, or several, or holds it.
+func (c *compiler) add(t *device.TagSpec) error {
 	p, err := parseModbus(t.Address)
-	if err == nil {
-		err = c.fits(&p)
-	}
 	if err != nil {
-		c.errs = append(c.errs, &device.TagError{Tag: t.Name, Address: t.Address, Err: err})
-		return
+		return err
 	}
-	c.plan.tags = append(c.plan.tags, *t)
+	if err := c.fits(&p); err != nil {
+		return err
+	}
 	unit := c.plan.unit
 	if p.unit != noUnit {
 		unit = uint8(p.unit)
 	}
 	if t.OutOfService {
 		c.plan.held = append(c.plan.held, held{t.ID, tag.BadOutOfService})
-		return
+		return nil
 	}
 	if c.inHole(c.span(unit, p.area, p.addr, p.end())) {
 		c.plan.held = append(c.plan.held, held{t.ID, tag.BadNodeIDUnknown})
-		return
+		return nil
 	}
 	w := want{unit: unit, area: p.area, addr: p.addr, cell: cell{
 		id: t.ID, bit: int8(p.bit), typ: p.typ, order: p.order, layout: p.layout, piece: -1,
 	}}
 	if p.span() > c.most(p.area) {
 		c.cut(w, &p)
-		return
+		return nil
 	}
 	w.n, w.size = uint16(p.span()), uint16(max(p.count, p.length))
 	c.wants = append(c.wants, w)
+	return nil
 }
 
 // fits refuses what no request to this device can read.

@@ -104,8 +104,8 @@ func TestPlanOverRTUCountsItsOwnHeaders(t *testing.T) {
 
 func TestCompileNamesEachBadTag(t *testing.T) {
 	p, err := Modbus{}.Compile(testAddr, specs("holding:0", "holdin:1", "holding:2", "holding:3:float64"), device.Limits{MaxRegisters: 2})
-	if n := len(p.Tags()); n != 2 {
-		t.Errorf("%d tags planned, want 2", n)
+	if got := p.Tags(); len(got) != 2 || got[0].Address != "holding:0" || got[1].Address != "holding:2" {
+		t.Errorf("planned %v", got)
 	}
 	var te *device.TagError
 	if !errors.As(err, &te) || te.Tag != "d/t2" || !strings.Contains(err.Error(), "did you mean holding:1?") || !strings.Contains(err.Error(), "d/t4") {

@@ -101,3 +101,19 @@ func FuzzParseFault(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParsePlant(f *testing.F) {
+	f.Add("modbus:\n  - listen: 127.0.0.1:1502\n    devices: 5\n    by: port\n    faults: [silence:p=0.01]\n")
+	f.Add("modbus: &a\n - devices: 1\n - *a")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := ParsePlant("p", []byte(text))
+		if err != nil {
+			return
+		}
+		for _, c := range p.Modbus {
+			if _, _, err := c.withDefaults(); err != nil {
+				t.Fatalf("%q was accepted: %v", text, err)
+			}
+		}
+	})
+}
