@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,6 +181,7 @@ type memSink struct {
 	cursor Cursor
 	found  bool
 	seeks  int
+	down   atomic.Bool // it cannot be reached
 	closed bool
 
 	before func(ctx context.Context, r Range, rows []Rows) error // decides before anything is written; nil takes all
@@ -210,6 +212,9 @@ func (s *memSink) back(off uint64) {
 }
 
 func (s *memSink) Cursor(context.Context) (Cursor, bool, error) {
+	if s.down.Load() {
+		return Cursor{}, false, &refusal{"no route", true}
+	}
 	return s.cursor, s.own && s.found, nil
 }
 

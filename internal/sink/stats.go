@@ -86,9 +86,7 @@ func (w *Worker) Stats() Stats {
 	s.Rows.Counts = slices.Clone(s.Rows.Counts)
 	s.Seconds.Counts = slices.Clone(s.Seconds.Counts)
 	w.mu.Unlock()
-	if s.State != Starting {
-		s.Waiting = w.waiting()
-	}
+	s.Waiting = w.waiting()
 	return s
 }
 

@@ -117,15 +117,16 @@ type Worker struct {
 
 	// Run's goroutine only.
 	cursor  uint64 // the sink has everything before it
-	opened  bool   // the account is
+	started bool   // the sink has answered
 	batches []*tag.Batch
 	carry   Rows // of batches[0]: what did not fit the last range
 	rows    []Rows
 	gaps    []gap
 
-	mu      sync.Mutex
-	counted uint64 // the account has everything before it; beyond cursor after the sink went back
-	stats   Stats
+	mu       sync.Mutex
+	counting bool   // the account is open
+	counted  uint64 // the account has everything before it; beyond cursor after the sink went back
+	stats    Stats
 }
 
 // gap is a run of offsets that the sink will not get.
@@ -195,11 +196,14 @@ func outlive(ctx context.Context, d time.Duration) (context.Context, context.Can
 
 // run starts at the cursor and delivers, again and again when the sink's cursor is not where it was thought to be.
 func (w *Worker) run(ctx, life context.Context) error {
-	for started := false; ; {
+	if err := w.reserve(); err != nil {
+		return err
+	}
+	for ready := false; ; {
 		var err error
-		if !started {
+		if !ready {
 			err = w.start(ctx, life)
-			started = err == nil
+			ready = err == nil
 		}
 		if err == nil {
 			err = w.deliverAll(ctx, life)
@@ -212,12 +216,23 @@ func (w *Worker) run(ctx, life context.Context) error {
 		case errors.As(err, &moved) && moved.Fenced:
 			return err
 		case moved != nil, errors.As(err, &ahead):
-			started = false
+			ready = false
 		}
 		if !w.again(ctx, err) {
 			return nil
 		}
 	}
+}
+
+// reserve puts the journal's cursor where the sink begins as far as that is known without asking it: what comes while it cannot be
+// reached is kept for it, and is in the ledger.
+func (w *Worker) reserve() error {
+	at, _ := w.place(Cursor{}, false)
+	if err := w.cfg.Log.SetCursor(w.cfg.ID, journal.Offset(at)); err != nil {
+		return err
+	}
+	w.open(at)
+	return nil
 }
 
 // start finds out where to begin and tells everybody.
@@ -262,7 +277,7 @@ func (w *Worker) place(own Cursor, found bool) (at uint64, alarm string) {
 		return own.Offset, ""
 	case found:
 		return uint64(first), fmt.Sprintf("sink %s: its cursor is of another journal (epoch %016x, not %016x): starting at the oldest row", w.cfg.ID, own.Epoch, log.Epoch())
-	case w.opened: // before, it had one
+	case w.started: // before, it had one
 		return w.cursor, fmt.Sprintf("sink %s: its cursor is gone; going on at %d", w.cfg.ID, w.cursor)
 	case known:
 		return uint64(off), ""
@@ -272,23 +287,27 @@ func (w *Worker) place(own Cursor, found bool) (at uint64, alarm string) {
 	return uint64(next), ""
 }
 
-// begin puts the cursor at at. The account is opened once: when the sink has gone back since, rows that were counted as delivered are
-// sent again and not counted again.
+// begin puts the cursor at at. The account is opened when the sink answers first: when the sink has gone back since, rows that were
+// counted as delivered are sent again and not counted again.
 func (w *Worker) begin(at uint64) {
-	if w.opened && at < w.cursor {
+	switch {
+	case !w.started:
+		w.open(at)
+	case at < w.cursor:
 		w.cfg.Alarm(fmt.Sprintf("sink %s: it went back from %d to %d, as after a fail-over or a restore; sending those rows again", w.cfg.ID, w.cursor, at))
-	}
-	if w.opened && at > w.counted { // by whom, is not known: somebody else put the cursor there
+	case at > w.counted: // by whom, is not known: somebody else put the cursor there
 		from := w.counted
 		w.count(at, []gap{{from, at, w.cfg.Log.Rows(journal.Offset(from), journal.Offset(at)), ReasonSkipped}}, nil)
 	}
+	w.started = true
 	w.cursor, w.carry, w.rows, w.gaps = at, Rows{}, nil, nil
-	if w.opened {
-		return
-	}
-	w.opened = true
+}
+
+// open opens the account at at, anew when it is open.
+func (w *Worker) open(at uint64) {
 	w.mu.Lock()
-	w.counted = at
+	w.counting, w.counted = true, at
+	w.stats.Cursor = Cursor{w.cfg.Log.Epoch(), at}
 	w.mu.Unlock()
 	waiting, synced := w.cfg.Log.Backlog(journal.Offset(at))
 	w.cfg.Account.OpenAt(waiting, synced, w.waiting)
@@ -297,8 +316,11 @@ func (w *Worker) begin(at uint64) {
 // waiting measures how many rows are not accounted for yet.
 func (w *Worker) waiting() uint64 {
 	w.mu.Lock()
-	counted := w.counted
+	counting, counted := w.counting, w.counted
 	w.mu.Unlock()
+	if !counting {
+		return 0
+	}
 	_, next := w.cfg.Log.Bounds()
 	return w.cfg.Log.Rows(journal.Offset(counted), next)
 }

@@ -332,6 +332,43 @@ func TestWhereItBegins(t *testing.T) {
 	}
 }
 
+// TestTheSinkIsDownAtStart: what comes meanwhile is kept for it and in the ledger, whether it turns out to have a cursor or not.
+func TestTheSinkIsDownAtStart(t *testing.T) {
+	for _, own := range []Cursor{{}, {7, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			log := newLog()
+			log.add(10)
+			s := &seekSink{memSink{t: t, own: true, cursor: own, found: own != Cursor{}}}
+			s.down.Store(true)
+			r := start(t, log, s, func(c *Config) { c.FromOldest = false })
+			synctest.Wait()
+			log.add(5)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			r.balance()
+			if st := r.worker.Stats(); st.State != Retrying || st.Reason != "no route" || st.Waiting != 5 || log.cursors["mem"] != 10 {
+				t.Errorf("%v: %s waiting %d delivered %d", own, st.State, st.Waiting, st.Delivered)
+			}
+			if n := len(log.ledger.Snapshot().Sinks); n != 1 {
+				t.Errorf("%d sinks in the ledger", n)
+			}
+			s.down.Store(false)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			r.balance()
+			from := uint64(10)
+			if s.own && own != (Cursor{}) {
+				from = own.Offset
+			}
+			wantOffsets(t, s.offsets(), from, 15)
+			if st := r.worker.Stats(); st.State != OK || st.Waiting != 0 || st.Delivered != 15-from {
+				t.Errorf("%+v", st)
+			}
+			r.end()
+		})
+	}
+}
+
 // TestTheSinkGoesBack is a fail-over to a database that had not seen the last writes.
 func TestTheSinkGoesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

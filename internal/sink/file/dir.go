@@ -160,7 +160,10 @@ func (s *Sink) resume(e entry) error {
 	}
 	end, err := s.scan(f, e.size)
 	if err == nil && end < e.size {
-		err = errors.Join(f.Truncate(end), f.Sync())
+		err = f.Truncate(end)
+	}
+	if err == nil { // lines of a process that was killed before its sync count as delivered from now on
+		err = errors.Join(f.Sync(), s.cfg.FS.SyncDir(s.cfg.Dir))
 	}
 	if err != nil {
 		f.Close()
