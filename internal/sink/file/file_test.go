@@ -1,7 +1,6 @@
 package file
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -117,38 +116,40 @@ func wantOffsets(t *testing.T, dir string, from, to uint64) {
 	t.Helper()
 	next := from
 	for _, f := range files(t, dir) {
-		p, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(f, ".gz") {
-			z, err := gzip.NewReader(bytes.NewReader(p))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if p, err = io.ReadAll(z); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r := bufio.NewReader(bytes.NewReader(p))
-		for {
-			l, err := r.ReadBytes('\n')
-			if len(l) == 0 && errors.Is(err, io.EOF) {
-				break
-			}
-			c, ok := parseLine(l)
-			if !ok || c.Epoch != epoch {
-				t.Fatalf("%s: bad line %q", f, l)
-			}
-			if c.Offset != next {
-				t.Fatalf("%s: offset %d where %d was due", f, c.Offset, next)
-			}
-			next++
-		}
+		next = wantLines(t, f, epoch, next)
 	}
 	if next != to {
 		t.Fatalf("the files end at %d, want %d", next, to)
 	}
+}
+
+// wantLines holds a file's lines to the offsets from next on, and returns the one behind them.
+func wantLines(t *testing.T, file string, epoch, next uint64) uint64 {
+	t.Helper()
+	p, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasSuffix(file, ".gz") {
+		z, err := gzip.NewReader(bytes.NewReader(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for l := range bytes.Lines(p) {
+		c, ok := parseLine(l)
+		if !ok || c.Epoch != epoch {
+			t.Fatalf("%s: bad line %q", file, l)
+		}
+		if c.Offset != next {
+			t.Fatalf("%s: offset %d where %d was due", file, c.Offset, next)
+		}
+		next++
+	}
+	return next
 }
 
 func wantCursor(t *testing.T, s *Sink, off uint64, some bool) {
@@ -178,7 +179,7 @@ func TestWriteAndGoOn(t *testing.T) {
 	}
 }
 
-// TestTornWrite cuts the last write off behind every seventh of its bytes, and writes zeros or an older page over it.
+// TestTornWrite cuts the last write off behind every seventeenth of its bytes, and writes zeros or an older page over it.
 func TestTornWrite(t *testing.T) {
 	whole := t.TempDir()
 	s := open(t, Config{Dir: whole})
@@ -191,7 +192,7 @@ func TestTornWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := filepath.Base(files(t, whole)[0])
-	for at := kept; at < int64(len(full)); at += 7 {
+	for at := kept; at < int64(len(full)); at += 17 {
 		zeroed := append(append([]byte{}, full[:at]...), make([]byte, int64(len(full))-at)...)
 		hole := append([]byte{}, full...)
 		hole[at] = 0

@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 var sharedDir string
 
 // server returns the running server, and counts a case.
-func server(t *testing.T) *pgtest.Server {
+func server(t testing.TB) *pgtest.Server {
 	t.Helper()
 	cases++
 	if shared != nil {
@@ -82,7 +82,7 @@ func name(id tag.ID) string {
 }
 
 // schema returns a name for t's own schema, odd on purpose.
-func schema(t *testing.T) string {
+func schema(t testing.TB) string {
 	return strings.Map(func(r rune) rune {
 		if r == '/' {
 			return '"'
@@ -92,11 +92,11 @@ func schema(t *testing.T) string {
 }
 
 // config returns the settings of a sink for t.
-func config(t *testing.T, addr string) Config {
+func config(t testing.TB, addr string) Config {
 	return Config{URL: pgtest.URL(addr), Cursor: "plant/sql", Names: name, Schema: schema(t)}
 }
 
-func open(t *testing.T, cfg Config) *Sink {
+func open(t testing.TB, cfg Config) *Sink {
 	t.Helper()
 	s, err := New(cfg)
 	if err != nil {
@@ -111,7 +111,7 @@ func open(t *testing.T, cfg Config) *Sink {
 }
 
 // begin makes a sink ready at offset 0.
-func begin(t *testing.T, cfg Config) *Sink {
+func begin(t testing.TB, cfg Config) *Sink {
 	t.Helper()
 	s := open(t, cfg)
 	if _, ok, err := s.Cursor(t.Context()); ok || err != nil {

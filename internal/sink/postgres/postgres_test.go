@@ -434,3 +434,18 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// BenchmarkWrite writes ranges of 10,000 rows, as a thousand devices give them.
+func BenchmarkWrite(b *testing.B) {
+	s := begin(b, config(b, server(b).Addr()))
+	from := uint64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		r, rows := span(from, 10_000)
+		if err := s.Write(b.Context(), r, rows); err != nil {
+			b.Fatal(err)
+		}
+		from = r.To
+	}
+	b.ReportMetric(float64(from)/b.Elapsed().Seconds(), "rows/s")
+}
