@@ -111,7 +111,7 @@ func (c *Client) claim(ctx context.Context, t *turn) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.role != roleFree || c.err != nil {
+	if c.role != roleFree || c.err != nil || len(t.wake) > 0 { // with a wake-up pending there may be nothing left to read for
 		return false
 	}
 	if c.table.inFlight != t.open || c.sending || len(c.queue) > 1 || len(c.queue) == 1 && c.queue[0] != t {
