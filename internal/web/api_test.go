@@ -318,7 +318,10 @@ func TestMaintenanceRefusals(t *testing.T) {
 
 func TestMaintenance(t *testing.T) {
 	plant := webtest.New(1, 8, then)
-	s := newServer(t, plant, nil)
+	s := newServer(t, plant, func(c *web.Config) { c.Hosts = []string{"gw.plant.example"} })
+	if w := ask(s, onPress, `{"on":false}`, asJSON, bearer, "Origin: https://gw.plant.example", "Sec-Fetch-Site: same-origin"); w.Code != 200 {
+		t.Errorf("behind a proxy of a configured name: %d %s", w.Code, w.Body)
+	}
 	if w := ask(s, onPress, onBody, asJSON, bearer, "Origin: http://127.0.0.1:8080"); w.Code != 200 || !plant.Devices()[0].OutOfService {
 		t.Errorf("on: %d %s %+v", w.Code, w.Body, plant.Devices()[0])
 	}

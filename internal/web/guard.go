@@ -13,13 +13,13 @@ import (
 // guard decides who may ask. A page of another site reaches a gateway in two ways, both refused here: by a name of its own that it lets
 // point to the gateway's address (the Host header then has that name), and by posting across origins (the Origin header tells).
 type guard struct {
-	hosts map[string]bool // lower case
+	hosts map[string]bool // configured, lower case
 	token [sha256.Size]byte
 	open  bool // there is a token
 }
 
 func newGuard(cfg Config) guard {
-	g := guard{hosts: map[string]bool{"localhost": true}, token: sha256.Sum256([]byte(cfg.Token)), open: cfg.Token != ""}
+	g := guard{hosts: map[string]bool{}, token: sha256.Sum256([]byte(cfg.Token)), open: cfg.Token != ""}
 	for _, h := range cfg.Hosts {
 		g.hosts[strings.ToLower(h)] = true
 	}
@@ -33,15 +33,16 @@ func (g *guard) hostAllowed(hostport string) bool {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(host, "]"), "["), ".")
-	if g.hosts[strings.ToLower(host)] {
+	if host = strings.ToLower(host); host == "localhost" || g.hosts[host] {
 		return true
 	}
 	_, err := netip.ParseAddr(host)
 	return err == nil
 }
 
-// originAllowed takes requests without an Origin (no browser) and those of the page itself.
-func originAllowed(r *http.Request) bool {
+// originAllowed takes requests without an Origin (no browser), those of the page itself, and those of it under a configured name: a
+// proxy in front may ask by another.
+func (g *guard) originAllowed(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 		return false
 	}
@@ -50,7 +51,7 @@ func originAllowed(r *http.Request) bool {
 		return true
 	}
 	u, err := url.Parse(o)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Host != "" && (strings.EqualFold(u.Host, r.Host) || g.hosts[strings.ToLower(u.Hostname())])
 }
 
 // tokenRight compares in constant time, whatever the lengths.
@@ -81,7 +82,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 				"ask by IP address or localhost, or add the name to the configuration's list of web hosts")
 			return
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead && !originAllowed(r) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !s.guard.originAllowed(r) {
 			s.counts.originRefused.Add(1)
 			writeError(w, http.StatusForbidden, "requests of other sites are refused", "use the gateway's own page, or a client that sends no Origin")
 			return

@@ -151,6 +151,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	go func() { served <- srv.Serve(ln) }()
 	select {
 	case err := <-served:
+		_ = srv.Close() // ends the streams; the reason to give is err
 		return fmt.Errorf("web: serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
@@ -158,7 +159,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	err := srv.Shutdown(drain)
 	if err != nil {
-		srv.Close()
+		_ = srv.Close()
 		err = fmt.Errorf("web: drain: %w", err)
 	}
 	<-served
