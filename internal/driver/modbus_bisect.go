@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxExtra is how many requests one Read adds to find what a device refuses. What is not found then is bad for this time, and the next
-	// Read goes on: a device that lost half of its tags must not be stormed.
+	// maxExtra is how many requests one Read adds to find what a device refuses. The next Read goes on: a device that lost half of its tags
+	// must not be stormed.
 	maxExtra = 256
 
 	// maxExtraNever is the same while a unit has not let anything be read on this session: enough to find one bad tag among the 125
@@ -97,6 +97,19 @@ func (b *bisection) trusts(r *planRequest) bool {
 	return false
 }
 
+// middle returns where to halve cells: as near to the half as it can be without parting cells that begin at the same address.
+func middle(cells []cell) int {
+	half := len(cells) / 2
+	for d := range half {
+		for _, m := range [...]int{half + d, half - d} {
+			if m > 0 && m < len(cells) && cells[m].off != cells[m-1].off {
+				return m
+			}
+		}
+	}
+	return half
+}
+
 // refused adds a part that is to be halved.
 func (b *bisection) refused(pt part, count int, code modbus.ExceptionCode) {
 	b.todo = append(b.todo, len(b.nodes))
@@ -118,7 +131,7 @@ func (b *bisection) succeeded(plan *modbusPlan, pt part, count int) {
 	}
 }
 
-// single notes that a cell on its own was refused: there is a hole. A long array or text may be too long instead.
+// single notes that a cell on its own, or several of the same addresses, was refused: there is a hole. A long array or text may be too long instead.
 func (b *bisection) single(plan *modbusPlan, pt part, code modbus.ExceptionCode) {
 	r := &plan.reqs[pt.req]
 	c := &r.cells[pt.lo]
@@ -132,7 +145,7 @@ func (b *bisection) single(plan *modbusPlan, pt part, code modbus.ExceptionCode)
 // conclude explains why a part was refused whose halves both came: the gap between them, or its length.
 func (b *bisection) conclude(plan *modbusPlan, n *node) {
 	r := &plan.reqs[n.req]
-	mid := (n.lo + n.hi) / 2
+	mid := n.lo + middle(r.cells[n.lo:n.hi])
 	end := 0
 	for _, c := range r.cells[n.lo:mid] {
 		end = max(end, int(c.off)+int(c.n))
@@ -191,7 +204,7 @@ func (s *modbusSession) halve(ctx context.Context, plan *modbusPlan) error {
 			continue
 		}
 		b.extra += 2
-		mid := (n.lo + n.hi) / 2
+		mid := n.lo + middle(plan.reqs[n.req].cells[n.lo:n.hi])
 		for _, pt := range [...]part{{n.req, n.lo, mid, i}, {n.req, mid, n.hi, i}} {
 			s.askPart(plan, pt)
 			parts = append(parts, pt)
@@ -214,9 +227,13 @@ func (s *modbusSession) askPart(plan *modbusPlan, pt part) {
 	s.ask(r.unit, r.area, r.from+from, end-from)
 }
 
-// giveUp appends the rows of a part that is not searched any further in this Read.
+// giveUp ends the search in a part for this Read. Of a unit that refuses everything that is the answer for each tag; elsewhere some of the
+// tags may be in order, so nothing is said of them, and the next Read finds more: it does not ask for the holes found by now.
 func (s *modbusSession) giveUp(plan *modbusPlan, n *node) {
 	r := &plan.reqs[n.req]
+	if s.split.trusts(r) {
+		return
+	}
 	for i := n.lo; i < n.hi; i++ {
 		s.dec.refuse(plan, &s.long, &r.cells[i], exceptionQuality(n.code))
 	}

@@ -22,7 +22,7 @@ type modbusSession struct {
 	long  assembly
 	split bisection
 
-	noMask bool // the device does not know function 16
+	noMask map[uint8]bool // units that do not know function 16
 }
 
 // UnitError says that the gateway in front of a unit did not reach it. The connection is in order, so that it counts as the unit's timeout.
@@ -173,7 +173,7 @@ func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) err
 	}
 	s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), e)
 	if e.Exception == modbus.IllegalDataAddress || e.Exception == modbus.IllegalDataValue {
-		if len(cells) > 1 {
+		if !sameAddresses(cells) {
 			s.split.refused(pt, int(call.Quantity), e.Exception)
 			return nil
 		}
@@ -183,6 +183,16 @@ func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) err
 		s.dec.refuse(plan, &s.long, &cells[i], exceptionQuality(e.Exception))
 	}
 	return nil
+}
+
+// sameAddresses says whether all cells are of the same addresses, as the bits of a register are: then halves tell no more.
+func sameAddresses(cells []cell) bool {
+	for i := range cells {
+		if cells[i].off != cells[0].off || cells[i].n != cells[0].n {
+			return false
+		}
+	}
+	return true
 }
 
 // sub returns n of r's addresses, from the one off places behind its first, as Limits knows them.

@@ -125,14 +125,17 @@ func exceptionOf(err error) modbus.ExceptionCode {
 func (s *modbusSession) writeBit(ctx context.Context, unit uint8, p *modbusPoint, v tag.Value) error {
 	mask := uint16(1) << p.bit
 	and, or := ^mask, mask*uint16(v.Bits)
-	if !s.noMask {
+	if !s.noMask[unit] {
 		call := &modbus.Call{Unit: unit, Function: modbus.FuncMaskWrite, Address: uint16(p.addr)}
 		call.Values = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, and), or)
 		err := s.do(ctx, call)
 		if exceptionOf(err) != modbus.IllegalFunction {
 			return err
 		}
-		s.noMask = true
+		if s.noMask == nil {
+			s.noMask = map[uint8]bool{}
+		}
+		s.noMask[unit] = true
 	}
 	read := &modbus.Call{Unit: unit, Function: modbus.FuncReadHolding, Address: uint16(p.addr), Quantity: 1}
 	if err := s.do(ctx, read); err != nil {

@@ -78,6 +78,8 @@ func (e *FaultError) Error() string { return fmt.Sprintf("fault %q: %s", e.Fault
 //	latency:200ms   jitter:50ms   late:2s   trickle:10ms   duplicate   wrong_id   wrong_function   cut   rst   silence
 //	exception:4     refuse        slots:2   cap:16         unmapped:holding/100-199
 //
+// A hyphen in a kind is as good as its underscore.
+//
 //	p=0.01           with that probability, 1 unless said
 //	every=10         each tenth
 //	after=10s        from then on
@@ -97,7 +99,7 @@ func parseFault(s string) (Fault, error) {
 	if n := strings.IndexByte(name, ','); n >= 0 { // silence,p=0.1
 		name, rest = name[:n], name[n+1:]+strings.TrimPrefix(s, name)
 	}
-	kind := slices.Index(kindNames[:], name)
+	kind := slices.Index(kindNames[:], strings.ReplaceAll(name, "-", "_"))
 	if kind < 0 {
 		return Fault{}, fmt.Errorf("%q is no fault; there are %s", name, strings.Join(kindNames[:], ", "))
 	}

@@ -25,7 +25,7 @@ func TestParseFault(t *testing.T) {
 		{"unmapped:coil/7", "unmapped:coil/7-7"},
 		{"cap:16", "cap:16"},
 		{"rst:after=1s,for=1s,period=10s", "rst:after=1s,for=1s,period=10s"},
-		{"wrong_id", "wrong_id"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
+		{"wrong_id", "wrong_id"}, {"wrong-id:p=0.5", "wrong_id:p=0.5"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
 	} {
 		f, err := ParseFault(c.in)
 		if err != nil || f.String() != c.want {
