@@ -75,7 +75,7 @@ const (
 
 type outcome struct {
 	err   error
-	rows  int
+	part  bool // err is a timeout after values had come
 	ended time.Time
 }
 
@@ -86,7 +86,7 @@ func (e *endpoint) work(ctx context.Context) {
 	case jobOpen:
 		e.outcome.err = e.dial(ctx)
 	case jobRead:
-		e.outcome.rows, e.outcome.err = e.turn(ctx, e.job.group, e.job.due)
+		e.outcome.part, e.outcome.err = e.turn(ctx, e.job.group, e.job.due)
 	case jobMark:
 		e.rt.mark(e.job.unit, e.job.mark)
 	case jobClose:
@@ -251,8 +251,8 @@ func (e *endpoint) Learned(l Limits) {
 	}
 }
 
-// turn reads group once and hands what passes to the output. It returns how many rows came.
-func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (int, error) {
+// turn reads group once and hands what passes to the output. part says that the read timed out after values had come.
+func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool, err error) {
 	u := g.unit
 	began := time.Now()
 	e.reading.Store(g)
@@ -262,24 +262,28 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (int, erro
 	}
 	g.follow()
 	if g.plan == nil || e.session == nil {
-		return 0, nil
+		return false, nil
 	}
 	b := e.rt.batch()
 	defer e.rt.free(b)
-	err := e.session.Read(ctx, g.plan, b)
-	rows := b.Len()
+	err = e.session.Read(ctx, g.plan, b)
 	e.rt.stamp(u, b)
+	part = err != nil && timedOut(err) && usable(b)
 	for _, id := range g.unplanned {
 		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
 	}
-	part := err != nil && rows > 0 && timedOut(err)
 	read, filtered := u.table.take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered)
 	g.count(began, due, err)
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)
 	}
-	return rows, err
+	return part, err
+}
+
+// usable says whether b has a value. Rows that are bad prove nothing: a plan may hold tags that it does not ask for.
+func usable(b *tag.Batch) bool {
+	return slices.ContainsFunc(b.Quality, func(q tag.Quality) bool { return !q.IsBad() })
 }
 
 // follow brings the plan up to what was learned. The error names tags that have no place in the new plan: their quality tells.
@@ -296,6 +300,7 @@ func (g *group) count(began, due time.Time, err error) {
 	if err == nil {
 		g.lastRead = began
 		u.life.reads++
+		u.waited = 0
 	}
 }
 

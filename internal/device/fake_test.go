@@ -119,7 +119,7 @@ func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 	var errs []error
 	var good []TagSpec
 	for _, t := range tags {
-		if t.Address == "bad" {
+		if t.Address == "bad" || t.Address == "hole" && len(lim.Holes) > 0 {
 			errs = append(errs, &TagError{Tag: t.Name, Address: t.Address, Err: errors.New("no such area")})
 			continue
 		}
@@ -128,12 +128,13 @@ func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 	d.mu.Lock()
 	d.limits = append(d.limits, lim)
 	d.mu.Unlock()
-	size := len(good)
+	asked := slices.DeleteFunc(slices.Clone(good), func(t TagSpec) bool { return t.Address == "held" })
+	size := len(asked)
 	if lim.MaxRegisters > 0 {
 		size = lim.MaxRegisters
 	}
 	var requests []Request
-	for c := range slices.Chunk(good, max(size, 1)) {
+	for c := range slices.Chunk(asked, max(size, 1)) {
 		requests = append(requests, Request{Op: "read", Tags: len(c)})
 	}
 	return &fakePlan{a.Path, good, requests}, errors.Join(errs...)
@@ -181,7 +182,14 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 		onRead(s.observer)
 	}
 	wait := s.observer.Timeout()
+	tags := plan.Tags()
+	for len(tags) > 0 && tags[0].Address == "held" {
+		into.Append(tags[0].ID, 0, tag.BadNodeIDUnknown, tag.Null, 0)
+		tags = tags[1:]
+	}
 	switch {
+	case len(tags) == 0:
+		return nil
 	case broken:
 		return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	case m == silent || m == blackHole || late == 0 && latency > wait:
@@ -191,7 +199,7 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 		s.observer.TimedOut(wait)
 		return os.ErrDeadlineExceeded
 	case partial > 0:
-		s.rows(plan.Tags()[:partial], into)
+		s.rows(tags[:partial], into)
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
@@ -212,7 +220,7 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 	p.mu.Lock()
 	p.polls = append(p.polls, began)
 	p.mu.Unlock()
-	s.rows(plan.Tags(), into)
+	s.rows(tags, into)
 	return nil
 }
 

@@ -57,16 +57,18 @@ func (u *unit) reason(was State, ev event) string {
 
 // why says what failed last.
 func (u *unit) why() string {
-	if timedOut(u.cause) && u.machine.state != Opening && u.machine.breaker.Count() > 0 {
-		u.mu.Lock()
-		waited := u.waited
-		u.mu.Unlock()
-		if n := u.machine.breaker.Count(); n > 1 {
-			return fmt.Sprintf("no answer within %v, %d times in a row", waited.Round(time.Millisecond), n)
-		}
-		return fmt.Sprintf("no answer within %v", waited.Round(time.Millisecond))
+	u.mu.Lock()
+	waited := u.waited
+	u.mu.Unlock()
+	n := u.machine.breaker.Count()
+	if !timedOut(u.cause) || u.machine.state == Opening || n == 0 || waited == 0 {
+		return plain(u.cause)
 	}
-	return plain(u.cause)
+	text := fmt.Sprintf("no answer within %v", waited.Round(time.Millisecond))
+	if n > 1 {
+		text += fmt.Sprintf(", %d times in a row", n)
+	}
+	return text
 }
 
 // plain says what an error of the transport means. What it does not know it passes on.

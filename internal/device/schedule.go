@@ -316,9 +316,12 @@ func (s *shard) turned(e *endpoint, g *group) {
 	g.queued = false
 	ev := event{at: o.ended}
 	switch {
+	case o.err == nil && !g.asks():
+		g.owed = false // it said something without asking the device
+		return
 	case o.err == nil:
 		ev.kind = evReplied
-	case timedOut(o.err) && o.rows > 0:
+	case o.part:
 		ev.kind = evPartial
 	case timedOut(o.err):
 		ev.kind = evTimedOut
@@ -343,4 +346,11 @@ func (g *group) reads() bool {
 	g.unit.mu.Lock()
 	defer g.unit.mu.Unlock()
 	return g.active > 0
+}
+
+// asks says whether g's plan has requests.
+func (g *group) asks() bool {
+	g.unit.mu.Lock()
+	defer g.unit.mu.Unlock()
+	return g.requests > 0
 }

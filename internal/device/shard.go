@@ -187,6 +187,8 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 	case actProbe:
 		if g := u.smallest(); g != nil {
 			s.enqueue(g, time.Time{}, now)
+		} else {
+			s.post(u, event{kind: evReplied, at: now}, nil) // there is nothing to ask: the connection must do
 		}
 	case actArm:
 		s.timers.arm(&u.timer, a.at)

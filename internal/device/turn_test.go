@@ -224,6 +224,62 @@ func TestLearnedLimits(t *testing.T) {
 	})
 }
 
+// A tag that has no place in a plan after something was learned is told by its quality; the others go on.
+func TestTagWithoutPlaceInThePlan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 3)
+		s.Groups[0].Tags[1].Address = "hole"
+		b.plc(1).onRead = func(o Observer) { o.Learned(Limits{Holes: []Span{{From: 1, To: 1}}}) }
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		for id, want := range map[tag.ID]string{100: "good 1", 101: "good 1, bad (configuration error) null", 102: "good 1"} {
+			if got := strings.Join(b.book.of(id), ", "); got != want {
+				t.Errorf("%d: %s, want %s", id, got, want)
+			}
+		}
+		b.quit()
+	})
+}
+
+// A device of which nothing is asked any more stays as it is, and comes back when its connection does.
+func TestNothingToAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 1)
+		s.Groups[0].Tags[0].Address = "held"
+		b.plc(1).mode = refuses
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).set(fine)
+		time.Sleep(10 * time.Second)
+		if st := b.status("d0001"); st.State != Ready || st.Outages != 1 || b.last(100).Quality != tag.BadNodeIDUnknown {
+			t.Errorf("%v, %d outages, %v", st.State, st.Outages, b.last(100).Quality)
+		}
+		b.quit()
+	})
+}
+
+// Rows that say of a tag that it is not asked for are no sign of life.
+func TestHeldTagsAreNoSignOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 2)
+		s.Groups[0].Tags[0].Address = "held"
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).set(silent)
+		time.Sleep(time.Minute)
+		if st := b.status("d0001"); st.State.connected() && st.State != Suspect || st.Outages != 1 || b.last(101).Quality != tag.UncertainLastUsable {
+			t.Errorf("%v, %d outages, %v", st.State, st.Outages, b.last(101).Quality)
+		}
+		b.quit()
+	})
+}
+
 func TestMerge(t *testing.T) {
 	hole := func(area uint8, from, to uint32) Span { return Span{area, from, to} }
 	configured := Limits{MaxRegisters: 50, Gap: -1}
@@ -429,8 +485,8 @@ func TestTurnAllocatesNothing(t *testing.T) {
 		p := e.session.(*fakeSession).plc
 		turn := func() {
 			p.polls = p.polls[:0]
-			if n, err := e.turn(ctx, g, due); n != 500 || err != nil {
-				t.Fatal(n, err)
+			if _, err := e.turn(ctx, g, due); err != nil {
+				t.Fatal(err)
 			}
 		}
 		turn()

@@ -209,13 +209,13 @@ func (u *unit) actives() int {
 	return n
 }
 
-// smallest returns the group with the fewest requests that reads anything: a probe disturbs least.
+// smallest returns the group with the fewest requests, nil when none has any: a probe disturbs least.
 func (u *unit) smallest() *group {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var best *group
 	for _, g := range u.groups {
-		if g.active > 0 && (best == nil || g.requests < best.requests) {
+		if g.requests > 0 && (best == nil || g.requests < best.requests) {
 			best = g
 		}
 	}
