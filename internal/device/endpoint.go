@@ -27,6 +27,7 @@ type endpoint struct {
 	busy      bool
 	open      bool // there is a session, and no close of it is queued
 	dialling  bool // a jobOpen is queued or runs
+	opened    time.Time
 	retryAt   time.Time
 	notBefore time.Time // end of the pause after connect
 	pause     time.Duration
@@ -42,10 +43,7 @@ type endpoint struct {
 	outcome outcome
 
 	reading atomic.Pointer[group] // whose turn it is, or was last
-	used    atomic.Int64          // slots.Used, for Status
 }
-
-func (e *endpoint) publish() { e.used.Store(int64(e.slots.Used())) }
 
 type jobKind uint8
 

@@ -16,6 +16,9 @@ type Event struct {
 	Device   string
 	From, To State
 	Reason   string // in plain words
+	Down     bool   // an outage runs; while it does, states come and go with every try
+	Began    bool   // it began with this change
+	Ended    bool   // it ended with this change: the device was read again, or was taken out of service
 }
 
 // reason says in plain words why u left was for the state it is in now. It is called once a change.

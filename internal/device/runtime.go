@@ -3,6 +3,8 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +36,10 @@ type Config struct {
 	DialBurst int     // dials that may follow one another at once, 0 is 20
 	Seed      uint64  // of the jitter: runs of one seed draw the same
 
+	// MaxSessions is how many connections may be open or being opened at once, 0 for no limit of ours: the limit of descriptors less what else needs
+	// them. A device beyond it is down, and says why.
+	MaxSessions int
+
 	// OnEvent hears of every change of state, in order. It is called by the scheduler and must return at once.
 	OnEvent func(Event)
 	// OnLearned hears of the limits that a device was found to have, when they change: what to put into Spec.Learned in the next run.
@@ -48,7 +54,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.DialBurst == 0 {
 		c.DialBurst = 20
 	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = math.MaxInt
+	}
 	switch {
+	case c.MaxSessions < 0:
+		return c, fmt.Errorf("device: the most sessions must not be below 0, not %d", c.MaxSessions)
 	case len(c.Drivers) == 0:
 		return c, errors.New("device: a runtime needs drivers")
 	case c.Output == nil:

@@ -358,3 +358,62 @@ func TestDrain(t *testing.T) {
 		}
 	})
 }
+
+// Devices beyond the limit of connections are down and say why, and take the place of one that goes.
+func TestMaxSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{MaxSessions: 3})
+		specs := []Spec{b.spec(1, time.Second, 1), b.spec(2, time.Second, 1), b.spec(3, time.Second, 1), b.spec(4, time.Second, 1)}
+		b.apply(specs...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		if n := b.Stats().States[Ready]; n != 3 {
+			t.Errorf("%d devices are ready", n)
+		}
+		if s := b.status("d0004"); !strings.Contains(s.Reason, "as many connections open as it may") || b.plc(4).dialled() != 0 {
+			t.Errorf("%q, %d dials", s.Reason, b.plc(4).dialled())
+		}
+		b.apply(specs[1:]...)
+		time.Sleep(10 * time.Second)
+		if n := b.Stats().States[Ready]; n != 3 {
+			t.Errorf("after one was removed, %d devices are ready", n)
+		}
+		b.quit()
+	})
+}
+
+// A device that accepts connections and breaks them is tried as seldom as one that refuses.
+func TestAcceptsAndBreaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 1))
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).change(func(p *plc) { p.broken = 1 << 30 })
+		time.Sleep(5 * time.Minute)
+		if n := b.plc(1).dialled(); n > 300/2 || n < 300/10 {
+			t.Errorf("%d dials in 5 minutes", n)
+		}
+		if s := b.status("d0001"); s.Outages != 1 {
+			t.Errorf("%d outages", s.Outages)
+		}
+		b.plc(1).change(func(p *plc) { p.broken = 0 })
+		time.Sleep(10 * time.Second)
+		if s := b.status("d0001"); s.State != Ready {
+			t.Errorf("back it is %v", s.State)
+		}
+		b.quit()
+		began, ended := 0, 0
+		for _, e := range b.book.events {
+			if e.Began {
+				began++
+			}
+			if e.Ended {
+				ended++
+			}
+		}
+		if began != 1 || ended != 1 {
+			t.Errorf("of one outage %d begins and %d ends were told", began, ended)
+		}
+	})
+}

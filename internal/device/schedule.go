@@ -8,7 +8,10 @@ import (
 	"millrace/internal/resilience"
 )
 
-var errSilent = errors.New("nothing on its connection answers")
+var (
+	errSilent   = errors.New("nothing on its connection answers")
+	errSessions = errors.New("the gateway has as many connections open as it may")
+)
 
 // add attaches u to its endpoint, which may be new, and starts it.
 func (s *shard) add(u *unit, now time.Time) {
@@ -252,9 +255,12 @@ func (s *shard) begin(e *endpoint, j job) {
 			e.dialling = false
 			return
 		}
+		if !s.sockets.Take() {
+			s.dialFailed(e, errSessions, time.Now())
+			return
+		}
 		j.unit = e.units[i]
 		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
-		e.publish()
 	}
 	e.busy, e.job = true, j
 	s.jobs.Add(1)
@@ -270,8 +276,7 @@ func (s *shard) ended(e *endpoint) {
 	case jobRead:
 		s.turned(e, e.job.group)
 	case jobClose:
-		e.slots.Give()
-		e.publish()
+		s.giveSlot(e)
 	case jobMark:
 		if u := e.job.unit; e.job.mark == markTagsOut && u.machine.state < Draining {
 			s.serviceChanged(u, e.outcome.ended)
@@ -286,27 +291,39 @@ func (s *shard) serviceChanged(u *unit, now time.Time) {
 	}
 }
 
+func (s *shard) giveSlot(e *endpoint) {
+	e.slots.Give()
+	s.sockets.Give()
+}
+
 func (s *shard) dialled(e *endpoint) {
-	e.dialling = false
-	now, ev := e.outcome.ended, event{kind: evOpened, at: e.outcome.ended}
-	if e.outcome.err == nil {
-		e.open = true
-		e.backoff.Reset()
-		e.notBefore = now.Add(e.pause)
-	} else {
-		e.slots.Give()
-		e.publish()
-		e.retryAt = now.Add(e.backoff.Next(e.units[0].machine.rand))
-		ev = event{kind: evRefused, at: now, until: e.retryAt}
+	now := e.outcome.ended
+	if e.outcome.err != nil {
+		s.giveSlot(e)
+		s.dialFailed(e, e.outcome.err, now)
+		return
 	}
+	e.dialling, e.open, e.opened = false, true, now
+	e.notBefore = now.Add(e.pause)
 	for _, u := range e.units {
 		if u.waiting {
-			s.post(u, ev, e.outcome.err)
+			s.post(u, event{kind: evOpened, at: now}, nil)
 		}
 	}
 	s.stepAll()
-	if e.open && !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
+	if !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
 		s.hangUp(e, nil, now)
+	}
+}
+
+// dialFailed tells those who wait, and when e may be dialled again.
+func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
+	e.dialling = false
+	e.retryAt = now.Add(e.backoff.Next(e.units[0].machine.rand))
+	for _, u := range e.units {
+		if u.waiting {
+			s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, cause)
+		}
 	}
 }
 
@@ -335,6 +352,9 @@ func (s *shard) turned(e *endpoint, g *group) {
 	}
 	if g.owed = ev.kind == evTimedOut; !g.owed {
 		u.lastOK = o.ended
+		if o.ended.Sub(e.opened) >= e.profile.Floor {
+			e.backoff.Reset() // not with the open: one that accepts and hangs up is dialled as seldom as one that refuses
+		}
 	} else if e.answers(u) {
 		ev.until = o.ended.Add(u.spec.Profile.Cap) // no jitter needed, there is no dial: it takes its time from the others as seldom as allowed
 	}

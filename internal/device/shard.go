@@ -19,7 +19,8 @@ type shard struct {
 	timers    timers
 	endpoints map[string]*endpoint
 	dials     resilience.Bucket
-	events    []posted // to be stepped, in order
+	sockets   resilience.Slots // of all endpoints together
+	events    []posted         // to be stepped, in order
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
@@ -71,7 +72,8 @@ func (m *mail) take(done []*endpoint, calls []func(*shard)) ([]*endpoint, []func
 }
 
 func newShard(rt *Runtime, work context.Context) *shard {
-	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst)}
+	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
+		sockets: resilience.NewSlots(rt.cfg.MaxSessions)}
 	s.launch = func(e *endpoint) {
 		ctx, cancel := context.WithCancel(work)
 		e.cancel = cancel
@@ -121,6 +123,7 @@ func (s *shard) read() {
 		s.stepAll()
 		s.reap(e)
 		s.next(e, time.Now())
+		s.stepAll()
 	}
 	for i, f := range s.calls {
 		f(s)
@@ -147,10 +150,10 @@ func (s *shard) step(u *unit, ev event, cause error) {
 	if cause != nil {
 		u.cause = cause
 	}
-	was := u.machine.state
+	was, wasDown := u.machine.state, u.machine.down
 	actions := u.machine.Step(ev)
-	if is := u.machine.state; is != was {
-		s.changed(u, was, ev)
+	if u.machine.state != was {
+		s.changed(u, was, wasDown, ev)
 	}
 	for _, a := range actions {
 		s.act(u, a, ev.at)
@@ -158,7 +161,7 @@ func (s *shard) step(u *unit, ev event, cause error) {
 }
 
 // changed keeps schedule and queue in step with the state, and tells the world.
-func (s *shard) changed(u *unit, was State, ev event) {
+func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	is := u.machine.state
 	if !is.polled() {
 		for _, g := range u.groups {
@@ -174,7 +177,8 @@ func (s *shard) changed(u *unit, was State, ev event) {
 	u.mu.Lock()
 	u.life.state, u.life.since, u.life.reason = is, ev.at, reason
 	u.mu.Unlock()
-	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason})
+	down := u.machine.down
+	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 
 func (s *shard) act(u *unit, a action, now time.Time) {
