@@ -254,12 +254,15 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	u := g.unit
 	began := time.Now()
 	e.reading.Store(g)
+	if e.session == nil {
+		return false, net.ErrClosed
+	}
 	if u.session != e.number {
 		u.session = e.number
 		u.learn(e.session.Limits())
 	}
 	g.follow()
-	if g.plan == nil || e.session == nil {
+	if g.plan == nil {
 		return false, nil
 	}
 	b := e.rt.batch()

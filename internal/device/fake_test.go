@@ -46,6 +46,7 @@ type plc struct {
 	maxOpens int
 	broken   int // sessions with a number up to this are broken
 	sessions int
+	reads    map[int]int // begun, by session
 	onRead   func(o Observer)
 	limits   Limits
 }
@@ -173,6 +174,10 @@ func (s *fakeSession) Limits() Limits { return s.plc.limits }
 func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) error {
 	p, began := s.plc, time.Now()
 	p.mu.Lock()
+	if p.reads == nil {
+		p.reads = map[int]int{}
+	}
+	p.reads[s.number]++
 	broken, m, latency, partial, late, onRead := s.number <= p.broken, p.mode, p.latency, p.partial, p.late, p.onRead
 	if unit := plan.(*fakePlan).unit; p.dead != "" && unit == p.dead {
 		m = silent

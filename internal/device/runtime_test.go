@@ -417,3 +417,24 @@ func TestAcceptsAndBreaks(t *testing.T) {
 		}
 	})
 }
+
+// After an outage that is over the back-off begins anew.
+func TestBackoffBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 1))
+		b.run()
+		for range 5 {
+			time.Sleep(time.Minute)
+			b.plc(1).set(refuses)
+			before := b.plc(1).dialled()
+			time.Sleep(3 * time.Second)
+			if n := b.plc(1).dialled() - before; n < 3 {
+				t.Errorf("%d dials in the first 3s of an outage", n)
+			}
+			time.Sleep(10 * time.Minute)
+			b.plc(1).set(fine)
+		}
+		b.quit()
+	})
+}

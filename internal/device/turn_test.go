@@ -71,6 +71,9 @@ func TestSilentUnitBehindAGateway(t *testing.T) {
 		if n := b.plc(1).dialled(); n != 1 {
 			t.Errorf("%d dials: the session that works was closed", n)
 		}
+		if n := b.status("d0003").Timeouts; n < 8 || n > 12 {
+			t.Errorf("%d timeouts in a minute: 3 until it is down, then one of 2s every 5s at most, for they are the neighbours' time", n)
+		}
 		b.plc(1).change(func(p *plc) { p.dead = "" })
 		time.Sleep(10 * time.Second)
 		if st := b.status("d0003"); st.State != Ready {
@@ -108,6 +111,30 @@ func TestGatewayVanishesWithItsUnits(t *testing.T) {
 			b.quit()
 		})
 	}
+}
+
+// What waits for a turn is dropped with the first timeout: a dead connection gets as many reads as it takes to know, and no more.
+func TestDeadConnectionIsNotReadOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		specs := b.units(2)
+		for i, s := range specs {
+			for k := range uint32(5) {
+				specs[i].Groups = append(specs[i].Groups, Group{Name: fmt.Sprint(k), Interval: time.Second,
+					Tags: []TagSpec{{ID: tag.ID(s.Number*1000 + k), Name: fmt.Sprint(s.Name, k)}}})
+			}
+		}
+		b.plc(1).set(silent)
+		b.apply(specs...)
+		b.run()
+		time.Sleep(time.Minute)
+		b.plc(1).change(func(p *plc) {
+			if p.reads[1] > 5 || p.reads[2] > 2 || len(p.reads) < 5 {
+				t.Errorf("reads by session: %v; want 3 of one unit and 2 of the other on the first, and one probe a unit on later ones", p.reads)
+			}
+		})
+		b.quit()
+	})
 }
 
 func TestUserLimits(t *testing.T) {
