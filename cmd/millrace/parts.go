@@ -41,9 +41,9 @@ func drivers() map[string]device.Driver {
 func sinkOf(gateway string, c config.Sink, names func(tag.ID) string) (sink.Sink, error) {
 	switch c.Type {
 	case "postgres":
-		return postgres.New(postgres.Config{URL: c.URL.Reveal(), Cursor: gateway + "/" + c.ID, Names: names})
+		return postgres.New(postgres.Config{URL: c.URL.Reveal(), Cursor: gateway + "/" + c.ID, Names: names, Schema: c.Schema, Table: c.Table})
 	case "file":
-		return file.New(file.Config{Dir: c.Dir, Names: names, MaxBytes: c.RotateBytes, MaxAge: c.RotateEvery})
+		return file.New(file.Config{Dir: c.Dir, Names: names, MaxBytes: c.RotateBytes, MaxAge: c.RotateEvery, MaxFiles: c.MaxFiles, Gzip: c.Gzip})
 	}
 	return nil, fmt.Errorf("sink %s: there is no sink type %q; there are postgres and file", c.ID, c.Type)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -16,13 +17,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintln(t, "device\tgroup\tinterval\ttags\trequests\trequests/s\tbytes/s\tbusy\tcycle\treads")
 	for _, l := range r.lines() {
 		g := l.group
-		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%d\t%.4g\t%.4g\t%v\t%v\t%s\n", l.name(), g.Group, g.Interval, g.Tags, g.Requests, g.RequestsPerSecond, g.BytesPerSecond, g.Busy, g.Cycle, reads(g))
+		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%d\t%s\t%s\t%v\t%v\t%s\n", l.name(), g.Group, g.Interval, g.Tags, g.Requests, figure(g.RequestsPerSecond), figure(g.BytesPerSecond), g.Busy, g.Cycle, reads(g))
 	}
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "endpoint\tdevices\tconnections\tslots\trequests/s\tbytes/s\tload")
 	for _, l := range r.endpointLines() {
 		e := l.plan
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.4g\t%.4g\t%.1f %%\n", l.name(), e.Devices, e.Connections, e.Slots, e.RequestsPerSecond, e.BytesPerSecond, e.Load*100)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%.1f %%\n", l.name(), e.Devices, e.Connections, e.Slots, figure(e.RequestsPerSecond), figure(e.BytesPerSecond), e.Load*100)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -33,8 +34,8 @@ func (r *Report) WriteText(w io.Writer) error {
 func (r *Report) writeTotal(w io.Writer) error {
 	var b strings.Builder
 	t := r.Total
-	fmt.Fprintf(&b, "\n%s at %s: %s, made within %v; %.4g requests/s, %.4g bytes/s, %s, %.4g values/s read\n",
-		plural(t.Devices, "device"), plural(t.Endpoints, "endpoint"), plural(t.Connections, "connection"), t.Connect, t.RequestsPerSecond, t.BytesPerSecond, plural(t.Tags, "tag"), t.ValuesPerSecond)
+	fmt.Fprintf(&b, "\n%s at %s: %s, made within %v; %s requests/s, %s bytes/s, %s, %s values/s read\n",
+		plural(t.Devices, "device"), plural(t.Endpoints, "endpoint"), plural(t.Connections, "connection"), t.Connect, figure(t.RequestsPerSecond), figure(t.BytesPerSecond), plural(t.Tags, "tag"), figure(t.ValuesPerSecond))
 	var rtts []string
 	for _, a := range r.Assumed {
 		rtts = append(rtts, fmt.Sprintf("%s %v", a.Profile, a.RTT))
@@ -49,6 +50,14 @@ func (r *Report) writeTotal(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// figure writes v with four digits, or all those before the point.
+func figure(v float64) string {
+	if v >= 1000 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
 // planLine is one line of the table of groups: the first device of those that share it.
