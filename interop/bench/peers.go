@@ -14,7 +14,6 @@ import (
 	simon "github.com/simonvetter/modbus"
 
 	"millrace/interop/peer"
-	"millrace/modbus"
 )
 
 // clients are the Modbus clients that are compared: each returns a function that reads 100 holding registers of unit 1 once.
@@ -97,5 +96,3 @@ func serve(ctx context.Context, name string) error {
 	}
 	return stop()
 }
-
-var _ = modbus.Client{}

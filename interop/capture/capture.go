@@ -198,7 +198,7 @@ func (p *Proxy) Dissect(t testing.TB, port uint16, protocol, field string) int {
 		t.Fatalf("tshark: %v: %s", err, stderr)
 	}
 	frames := 0
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+	for _, line := range strings.Split(strings.TrimRight(string(out), "\n"), "\n") {
 		cells := strings.Split(line, "\t")
 		if len(cells) < 3 {
 			continue
