@@ -59,11 +59,14 @@ func (t *turn) pop() int {
 	return t.next - 1
 }
 
-// Do runs calls with up to the window in flight and returns when none of them is: each then has its Data appended, or its Err. The error is nil when the
-// device answered all of them, with values or with exceptions. Else it is the first *Error of the transport: a time-out, the end of the connection, or of ctx. It
-// stops the sending: calls behind it have an Err that says that they were not sent. An invalid call is an error before anything is sent.
+// Do runs calls with up to the window in flight and returns when none of them is: each then has its Data appended, or its Err.
 //
-// In steady state, with room in every Data, Do does not allocate. Calls are the caller's and not kept.
+// The error is nil when the device answered all of them, with values or with exceptions. Else it is the first *Error, in the order of calls, that is
+// the transport's: a time-out, the end of the connection, or of ctx. That stops the sending: calls behind it have an Err that says that they were not
+// sent. An invalid call is an error before anything is sent.
+//
+// In steady state, with room in every Data, Do does not allocate; but for a context that can be cancelled and is another one than the time before,
+// and over TLS for each write under such a context. Calls are the caller's and not kept.
 func (c *Client) Do(ctx context.Context, calls []Call) error {
 	if len(calls) == 0 {
 		return nil
@@ -152,8 +155,8 @@ func (c *Client) timeout() time.Duration {
 	return c.cfg.Timeout
 }
 
-// advance gives up what is too old and fills t.out with what may be sent now. hangUp says that the connection has ended here, finished that nothing
-// of t is left to send or to wait for.
+// advance gives up what is too old and fills t.out with what may be sent now. hangUp says that the connection has ended here, finished that
+// nothing of t is left to send or to wait for.
 func (c *Client) advance(t *turn, now time.Time, timeout time.Duration) (hangUp, finished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,6 +185,7 @@ func (c *Client) expire(t *turn, now time.Time) (hangUp bool) {
 	if !expired {
 		return false
 	}
+	c.handOver() // a late reply is told from its time of arrival
 	c.kick()
 	return c.tooMany(now)
 }
@@ -313,7 +317,8 @@ func (c *Client) write(ctx context.Context, b []byte, timeout time.Duration) (in
 	return n, err
 }
 
-// written settles what the write of t's frames came to: n bytes left. A write that was cancelled before its first byte leaves the connection as it was.
+// written settles what the write of t's frames came to: n bytes left. A write that was cancelled before its first byte leaves the connection as it
+// was.
 func (c *Client) written(t *turn, n int, err error, cancelled bool) (hangUp bool) {
 	c.sending = false
 	c.stats.BytesOut += uint64(n)
@@ -380,7 +385,6 @@ func (t *turn) arm() {
 // cancel gives up all calls of t.
 func (c *Client) cancel(t *turn, cause error) {
 	c.mu.Lock()
-	hangUp := false
 	for i := range c.table.slots {
 		s := &c.table.slots[i]
 		if s.turn != t {
@@ -391,7 +395,8 @@ func (c *Client) cancel(t *turn, cause error) {
 		c.table.giveUp(s)
 	}
 	t.stop(cause)
-	hangUp = c.err == nil && c.tooMany(time.Now())
+	hangUp := c.err == nil && c.tooMany(time.Now())
+	c.handOver()
 	c.kick()
 	c.mu.Unlock()
 	if hangUp {

@@ -115,8 +115,7 @@ func (c *Client) claim(ctx context.Context, t *turn) bool {
 		return false
 	}
 	if c.table.inFlight != t.open || c.sending || len(c.queue) > 1 || len(c.queue) == 1 && c.queue[0] != t {
-		c.role = roleReader
-		c.wakeReader()
+		c.handOver()
 		return false
 	}
 	c.role, c.reader = roleCaller, t
@@ -138,8 +137,7 @@ func (c *Client) readFor(ctx context.Context, t *turn) {
 	c.mu.Lock()
 	c.role, c.reader = roleFree, nil
 	if c.table.inFlight != t.open {
-		c.role = roleReader
-		c.wakeReader()
+		c.handOver()
 	}
 	c.mu.Unlock()
 	if bad != nil {
@@ -147,8 +145,8 @@ func (c *Client) readFor(ctx context.Context, t *turn) {
 	}
 }
 
-// watch makes the end of ctx cut the read of a caller. The registration stays for the next call with the same context: it costs allocations. A cut that hits
-// another read is looked at and forgotten.
+// watch makes the end of ctx cut the read of a caller. The registration, which costs allocations, stays for the next call with the same context.
+// A cut that hits another read is looked at and forgotten.
 func (c *Client) watch(ctx context.Context) {
 	done := ctx.Done()
 	if done == c.watched {
@@ -169,6 +167,14 @@ func (c *Client) unwatch() {
 		c.stopWatch()
 	}
 	c.watched, c.stopWatch = nil, nil
+}
+
+// handOver gives the read role to the reader, if it is free.
+func (c *Client) handOver() {
+	if c.role == roleFree {
+		c.role = roleReader
+		c.wakeReader()
+	}
 }
 
 // wakeReader makes the reader look at its role.
