@@ -24,7 +24,8 @@ type ServerConfig struct {
 	// RequireRole refuses connections whose client certificate carries no role, several, or one in another encoding than the specification's.
 	// Default: they are served, with an empty role.
 	RequireRole bool
-	// Authorize, when set, is asked before each request of a function that this package speaks; false is exception 1 [MBSEC 8.4].
+	// Authorize, when set, is asked before the handler is called; false is exception 1 [MBSEC 8.4]. What goes to a PDUHandler is asked for
+	// once more and first, without Table, Address and Quantity.
 	Authorize func(r *Request) bool
 
 	// Open, when set, is called with each new connection, after the TLS handshake, and says who serves it. An error refuses the connection;

@@ -13,7 +13,6 @@ func (c *ServerConn) serve(ctx context.Context, fr Frame, out []byte) ([]byte, E
 	r := &c.req
 	r.Unit, r.Function = fr.Unit, fr.Function()
 	if c.faces.pdu != nil {
-		r.Table, r.Address, r.Quantity = 0, 0, 0
 		if b, code, served := c.servePDU(ctx, fr.PDU, out); served {
 			return b, code
 		}
@@ -44,6 +43,9 @@ func (c *ServerConn) serve(ctx context.Context, fr Frame, out []byte) ([]byte, E
 }
 
 func (c *ServerConn) servePDU(ctx context.Context, pdu, out []byte) (b []byte, code ExceptionCode, served bool) {
+	if code = c.describe(0, 0, 0); code != 0 {
+		return out, code, true
+	}
 	start := len(out)
 	b, code, served = c.faces.pdu.ServePDU(ctx, &c.req, pdu, out)
 	if n := len(b) - start; served && code == 0 && (n < 1 || n > MaxPDU) {

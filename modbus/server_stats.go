@@ -10,7 +10,7 @@ type ServerStats struct {
 	Ended        map[string]uint64        // connections ended later, by reason
 	AcceptErrors uint64                   // accepts that failed and were tried again
 	Requests     map[Function]uint64      // by the function code that came, known or not
-	Exceptions   map[ExceptionCode]uint64 // answered, before an Interceptor
+	Exceptions   map[ExceptionCode]uint64 // answered; what an Interceptor then made of them is not seen
 }
 
 // serverCounts is counted into by all connections. Codes are bytes, so arrays hold them all.

@@ -393,6 +393,39 @@ func TestServerAuthorizes(t *testing.T) {
 	}
 }
 
+func TestServerAuthorizesWholePDUs(t *testing.T) {
+	h := &strict{plant: newPlant()}
+	s := serve(t, ServerConfig{Handler: h, Authorize: func(r *Request) bool { return r.Function == 0x41 || r.Function == FuncReadInput }})
+	c := s.dial()
+	sendHex(t, c, "0003 0000 0004 01 41 0102"+"0004 0000 0002 01 42")
+	wantHex(t, c, "0003 0000 0004 01 41 0102"+"0004 0000 0003 01 C2 01")
+	wantAlive(t, c)
+	if s.ended(); h.pdus != 2 {
+		t.Errorf("the handler saw %d requests", h.pdus)
+	}
+}
+
+func TestServerCounts(t *testing.T) {
+	s := serve(t, ServerConfig{Handler: newPlant()})
+	c := s.dial()
+	sendHex(t, c, "0001 0000 0006 01 03 0001 0001"+"0001 0000 0006 01 03 FFFF 0002"+"0001 0000 0006 01 05 0001 1234"+"0001 0000 0002 01 63")
+	wantHex(t, c, "0001 0000 0005 01 03 02 0001"+"0001 0000 0003 01 83 02"+"0001 0000 0003 01 85 03"+"0001 0000 0003 01 E3 01")
+	if st := s.Stats(); st.Open != 1 || st.Accepted != 1 {
+		t.Errorf("%+v", st)
+	}
+	c.Close()
+	st := s.ended()
+	if want := map[Function]uint64{FuncReadHolding: 2, FuncWriteCoil: 1, 0x63: 1}; !reflect.DeepEqual(st.Requests, want) {
+		t.Errorf("requests %v, want %v", st.Requests, want)
+	}
+	if want := map[ExceptionCode]uint64{IllegalFunction: 1, IllegalDataAddress: 1, IllegalDataValue: 1}; !reflect.DeepEqual(st.Exceptions, want) {
+		t.Errorf("exceptions %v, want %v", st.Exceptions, want)
+	}
+	if want := map[string]uint64{"peer closed": 1}; !reflect.DeepEqual(st.Ended, want) {
+		t.Errorf("ended %v, want %v", st.Ended, want)
+	}
+}
+
 func TestServerConfigIsChecked(t *testing.T) {
 	p := newPlant()
 	for name, cfg := range map[string]ServerConfig{

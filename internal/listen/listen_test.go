@@ -225,6 +225,66 @@ func TestHalfClose(t *testing.T) {
 	r.wantEnd(ReasonPeer, 1)
 }
 
+// A half-close behind the last request of a lasting connection may go unseen until the idle deadline.
+func TestHalfCloseOfALastingConnection(t *testing.T) {
+	ln := loopback(t)
+	r := start(t, Config{IdleTimeout: 50 * time.Millisecond}, ln, serveEcho)
+	c := dial(t, ln)
+	for range 10 {
+		ask(t, c, "again")
+	}
+	c.Write(frame("last"))
+	c.CloseWrite()
+	want(t, c, "last")
+	wantClosed(t, c)
+	r.wantStopped()
+	if st := r.Stats(); st.Ended[ReasonIdle]+st.Ended[ReasonPeer] != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Writes of other goroutines and the answers of Loop do not mix.
+func TestConcurrentWritesStayWhole(t *testing.T) {
+	ln := loopback(t)
+	pushed := string(bytes.Repeat([]byte("p"), 200))
+	const pushes = 2000
+	r := start(t, Config{}, ln, func(ctx context.Context, c *Conn) error {
+		c.Established()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range pushes {
+				if _, err := c.Write(frame(pushed)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}()
+		defer func() { <-done }()
+		return c.Loop(ctx, echo{})
+	})
+	c := dial(t, ln)
+	c.SetReadBuffer(32 << 10)
+	answered := string(bytes.Repeat([]byte("a"), 100))
+	const asks = 2000
+	go c.Write(bytes.Repeat(frame(answered), asks))
+	seen := map[string]int{}
+	for range pushes + asks {
+		head := make([]byte, 1)
+		io.ReadFull(c, head)
+		body := make([]byte, head[0])
+		if _, err := io.ReadFull(c, body); err != nil {
+			t.Fatal(err)
+		}
+		seen[string(body)]++
+	}
+	if seen[pushed] != pushes || seen[answered] != asks {
+		t.Errorf("frames were torn: %d and %d of %d whole, %d kinds", seen[pushed], seen[answered], pushes, len(seen))
+	}
+	c.Close()
+	r.wantStopped()
+}
+
 func TestCutFrame(t *testing.T) {
 	ln := loopback(t)
 	r := start(t, Config{}, ln, serveEcho)
