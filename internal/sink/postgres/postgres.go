@@ -214,16 +214,23 @@ func (s *Sink) insert(ctx context.Context, n int, staged bool) (int64, error) {
 		return 0, nil
 	}
 	if !staged {
-		tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(s.enc.buf), s.sql.copy)
-		return tag.RowsAffected(), err
+		return s.copy(ctx, s.sql.copy)
 	}
 	if err := s.exec(ctx, s.sql.makeStage); err != nil {
 		return 0, err
 	}
-	if _, err := s.conn.CopyFrom(ctx, bytes.NewReader(s.enc.buf), s.sql.copyStage); err != nil {
+	if _, err := s.copy(ctx, s.sql.copyStage); err != nil {
 		return 0, err
 	}
 	return s.update(ctx, s.sql.merge)
+}
+
+func (s *Sink) copy(ctx context.Context, sql string) (int64, error) {
+	tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(s.enc.buf), sql)
+	if err != nil && s.conn.IsClosed() {
+		s.enc.buf = nil // when the connection breaks, CopyFrom may return before the goroutine that reads the buffer for it has ended
+	}
+	return tag.RowsAffected(), err
 }
 
 // notMoved finds out why the cursor was not at the start of r. When it is at the end, an attempt whose answer was lost has done it:
