@@ -14,12 +14,13 @@ type blanks struct {
 	spare, reserve bool     // there, and durable
 	filling        vfs.File // blankName, nil when none is being filled
 	pos            int64    // bytes of it done
+	zeros          []byte   // one chunk, while one is being filled
 	retryAt        time.Time
 }
 
 const (
 	blankName    = "blank" + tmpSuffix
-	zeroChunk    = 1 << 20
+	zeroChunk    = 512 << 10
 	provisionGap = 20 * time.Millisecond // between two chunks, so that commits are not held up by more than one
 	blankRetry   = 5 * time.Second
 )
@@ -56,7 +57,7 @@ func (w *writer) fill(target string) error {
 	}
 	if b := &w.blanks; b.filling != nil {
 		_ = b.filling.Close()
-		b.filling, b.pos = nil, 0
+		b.filling, b.zeros = nil, nil
 	}
 	_ = w.j.cfg.FS.Remove(w.path(blankName)) // what it took is somebody's room
 	if vfs.IsFull(err) {
@@ -72,10 +73,10 @@ func (w *writer) fillChunk(target string) error {
 		if err != nil {
 			return err
 		}
-		b.filling, b.pos = f, 0
+		b.filling, b.pos, b.zeros = f, 0, make([]byte, min(zeroChunk, w.j.cfg.SegmentBytes))
 	}
-	n := min(zeroChunk, w.j.cfg.SegmentBytes-b.pos)
-	if _, err := b.filling.WriteAt(make([]byte, n), b.pos); err != nil {
+	n := min(int64(len(b.zeros)), w.j.cfg.SegmentBytes-b.pos)
+	if _, err := b.filling.WriteAt(b.zeros[:n], b.pos); err != nil {
 		return &FileError{Op: "fill", Name: blankName, Err: err}
 	}
 	if err := b.filling.Sync(); err != nil {
@@ -85,7 +86,7 @@ func (w *writer) fillChunk(target string) error {
 		return nil
 	}
 	err := b.filling.Close()
-	b.filling, b.pos = nil, 0
+	b.filling, b.zeros = nil, nil
 	if err != nil {
 		return &FileError{Op: "close", Name: blankName, Err: err}
 	}
@@ -93,6 +94,7 @@ func (w *writer) fillChunk(target string) error {
 		return err
 	}
 	w.setBlank(target, true)
+	w.setFull(false)
 	return nil
 }
 
@@ -101,9 +103,7 @@ func (w *writer) setBlank(name string, have bool) {
 	case spareName:
 		w.blanks.spare = have
 	case reserveName:
-		if w.blanks.reserve = have; have {
-			w.setFull(false)
-		}
+		w.blanks.reserve = have
 	}
 }
 

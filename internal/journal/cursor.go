@@ -2,9 +2,9 @@ package journal
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -214,15 +214,14 @@ func (c *cursorFile) create(w *writer) error {
 	if _, err = f.WriteAt(p, 0); err == nil {
 		err = f.Sync()
 	}
-	if err == nil {
+	if err = errors.Join(err, f.Close()); err == nil { // closed, since Windows renames no file that is open
 		err = w.rename(tmp, cursorName)
 	}
 	if err != nil {
-		_ = f.Close()
 		return &FileError{Op: "create", Name: cursorName, Err: err}
 	}
-	c.f = f
-	return nil
+	c.f, err = openFile(w.j.cfg.FS, w.j.cfg.Dir, cursorName, readWrite)
+	return err
 }
 
 // parseSlot reads one slot.
@@ -268,7 +267,7 @@ func (w *writer) loadCursors(exists bool) error {
 	if !exists {
 		return nil
 	}
-	f, err := openFile(w.j.cfg.FS, w.j.cfg.Dir, cursorName, os.O_RDWR)
+	f, err := openFile(w.j.cfg.FS, w.j.cfg.Dir, cursorName, readWrite)
 	if err != nil {
 		return err
 	}

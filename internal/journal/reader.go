@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"slices"
+	"sort"
 
 	"millrace/internal/journal/vfs"
 	"millrace/internal/tag"
@@ -87,10 +88,10 @@ func (r *Reader) TryNextInto(b *tag.Batch) (Offset, bool, error) {
 
 // view is the part of a segment that may be read.
 type view struct {
-	seq       uint32
-	next      Offset // behind its rows
-	end, size int64
-	atEnd     bool // the reader has read all there is
+	seq   uint32
+	next  Offset // behind its rows
+	end   int64
+	atEnd bool // the reader has read all there is
 }
 
 // look finds the segment of the reader's next row.
@@ -110,17 +111,18 @@ func (r *Reader) look() (view, error) {
 	case r.next == j.next:
 		return view{atEnd: true}, nil
 	}
-	for _, s := range j.segs {
-		if r.next < s.first {
-			from := r.advance(s.first)
-			return view{}, &DamagedError{From: from, To: s.first, Rows: j.rowsLocked(from, s.first)}
+	// Not at the end and not before the oldest: a segment ends behind r.next, or the last rows are in none any more.
+	i := sort.Search(len(j.segs), func(i int) bool { return j.segs[i].next > r.next })
+	to := j.next
+	if i < len(j.segs) {
+		s := j.segs[i]
+		if s.first <= r.next {
+			return view{seq: s.seq, next: s.next, end: s.end}, nil
 		}
-		if r.next < s.next {
-			return view{seq: s.seq, next: s.next, end: s.end, size: s.size}, nil
-		}
+		to = s.first
 	}
-	from := r.advance(j.next) // the last rows are in no segment any more
-	return view{}, &DamagedError{From: from, To: j.next, Rows: j.rowsLocked(from, j.next)}
+	from := r.advance(to)
+	return view{}, &DamagedError{From: from, To: to, Rows: j.rowsLocked(from, to)}
 }
 
 // advance moves the reader to offset to and returns where it was.

@@ -56,7 +56,7 @@ func (s *scan) segments() []view {
 	var vs []view
 	for _, g := range s.j.segs {
 		if g.minRecv <= s.hi && g.maxRecv >= s.lo {
-			vs = append(vs, view{seq: g.seq, next: g.next, end: g.end, size: g.size})
+			vs = append(vs, view{seq: g.seq, next: g.next, end: g.end})
 		}
 	}
 	return vs

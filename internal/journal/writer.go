@@ -38,8 +38,10 @@ const (
 	commitBytes = 4 << 20 // most bytes that one sync covers, unless a single batch has more
 	soonBytes   = 1 << 20 // waiting bytes that do not wait for FlushEvery
 	tickEvery   = time.Second
-	maxBackoff  = 5 * time.Second
-	lastTries   = 3 // of the commits that remain when ctx ends
+
+	commitsPerTurn = 16
+	maxBackoff     = 5 * time.Second
+	lastTries      = 3 // of the commits that remain when ctx ends
 )
 
 // Run writes what is queued until ctx ends and the queue is empty, or the disk has refused it three times more. It may be called
@@ -119,9 +121,9 @@ func (w *writer) pending(now time.Time) (bool, time.Time) {
 	return w.j.queue.due(now, w.j.cfg.FlushEvery)
 }
 
-// flush commits until nothing is due, or the disk refuses twice in a row.
+// flush commits until nothing is due, the disk refuses twice in a row, or cursors and retention should have their turn.
 func (w *writer) flush(now time.Time) {
-	for {
+	for range commitsPerTurn {
 		if due, _ := w.pending(now); !due {
 			return
 		}
@@ -141,6 +143,7 @@ func (w *writer) flush(now time.Time) {
 func (w *writer) failing(err error) {
 	w.j.mu.Lock()
 	w.j.stats.failing = true
+	w.j.stats.full = w.j.stats.full || vfs.IsFull(err)
 	w.j.mu.Unlock()
 	w.j.noteError(err)
 }
