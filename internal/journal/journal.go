@@ -4,6 +4,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -65,10 +66,10 @@ func (j *Journal) admit(e *entry) error {
 
 func (j *Journal) refused(err error, rows int) {
 	reason := ReasonTooLarge
-	switch err {
-	case errFull:
+	switch {
+	case errors.Is(err, errFull):
 		reason = ReasonFull
-	case ErrClosed:
+	case errors.Is(err, ErrClosed):
 		reason = ReasonClosed
 	}
 	j.dropped(reason, rows)
@@ -126,11 +127,11 @@ func (j *Journal) submit(ctx context.Context, e *entry) (Offset, error) {
 
 func (j *Journal) putWait(ctx context.Context, e *entry) error {
 	for {
-		if err := j.queue.put(e); err != errFull {
+		if err := j.queue.put(e); !errors.Is(err, errFull) {
 			return err
 		}
 		room := j.queue.roomy()
-		if err := j.queue.put(e); err != errFull { // it may have shrunk just before
+		if err := j.queue.put(e); !errors.Is(err, errFull) { // it may have shrunk just before
 			return err
 		}
 		select {
