@@ -36,7 +36,7 @@ func (g *gateway) Alarms() []web.Alarm {
 			continue
 		}
 		out = append(out, web.Alarm{
-			ID: "device/" + d.Name, Severity: web.Warning, Since: d.Since, Device: d.Name,
+			ID: "device:" + d.Name, Severity: web.Warning, Since: d.Since, Device: d.Name,
 			Text: d.Name + ": " + d.Reason, Todo: "look at the device and its network; it is read again as soon as it answers",
 		})
 	}
@@ -54,7 +54,7 @@ func down(s device.State) bool {
 }
 
 func sinkAlarm(s sinkStats) *web.Alarm {
-	a := &web.Alarm{ID: "sink/" + s.cfg.ID, Severity: web.Warning, Since: s.Since, Sink: s.cfg.ID, Todo: "nothing is lost: the journal keeps what waits"}
+	a := &web.Alarm{ID: "sink:" + s.cfg.ID, Severity: web.Warning, Since: s.Since, Sink: s.cfg.ID, Todo: "nothing is lost: the journal keeps what waits"}
 	switch {
 	case s.Reason != "":
 		a.Text = "sink " + s.cfg.ID + ": " + s.Reason

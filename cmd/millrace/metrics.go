@@ -25,9 +25,7 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 		Values:  telemetry.Values{Read: l.Values.Read, Filtered: l.Values.Filtered, Queued: l.Values.Queued, Journaled: l.Values.Journaled, Dropped: l.Values.Dropped},
 		Residue: l.Residue, Devices: map[string]int{}, Outages: d.Outages, Late: d.Late, Foreign: d.Foreign,
 		Journal: g.journalSnapshot(), Streams: page.Streams,
-		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: map[string]uint64{
-			"host": uint64(page.HostRefused), "origin": uint64(page.OriginRefused), "token": uint64(page.TokenRefused), "streams": uint64(page.StreamsRefused),
-		}}},
+		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: page.Refused()}},
 	}
 	for _, state := range device.States() {
 		s.Devices[state.String()] = d.States[state]

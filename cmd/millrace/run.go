@@ -111,7 +111,11 @@ func (g *gateway) server() (*web.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv, err = web.New(web.Config{Token: g.token, Metrics: metrics, Log: g.log}, g)
+	var hosts []string
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name) // by which Prometheus may ask
+	}
+	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Log: g.log}, g)
 	return srv, err
 }
 
