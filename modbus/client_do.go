@@ -2,6 +2,7 @@ package modbus
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -193,17 +194,17 @@ func (c *Client) expire(t *turn, now time.Time) (hangUp bool) {
 func (c *Client) expireSlot(s *slot) {
 	t, i := s.turn, s.call
 	call := &t.calls[i]
-	after := s.deadline.Sub(s.sent)
-	call.fail(&TimeoutError{After: after}, true)
+	cause := &TimeoutError{After: s.deadline.Sub(s.sent)}
+	call.fail(cause, true)
 	c.stats.TimedOut++
-	t.late = append(t.late, after)
+	t.late = append(t.late, cause.After)
 	t.open--
 	c.table.giveUp(s)
 	if !call.Function.Writes() && call.tries <= c.cfg.Retries && c.cfg.hasIDs() {
 		t.again = append(t.again, i)
 		return
 	}
-	t.stop(call.Err.(*Error).Err)
+	t.stop(cause)
 }
 
 // tooMany ends the connection when too many ids are without a reply. Without ids the first one does: its late reply could not be told from the
@@ -428,7 +429,8 @@ func (c *Client) finish(t *turn) error {
 		t.calls[i].fail(t.err, false)
 	}
 	for i := range t.calls {
-		if e, ok := t.calls[i].Err.(*Error); ok && e.Exception == 0 {
+		var e *Error
+		if errors.As(t.calls[i].Err, &e) && e.Exception == 0 {
 			return e
 		}
 	}

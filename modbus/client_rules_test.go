@@ -253,8 +253,8 @@ func TestCutInsideAFrame(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		for i, want := range []bool{true, true, false} {
-			e, ok := calls[i].Err.(*Error)
-			if !ok || e.MayHaveHappened() != want || e.Retryable() == want || !errors.Is(e, net.ErrClosed) {
+			var e *Error
+			if !errors.As(calls[i].Err, &e) || e.MayHaveHappened() != want || e.Retryable() == want || !errors.Is(e, net.ErrClosed) {
 				t.Errorf("call %d: %v, may have happened %v", i, e, e.MayHaveHappened())
 			}
 		}
@@ -332,11 +332,12 @@ func TestDoStopsAtATimeout(t *testing.T) {
 		for i := range calls {
 			calls[i] = Call{Unit: 1, Function: FuncReadHolding, Address: uint16(i), Quantity: 1}
 		}
-		if err := c.Do(t.Context(), calls); err == nil || err != calls[2].Err {
+		if err := c.Do(t.Context(), calls); err == nil || !errors.Is(err, calls[2].Err) {
 			t.Errorf("got %v", err)
 		}
 		for i := range calls {
-			e, failed := calls[i].Err.(*Error)
+			var e *Error
+			failed := errors.As(calls[i].Err, &e)
 			if failed != (i >= 2) || failed && e.Sent != (i == 2) || failed != (len(calls[i].Data) == 0) {
 				t.Errorf("call %d: %v, data %x", i, calls[i].Err, calls[i].Data)
 			}

@@ -168,14 +168,3 @@ func oddBits(addr, qty uint16) []byte {
 	}
 	return AppendBits(nil, bits...)
 }
-
-// holding is the answer to fr with value in its first register, right in every other way.
-func holding(fr Frame, value uint16) Frame {
-	var m ReadHoldingRequest
-	if code := m.Decode(fr.PDU); code != 0 {
-		panic(code)
-	}
-	data := AppendRegisters(counting(m.Address, m.Quantity)[:0], value)
-	data = append(data, make([]byte, 2*int(m.Quantity)-2)...)
-	return Frame{Transaction: fr.Transaction, Unit: fr.Unit, PDU: (&ReadHoldingResponse{Data: data}).AppendTo(nil)}
-}
