@@ -1,6 +1,7 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -40,7 +41,8 @@ func ParseAddr(s string, ports map[string]int) (Addr, error) {
 
 // cause strips the "parse URL:" that url.Parse puts before what is wrong.
 func cause(err error) error {
-	if e, ok := err.(*url.Error); ok {
+	var e *url.Error
+	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err
@@ -57,7 +59,7 @@ func schemes(ports map[string]int) string {
 func hostPort(u *url.URL, port int) (string, error) {
 	host := u.Hostname()
 	if host == "" {
-		return "", fmt.Errorf("the host is missing")
+		return "", errors.New("the host is missing")
 	}
 	if p := u.Port(); p != "" {
 		n, err := strconv.Atoi(p)
@@ -67,7 +69,7 @@ func hostPort(u *url.URL, port int) (string, error) {
 		port = n
 	}
 	if port == 0 {
-		return "", fmt.Errorf("the port is missing")
+		return "", errors.New("the port is missing")
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port)), nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -80,8 +79,17 @@ func (r *Runtime) newUnit(s Spec) (*unit, error) {
 
 // sameSpec says whether a and b need the same device.
 func sameSpec(a, b Spec) bool {
-	a.Learned, b.Learned = Limits{}, Limits{}
-	return reflect.DeepEqual(a, b)
+	return a.Name == b.Name && a.Number == b.Number && a.Driver == b.Driver && a.Profile == b.Profile && sameAddr(a.Addr, b.Addr) &&
+		a.Limits.equal(b.Limits) && a.OutOfService == b.OutOfService && a.Reason == b.Reason && a.Slots == b.Slots &&
+		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect && slices.EqualFunc(a.Groups, b.Groups, sameGroup)
+}
+
+func sameAddr(a, b Addr) bool {
+	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path && maps.Equal(a.Options, b.Options)
+}
+
+func sameGroup(a, b Group) bool {
+	return a.Name == b.Name && a.Interval == b.Interval && slices.Equal(a.Tags, b.Tags)
 }
 
 // uniqueness holds what may be there only once in a gateway.

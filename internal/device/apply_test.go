@@ -3,12 +3,14 @@ package device
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/resilience"
 	"millrace/internal/tag"
 )
 
@@ -296,4 +298,58 @@ func TestStatesAreTold(t *testing.T) {
 			t.Logf("told was\n%s", strings.Join(got, "\n"))
 		}
 	})
+}
+
+// Every field of a Spec but Learned is a reason to start the device anew: one that sameSpec forgot would be a reload without effect.
+func TestSameSpecKnowsEveryField(t *testing.T) {
+	full := Spec{Name: "a", Number: 1, Driver: "fake", Reason: "x", Slots: 1, RequestsPerSecond: 1, PauseAfterConnect: 1,
+		Addr: Addr{Options: map[string]string{"a": "1"}}, Profile: resilience.LAN(), Limits: Limits{Holes: []Span{{}}},
+		Groups: []Group{{Tags: []TagSpec{{ID: 1}}}}}
+	same := full
+	same.Learned = Limits{Window: 3}
+	if !sameSpec(full, same) {
+		t.Error("what was learned is no reason")
+	}
+	fields := 0
+	var walk func(path string, at func(s *Spec) reflect.Value)
+	walk = func(path string, at func(s *Spec) reflect.Value) {
+		other := full
+		other.Groups = []Group{{Tags: []TagSpec{{ID: 1}}}}
+		other.Limits.Holes = []Span{{}}
+		other.Addr.Options = map[string]string{"a": "1"}
+		v := at(&other)
+		switch v.Kind() {
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(path+"."+v.Type().Field(i).Name, func(s *Spec) reflect.Value { return at(s).Field(i) })
+			}
+			return
+		case reflect.Slice:
+			walk(path+"[0]", func(s *Spec) reflect.Value { return at(s).Index(0) })
+			return
+		case reflect.Map:
+			v.Set(reflect.ValueOf(map[string]string{"a": "2"}))
+		case reflect.String:
+			v.SetString(v.String() + "x")
+		case reflect.Bool:
+			v.SetBool(!v.Bool())
+		case reflect.Int, reflect.Int64:
+			v.SetInt(v.Int() + 1)
+		case reflect.Uint8, reflect.Uint32, reflect.Uint64:
+			v.SetUint(v.Uint() + 1)
+		case reflect.Float64:
+			v.SetFloat(v.Float() + 1)
+		default:
+			t.Fatalf("%s is a %v", path, v.Kind())
+		}
+		fields++
+		if sameSpec(full, other) != strings.HasPrefix(path, "Spec.Learned") {
+			t.Errorf("%s is forgotten", path)
+		}
+	}
+	full.Learned.Holes = []Span{{}}
+	walk("Spec", func(s *Spec) reflect.Value { return reflect.ValueOf(s).Elem() })
+	if fields < 40 {
+		t.Errorf("only %d fields were tried", fields)
+	}
 }

@@ -1,9 +1,11 @@
 package device
 
-import (
-	"reflect"
-	"slices"
-)
+import "slices"
+
+func (l Limits) equal(o Limits) bool {
+	return l.Window == o.Window && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
+		l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
+}
 
 // merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
 // never exceeded, a configured gap stays.
@@ -42,7 +44,7 @@ func (u *unit) learn(news Limits) {
 	defer u.mu.Unlock()
 	u.learned = merge(Limits{}, u.learned, news)
 	next := merge(u.spec.Limits, u.limits, news)
-	if reflect.DeepEqual(next, u.limits) {
+	if next.equal(u.limits) {
 		return
 	}
 	next.Generation++

@@ -199,8 +199,10 @@ func TestBucket(t *testing.T) {
 
 func TestSlots(t *testing.T) {
 	s := NewSlots(2)
-	if !s.Take() || !s.Take() || s.Take() {
-		t.Fatal("a budget of 2 gives 2")
+	for i, want := range []bool{true, true, false} {
+		if s.Take() != want {
+			t.Fatalf("take %d of a budget of 2 is %v", i+1, !want)
+		}
 	}
 	s.Give()
 	if !s.Take() || s.Used() != 2 || s.Limit() != 2 {
