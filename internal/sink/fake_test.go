@@ -31,6 +31,7 @@ type memLog struct {
 	first   journal.Offset
 	next    journal.Offset
 	recs    []journal.Record
+	skip    gap   // offsets that never had a row
 	gone    []gap // ranges that readers cannot have: retention or damage
 	cursors map[string]journal.Offset
 	synced  uint64
@@ -79,12 +80,24 @@ func (l *memLog) Bounds() (first, next journal.Offset) {
 	return l.first, l.next
 }
 
-func (l *memLog) Rows(from, to journal.Offset) uint64 { return uint64(max(to, from) - from) }
+func (l *memLog) Rows(from, to journal.Offset) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rows(from, to)
+}
+
+func (l *memLog) rows(from, to journal.Offset) uint64 {
+	n := uint64(max(to, from) - from)
+	if lo, hi := max(l.skip.from, uint64(from)), min(l.skip.to, uint64(to)); lo < hi {
+		n -= hi - lo
+	}
+	return n
+}
 
 func (l *memLog) Backlog(from journal.Offset) (waiting, synced uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return uint64(l.next - from), l.synced
+	return l.rows(from, l.next), l.synced
 }
 
 func (l *memLog) Cursor(name string) (journal.Offset, bool) {
@@ -104,7 +117,10 @@ func (l *memLog) SetCursor(name string, off journal.Offset) error {
 func (l *memLog) SkipTo(_ context.Context, next journal.Offset) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next = max(l.next, next)
+	if next > l.next {
+		l.skip = gap{from: uint64(l.next), to: uint64(next)}
+		l.next = next
+	}
 	return nil
 }
 
@@ -148,6 +164,7 @@ func (r *memReader) TryNextInto(b *tag.Batch) (journal.Offset, bool, error) {
 	}
 	for _, rec := range r.l.recs {
 		if rec.Next() > r.next {
+			r.next = max(r.next, rec.Offset)
 			skip := int(r.next - rec.Offset)
 			b.Reset()
 			b.Received = rec.Batch.Received

@@ -56,7 +56,7 @@ type Config struct {
 	Account    Account             // required
 	Names      func(tag.ID) string // for the dead-letter file. Required
 	DataDir    string              // rows that the sink can never take go to DataDir/dead-letter/ID.jsonl. Required
-	FromOldest bool                // where a sink without any cursor begins: at the oldest row of the journal, else at its end
+	FromOldest bool                // where a sink without any cursor begins: at the oldest row of the journal, else behind the newest at New
 
 	MaxRows  int           // most rows in one write; 0 is 10,000
 	MaxBytes int           // most bytes of values in one write, unless a single value is larger; 0 is 4 MiB
@@ -114,6 +114,7 @@ type Worker struct {
 	cfg     Config
 	backoff resilience.Backoff
 	dead    deadLetters
+	boot    uint64 // the journal's end when the worker was made
 
 	// Run's goroutine only.
 	cursor  uint64 // the sink has everything before it
@@ -141,23 +142,25 @@ const (
 	ReasonRetention = "retention" // removed from the journal before they were delivered
 	ReasonDamaged   = "damaged"   // unreadable in the journal
 	ReasonPoison    = "poison"    // refused by the sink for good; they are in the dead-letter file
-	ReasonSkipped   = "skipped"   // somebody moved the cursor that the sink stores over them
+	ReasonSkipped   = "skipped"   // the cursor that the sink stores was moved over them
 )
 
 var reasonWords = map[string]string{
 	ReasonRetention: "were removed from the journal before they were delivered",
 	ReasonDamaged:   "cannot be read from the journal",
 	ReasonPoison:    "were refused and are in the dead-letter file",
-	ReasonSkipped:   "were skipped: the cursor was moved over them",
+	ReasonSkipped:   "were skipped: the cursor that the sink stores lies behind them",
 }
 
-// New returns a worker that has touched nothing yet.
+// New returns a worker that has touched nothing yet. It is made before the journal takes new rows, as far as the sink was there before.
 func New(cfg Config) (*Worker, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	w := &Worker{cfg: cfg, backoff: resilience.NewBackoff(resilience.Profile{Floor: cfg.RetryFloor, Cap: cfg.RetryCap})}
+	_, next := cfg.Log.Bounds()
+	w.boot = uint64(next)
 	w.dead = deadLetters{fs: cfg.FS, dir: cfg.DataDir, id: cfg.ID, max: cfg.MaxDeadLetters, names: cfg.Names}
 	w.stats = Stats{State: Starting, Since: time.Now(), Dropped: map[string]uint64{}, Rows: newHistogram(rowBounds), Seconds: newHistogram(secondBounds)}
 	return w, nil
@@ -270,7 +273,7 @@ func (w *Worker) start(ctx, life context.Context) error {
 // place decides where to begin: at the sink's own cursor, else at the journal's.
 func (w *Worker) place(own Cursor, found bool) (at uint64, alarm string) {
 	log := w.cfg.Log
-	first, next := log.Bounds()
+	first, _ := log.Bounds()
 	off, known := log.Cursor(w.cfg.ID)
 	switch {
 	case found && own.Epoch == log.Epoch():
@@ -284,19 +287,20 @@ func (w *Worker) place(own Cursor, found bool) (at uint64, alarm string) {
 	case w.cfg.FromOldest:
 		return uint64(first), ""
 	}
-	return uint64(next), ""
+	return w.boot, ""
 }
 
 // begin puts the cursor at at. The account is opened when the sink answers first: when the sink has gone back since, rows that were
 // counted as delivered are sent again and not counted again.
 func (w *Worker) begin(at uint64) {
-	switch {
-	case !w.started:
-		w.open(at)
-	case at < w.cursor:
+	if !w.started {
+		w.open(min(at, w.boot))
+	}
+	if w.started && at < w.cursor {
 		w.cfg.Alarm(fmt.Sprintf("sink %s: it went back from %d to %d, as after a fail-over or a restore; sending those rows again", w.cfg.ID, w.cursor, at))
-	case at > w.counted: // by whom, is not known: somebody else put the cursor there
-		from := w.counted
+	}
+	// Rows that the cursor jumps over: somebody put it there, or it lay behind the journal's end and they got offsets that the sink has.
+	if from := w.counted; at > from {
 		w.count(at, []gap{{from, at, w.cfg.Log.Rows(journal.Offset(from), journal.Offset(at)), ReasonSkipped}}, nil)
 	}
 	w.started = true
