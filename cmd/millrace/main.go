@@ -70,7 +70,7 @@ func newRoot() *cobra.Command {
 words why something is slow or bad.
 
 Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configuration, nothing was done.`,
-		Example:       "  millrace demo\n  millrace run -c gateway.yaml",
+		Example: "  millrace demo\n  millrace run -c gateway.yaml",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
