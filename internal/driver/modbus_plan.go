@@ -67,20 +67,23 @@ type longTag struct {
 	pieces int
 }
 
-// held is a tag that is not asked for.
-type held struct {
-	id      tag.ID
-	quality tag.Quality
-}
-
 // modbusPlan is immutable.
 type modbusPlan struct {
+	planBase
 	tags   []device.TagSpec
 	reqs   []planRequest
-	held   []held
+	out    []tag.ID      // out of service
+	inHole []planRequest // one tag each, or what of it one request may read: not asked for
 	pieces []piece
 	long   []longTag
 	bytes  int // of all long tags
+}
+
+// planBase is what a plan is made with besides its tags.
+type planBase struct {
+	lim    device.Limits
+	regs   int // most in one request
+	bits   int
 	window int
 	rtu    bool
 	unit   uint8
@@ -138,12 +141,16 @@ func (Modbus) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (
 		return nil, err
 	}
 	lim = o.limit(lim)
-	c := compiler{
-		plan: &modbusPlan{window: max(1, lim.Window), rtu: o.rtu, unit: o.unit, writes: readCap(maxWriteRegisters, lim.MaxWrite)},
+	return planBase{
+		lim: lim, window: max(1, lim.Window), rtu: o.rtu, unit: o.unit, writes: readCap(maxWriteRegisters, lim.MaxWrite),
 		regs: readCap(maxReadRegisters, lim.MaxRegisters, (lim.PDU-replyOverhead)/2),
 		bits: readCap(maxReadBits, lim.MaxBits, (lim.PDU-replyOverhead)*8),
-		lim:  lim,
-	}
+	}.plan(tags)
+}
+
+// plan plans tags. The error is joined of one *device.TagError a tag that cannot be read.
+func (b planBase) plan(tags []device.TagSpec) (*modbusPlan, error) {
+	c := compiler{planBase: b, plan: &modbusPlan{planBase: b}}
 	c.plan.tags = tags
 	for i := range tags {
 		err := c.add(&tags[i])
@@ -183,10 +190,8 @@ type want struct {
 func (w *want) end() int { return w.addr + int(w.n) }
 
 type compiler struct {
+	planBase
 	plan  *modbusPlan
-	regs  int // most in one request
-	bits  int
-	lim   device.Limits
 	wants []want
 	errs  []error
 }
@@ -205,16 +210,16 @@ func (c *compiler) add(t *device.TagSpec) error {
 		unit = uint8(p.unit)
 	}
 	if t.OutOfService {
-		c.plan.held = append(c.plan.held, held{t.ID, tag.BadOutOfService})
-		return nil
-	}
-	if c.inHole(c.span(unit, p.area, p.addr, p.end())) {
-		c.plan.held = append(c.plan.held, held{t.ID, tag.BadNodeIDUnknown})
+		c.plan.out = append(c.plan.out, t.ID)
 		return nil
 	}
 	w := want{unit: unit, area: p.area, addr: p.addr, cell: cell{
 		id: t.ID, bit: int8(p.bit), typ: p.typ, order: p.order, layout: p.layout, piece: -1,
 	}}
+	if span := c.span(unit, p.area, p.addr, p.end()); c.inHole(span) {
+		c.hold(w, &p, span)
+		return nil
+	}
 	if p.span() > c.most(p.area) {
 		c.cut(w, &p)
 		return nil
@@ -222,6 +227,17 @@ func (c *compiler) add(t *device.TagSpec) error {
 	w.n, w.size = uint16(p.span()), uint16(max(p.count, p.length))
 	c.wants = append(c.wants, w)
 	return nil
+}
+
+// hold keeps a tag that is in a hole. The request would show that the hole is no more: of a long tag it reads what it can.
+func (c *compiler) hold(w want, p *modbusPoint, span device.Span) {
+	w.n = uint16(min(p.span(), c.most(p.area)))
+	if p.span() <= c.most(p.area) {
+		w.size = uint16(max(p.count, p.length))
+	}
+	c.plan.inHole = append(c.plan.inHole, planRequest{
+		unit: w.unit, area: w.area, from: uint16(w.addr), count: w.n, span: span, cells: []cell{w.cell},
+	})
 }
 
 // fits refuses what no request to this device can read.

@@ -242,11 +242,12 @@ func checkPlan(t *testing.T, p *modbusPlan, lim device.Limits, addresses []strin
 			}
 		}
 	}
-	for _, h := range p.held {
-		if len(covered[h.id]) != 0 {
-			t.Errorf("tag %d is held and read", h.id)
+	for _, h := range p.inHole {
+		id := h.cells[0].id
+		if _, read := covered[id]; read {
+			t.Errorf("tag %d is held and read", id)
 		}
-		covered[h.id] = nil
+		covered[id] = nil
 	}
 	for i, a := range addresses {
 		pt, _ := parseModbus(a)

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -22,13 +21,14 @@ type modbusSession struct {
 	long  assembly
 	split bisection
 
-	noMask map[uint8]bool // units that do not know function 16
+	revivals []revival
+	noMask   map[uint8]bool // units that do not know function 16
 }
 
 // UnitError says that the gateway in front of a unit did not reach it. The connection is in order, so that it counts as the unit's timeout.
 type UnitError struct {
 	Unit uint8
-	Err  error // the *modbus.Error
+	Err  error // a *modbus.Error
 }
 
 func (e *UnitError) Error() string {
@@ -93,17 +93,28 @@ func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch
 	if !ok {
 		return &PlanError{p}
 	}
+	rev := s.revivalOf(plan)
+	if rev != nil {
+		plan = rev.now
+	}
 	s.begin(plan, into)
 	for i := range plan.reqs {
 		r := &plan.reqs[i]
 		s.ask(r.unit, r.area, r.from, r.count)
 	}
+	probe := s.hold(plan, rev)
 	err := s.client.Do(ctx, s.calls)
 	for i := range plan.reqs {
 		err = firstOf(err, s.settle(plan, part{req: i, hi: len(plan.reqs[i].cells), parent: -1}, &s.calls[i]))
 	}
+	if probe >= 0 {
+		err = firstOf(err, s.probed(rev, probe, &s.calls[len(plan.reqs)]))
+	}
 	if err == nil {
 		err = s.bisect(ctx, plan)
+	}
+	if rev != nil {
+		rev.relearn(s.split.learned.Holes)
 	}
 	s.dec.into = nil
 	return err
@@ -123,8 +134,8 @@ func (s *modbusSession) begin(plan *modbusPlan, into *tag.Batch) {
 		s.client.SetWindow(plan.window)
 	}
 	s.dec.into, s.dec.ts = into, time.Now().UnixNano()
-	for _, h := range plan.held {
-		into.Append(h.id, s.dec.ts, h.quality, tag.Null, 0)
+	for _, id := range plan.out {
+		into.Append(id, s.dec.ts, tag.BadOutOfService, tag.Null, 0)
 	}
 	s.long.reset(plan)
 	s.split.reset()
@@ -158,29 +169,37 @@ func readFunction(a modbusArea) modbus.Function {
 func (s *modbusSession) settle(plan *modbusPlan, pt part, call *modbus.Call) error {
 	r := &plan.reqs[pt.req]
 	cells := r.cells[pt.lo:pt.hi]
-	s.dec.ts = call.At.UnixNano()
 	if call.Err == nil {
+		s.dec.ts = call.At.UnixNano()
 		s.dec.cells(plan, &s.long, r.area, cells, call.Data, call.Address-r.from)
 		s.split.succeeded(plan, pt, int(call.Quantity))
 		return nil
 	}
-	var e *modbus.Error
-	if !errors.As(call.Err, &e) || e.Exception == 0 {
-		return nil // Do's error says it
-	}
-	if e.Exception == modbus.GatewayPathUnavailable || e.Exception == modbus.GatewayTargetFailed {
-		return &UnitError{Unit: r.unit, Err: e}
-	}
-	s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), e)
-	if e.Exception == modbus.IllegalDataAddress || e.Exception == modbus.IllegalDataValue {
+	switch code := exceptionOf(call.Err); code {
+	case modbus.IllegalDataAddress, modbus.IllegalDataValue:
 		if !sameAddresses(cells) {
-			s.split.refused(pt, int(call.Quantity), e.Exception)
+			s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), call.Err)
+			s.split.refused(pt, int(call.Quantity), code)
 			return nil
 		}
-		s.split.single(plan, pt, e.Exception)
+		s.split.single(plan, pt, code)
 	}
+	return s.settleRefusal(plan, r, cells, call)
+}
+
+// settleRefusal turns an exception into rows of cells. The error is that the unit was not reached.
+func (s *modbusSession) settleRefusal(plan *modbusPlan, r *planRequest, cells []cell, call *modbus.Call) error {
+	code := exceptionOf(call.Err)
+	switch code {
+	case 0:
+		return nil // Do's error says it
+	case modbus.GatewayPathUnavailable, modbus.GatewayTargetFailed:
+		return &UnitError{Unit: r.unit, Err: call.Err}
+	}
+	s.obs.Refused(r.sub(int(call.Address-r.from), int(call.Quantity)), call.Err)
+	s.dec.ts = call.At.UnixNano()
 	for i := range cells {
-		s.dec.refuse(plan, &s.long, &cells[i], exceptionQuality(e.Exception))
+		s.dec.refuse(plan, &s.long, &cells[i], exceptionQuality(code))
 	}
 	return nil
 }

@@ -115,6 +115,51 @@ func TestOneBadTagCostsOneTag(t *testing.T) {
 	}
 }
 
+func TestATagThatIsThereAgainIsReadAgain(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	gone := []device.Span{{Area: 4, From: 5, To: 6}}
+	f.unmapped = gone
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	p := mustPlan(t, a, device.Limits{Holes: []device.Span{{Area: 4, From: 5, To: 5}, {Area: 4, From: 6, To: 6}, {Area: 3, From: 0, To: 0}}},
+		"holding:4", "holding:5", "holding:6", "holding:7", "input:0")
+	no := tag.BadNodeIDUnknown.String()
+	step := func(what, requests string, want ...string) {
+		t.Helper()
+		var b tag.Batch
+		if err := s.Read(context.Background(), p, &b); err != nil {
+			t.Fatal(err)
+		}
+		wantRows(t, rows(t, &b), want...)
+		if got := strings.Join(f.take(), ", "); got != requests {
+			t.Errorf("%s: %s, want %s", what, got, requests)
+		}
+	}
+	due := func() { s.revivals[0].due = time.Time{} }
+	both := "1: read holding 4 1, 1: read holding 7 1"
+	step("the first read probes", both+", 1: read holding 5 1", "0", no, no, "0", no)
+	step("the second does not", both, "0", no, no, "0", no)
+	due()
+	step("the next probe is of the next tag", both+", 1: read holding 6 1", "0", no, no, "0", no)
+	f.mu.Lock()
+	f.unmapped = gone[:0]
+	f.mu.Unlock()
+	step("nothing is due", both, "0", no, no, "0", no)
+	due()
+	step("a probe of another area that is there", both+", 1: read input 0 1", "0", no, no, "0", "0")
+	step("is read from then on", "1: read input 0 1, "+both, "0", no, no, "0", "0")
+	due()
+	step("a probe that is there", "1: read input 0 1, "+both+", 1: read holding 6 1", "0", no, "0", "0", "0")
+	step("all are asked for", "1: read input 0 1, 1: read holding 4 4", "0", "0", "0", "0", "0")
+	f.mu.Lock()
+	f.unmapped = []device.Span{{Area: 4, From: 6, To: 6}}
+	f.mu.Unlock()
+	step("one is gone again", "1: read input 0 1, 1: read holding 4 4, 1: read holding 4 2, 1: read holding 6 2, 1: read holding 6 1, 1: read holding 7 1",
+		"0", "0", no, "0", "0")
+	due()
+	step("and stays so", "1: read input 0 1, 1: read holding 4 2, 1: read holding 7 1, 1: read holding 6 1", "0", "0", no, "0", "0")
+}
+
 func TestLearnsAHoleBetweenTags(t *testing.T) {
 	f, w := newFake(t), newWatcher()
 	f.unmapped = []device.Span{{Area: 4, From: 4, To: 6}}
