@@ -92,7 +92,7 @@ Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configu
 	})
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newMaintenanceCommand(),
-		newReadCommand(), newWriteCommand(), newJournalCommand(), newSimCommand(), newVersionCommand(),
+		newReadCommand(), newWriteCommand(), newJournalCommand(), newSinkCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root
 }
