@@ -365,9 +365,7 @@ func TestTablesMadeByHand(t *testing.T) {
 
 // TestStuckServer holds the cursor's row by a foreign transaction: the write ends by its own deadline.
 func TestStuckServer(t *testing.T) {
-	cfg := config(t, server(t).Addr())
-	cfg.WriteTimeout = 150 * time.Millisecond
-	s := begin(t, cfg)
+	s := begin(t, config(t, server(t).Addr()))
 	conn, err := pgconn.Connect(t.Context(), shared.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -377,9 +375,12 @@ func TestStuckServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, rows := span(0, 10)
+	normal := s.cfg.WriteTimeout
+	s.cfg.WriteTimeout = 100 * time.Millisecond
 	if err := s.Write(t.Context(), r, rows); err == nil || !sink.Retryable(err) {
 		t.Fatalf("error %v", err)
 	}
+	s.cfg.WriteTimeout = normal
 	if err := conn.Exec(t.Context(), "rollback").Close(); err != nil {
 		t.Fatal(err)
 	}
