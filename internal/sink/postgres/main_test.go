@@ -46,8 +46,8 @@ var sharedDir string
 // server returns the running server, and counts a case.
 func server(t testing.TB) *pgtest.Server {
 	t.Helper()
-	cases++
 	if shared != nil {
+		cases++
 		return shared
 	}
 	var err error
@@ -58,12 +58,16 @@ func server(t testing.TB) *pgtest.Server {
 		t.Fatal(err)
 	}
 	shared, err = pgtest.New(sharedDir)
+	if err != nil {
+		os.RemoveAll(sharedDir)
+	}
 	if errors.Is(err, pgtest.ErrMissing) && !pgtest.Required() {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	cases++
 	return shared
 }
 
