@@ -54,7 +54,7 @@ type eventKind uint8
 const (
 	evTick     eventKind = iota // the time that was armed has come; for Idle: begin
 	evOpened                    // the endpoint has a session
-	evRefused                   // the open failed; until is when the endpoint may be dialled again, zero when the device decides
+	evRefused                   // the open failed
 	evReplied                   // a read came back whole
 	evPartial                   // a read timed out after part of it had come
 	evTimedOut                  // a read timed out with nothing
@@ -68,7 +68,7 @@ const (
 type event struct {
 	kind  eventKind
 	at    time.Time
-	until time.Time
+	until time.Time // when the device may be tried again if this takes it down; zero is by its own back-off
 }
 
 type actionKind uint8

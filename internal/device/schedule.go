@@ -95,6 +95,9 @@ func (s *shard) interrupt(e *endpoint) {
 
 // reap lets go of those of e's devices that have drained, and of e with the last of them.
 func (s *shard) reap(e *endpoint) {
+	if len(e.units) > 0 && !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state == Draining }) {
+		return
+	}
 	now := time.Now()
 	for _, u := range slices.Clone(e.units) {
 		if u.machine.state != Draining || e.busy && e.job.unit == u || len(e.units) == 1 && (e.busy || len(e.queue) > 0) {

@@ -523,6 +523,35 @@ func TestTurnAllocatesNothing(t *testing.T) {
 	}
 }
 
+// From the due time to the next one nothing is allocated either: timers, queue, goroutine, mail and machine.
+func TestScheduleAllocatesNothing(t *testing.T) {
+	if raced {
+		t.Skip("allocations cannot be counted under the race detector; the run without it counts them")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.book.forgetful = true
+		var specs []Spec
+		for n := uint32(1); n <= 20; n++ {
+			specs = append(specs, b.spec(n, 100*time.Millisecond, 10))
+			b.plc(n).quiet = true
+		}
+		b.apply(specs...)
+		b.run()
+		time.Sleep(time.Minute)
+		before := b.Stats().Groups[0].Lag.Count
+		per := testing.AllocsPerRun(50, func() { time.Sleep(time.Second) })
+		turns := float64(b.Stats().Groups[0].Lag.Count-before) / 51
+		if turns < 199 {
+			t.Errorf("%v turns a second", turns)
+		}
+		if per > turns/50 { // a goroutine's stack or a pooled batch that the collector took, now and then
+			t.Errorf("%v allocations in %v turns", per, turns)
+		}
+		b.quit()
+	})
+}
+
 func BenchmarkTurn(b *testing.B) {
 	for _, c := range []struct {
 		name   string
