@@ -15,6 +15,7 @@ type blanks struct {
 	filling        vfs.File // blankName, nil when none is being filled
 	pos            int64    // bytes of it done
 	zeros          []byte   // one chunk, while one is being filled
+	hurry          bool     // a commit waits for it: it is synced once, at its end
 	retryAt        time.Time
 }
 
@@ -79,10 +80,14 @@ func (w *writer) fillChunk(target string) error {
 	if _, err := b.filling.WriteAt(b.zeros[:n], b.pos); err != nil {
 		return &FileError{Op: "fill", Name: blankName, Err: err}
 	}
-	if err := b.filling.Sync(); err != nil {
-		return &FileError{Op: "sync", Name: blankName, Err: err}
+	b.pos += n
+	whole := b.pos == w.j.cfg.SegmentBytes
+	if whole || !b.hurry {
+		if err := b.filling.Sync(); err != nil {
+			return &FileError{Op: "sync", Name: blankName, Err: err}
+		}
 	}
-	if b.pos += n; b.pos < w.j.cfg.SegmentBytes {
+	if !whole {
 		return nil
 	}
 	err := b.filling.Close()
@@ -136,6 +141,8 @@ func (w *writer) acquire() (vfs.File, error) {
 
 func (w *writer) prepareSpare() error {
 	var err error
+	w.blanks.hurry = true
+	defer func() { w.blanks.hurry = false }()
 	for !w.blanks.spare && err == nil {
 		err = w.fill(spareName)
 	}

@@ -139,6 +139,52 @@ func TestTornAtEveryByteOfTheLastCommit(t *testing.T) {
 	}
 }
 
+// What a killed process wrote and did not sync is found by the next one. Once that has shown it to a reader it must not go away.
+func TestKillThenPowerCut(t *testing.T) {
+	fs, m := faultfs.New(), &model{}
+	r := mustOpen(t, fs, nil)
+	if err := m.append(r, 0, 10); err != nil {
+		t.Fatal(err)
+	}
+	r.put(numbered(10, 10))
+	fs.CutAt(2) // the write, then the sync
+	r.work(time.Millisecond)
+	fs.Kill()
+	rows, gone := mustOpen(t, fs, nil).readAll(0)
+	if len(rows) != 20 || len(gone) > 0 {
+		t.Fatalf("%d rows, gone %v", len(rows), gone)
+	}
+	m.offer(10, 10)
+	m.acked = rows
+	if err := survives(t, fs.After(faultfs.None), m, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// The save of a cursor was cut off behind each of its bytes: the cursor is where it was before, or where it was put.
+func TestTornCursor(t *testing.T) {
+	for n := range cursorSlot / 512 {
+		fs := faultfs.New()
+		r := mustOpen(t, fs, nil)
+		r.mustAppend(numbered(0, 100))
+		var put []Offset
+		for i := range 5 {
+			put = append(put, Offset(10+i*7))
+			if err := r.j.SetCursor("sink", put[i]); err != nil {
+				t.Fatal(err)
+			}
+			if i == 4 {
+				fs.CutAt(2) // the write, then the sync
+			}
+			r.work(time.Second)
+		}
+		r = mustOpen(t, fs.After(faultfs.Torn(n)), nil)
+		if err := cursorSurvived(r.j, put[3:]); err != nil {
+			t.Fatalf("torn at byte %d: %v", n, err)
+		}
+	}
+}
+
 // A disk that loses what it said it had synced must not make the journal give an offset twice: a sink may have passed it.
 func TestOffsetsAreNotGivenTwice(t *testing.T) {
 	for _, c := range []struct {

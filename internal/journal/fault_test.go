@@ -116,6 +116,12 @@ func TestLeftoversOfAFailedCommit(t *testing.T) {
 	if got := countScan(t, r.j); got != 30 {
 		t.Errorf("a scan finds %d rows", got)
 	}
+	fs.FlipBit(dir+"/"+segName(1), (at-1)*8) // in the first record
+	rows, gone = r.readAll(0)
+	var d *DamagedError
+	if len(rows) != 20 || len(gone) != 1 || !errors.As(gone[0], &d) || d.From != 0 || d.To != 10 {
+		t.Errorf("with the first record damaged: %d rows, gone %v", len(rows), gone)
+	}
 }
 
 // leftovers are the frames of a commit at offset off whose first record is damaged.

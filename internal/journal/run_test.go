@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace/internal/journal/faultfs"
+	"millrace/internal/journal/vfs"
 	"millrace/internal/tag"
 )
 
@@ -30,6 +31,46 @@ func started(t testing.TB, c Config) *Journal {
 		}
 	})
 	return j
+}
+
+// A real directory, opened again and again: all is there, in order, under the same epoch.
+func TestRestarts(t *testing.T) {
+	dir, n := t.TempDir(), 0
+	var epoch uint64
+	for round := range 4 {
+		j, err := Open(Config{Dir: dir, SegmentBytes: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec := j.Stats().Recovery; rec.Torn || len(rec.Holes) > 0 || round > 0 && j.Epoch() != epoch {
+			t.Errorf("round %d: epoch %x, was %x; recovery %+v", round, j.Epoch(), epoch, rec)
+		}
+		epoch = j.Epoch()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- j.Run(ctx) }()
+		for range 20 {
+			if off, err := j.AppendUrgent(ctx, numbered(n, 1000)); off != Offset(n) || err != nil {
+				t.Fatal(off, err)
+			}
+			n += 1000
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		rows, gone := (&rig{t: t, j: j}).readAll(0)
+		if len(rows) != n || len(gone) > 0 || rows[n-1] != (row{Offset(n - 1), uint64(n - 1)}) {
+			t.Errorf("round %d: %d rows of %d, gone %v", round, len(rows), n, gone)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Check(t.Context(), vfs.OS{}, dir)
+	if err != nil || !r.Sound() || r.Rows != uint64(n) {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // Many append and offer at once while two read: each reader gets every row once, in order.

@@ -173,6 +173,15 @@ func (f *FS) CutAt(n int) {
 	f.cutAt = f.steps + n
 }
 
+// Kill is the death of the process without a power cut: locks are free again, faults and the cut are gone, what was written is seen,
+// and what was not synced is not durable yet.
+func (f *FS) Kill() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults, f.cutAt, f.off = nil, 0, false
+	clear(f.locked)
+}
+
 // step counts a call that changes the disk. Mutex held.
 func (f *FS) step() error {
 	if f.off {
