@@ -29,7 +29,8 @@ type cursor struct {
 const MaxCursorName = 200
 
 // Cursor returns the place of the cursor called name, the offset of the first row that is not delivered, and whether there is one.
-// When the file of cursors was lost, every name has one: at the oldest record, so that what was not delivered is not passed over.
+// When the file of cursors was lost, every name has one until the next start: at the oldest record, so that what was not
+// delivered is not passed over.
 func (j *Journal) Cursor(name string) (Offset, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -160,7 +161,6 @@ func (w *writer) saveCursors(now bool) time.Time {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cursors.lost = false
 	for name, off := range saved {
 		if c := j.cursors.by[name]; c != nil {
 			c.durable = off

@@ -199,6 +199,12 @@ func (j *Journal) rowsLocked(from, to Offset) uint64 {
 	return n
 }
 
+// Queued returns how many rows were taken by Offer or Append and are not synced yet: what the ledger measures.
+func (j *Journal) Queued() uint64 {
+	_, rows := j.queue.size()
+	return uint64(rows)
+}
+
 // Find returns the offset of the first segment that holds a record received at or after t, or of the end when there is none: a
 // place to begin for who wants what came since t.
 func (j *Journal) Find(t time.Time) Offset {

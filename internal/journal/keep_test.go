@@ -208,8 +208,15 @@ func TestCursorsLost(t *testing.T) {
 		}
 	}
 	r := mustOpen(t, fs, nil)
+	if err := r.j.SetCursor("another", 5); err != nil { // its save does not end that for those who have not asked yet
+		t.Fatal(err)
+	}
+	r.work(time.Second)
 	if off, ok := r.j.Cursor("sink"); off != 0 || !ok || !r.j.Stats().CursorsLost {
 		t.Errorf("cursor %d, %v", off, ok)
+	}
+	if off, ok := mustOpen(t, fs.Snapshot(), nil).j.Cursor("another"); off != 5 || !ok {
+		t.Errorf("after a restart: cursor %d, %v", off, ok)
 	}
 }
 
