@@ -11,12 +11,12 @@ import (
 // disk is full. Both are files of zeros that were really written: on a file that was only allocated each sync would be two, the data
 // and the file system's note that these blocks now hold something.
 type blanks struct {
-	spare, reserve bool     // there, and durable
-	filling        vfs.File // blankName, nil when none is being filled
-	pos            int64    // bytes of it done
-	zeros          []byte   // one chunk, while one is being filled
-	hurry          bool     // a commit waits for it: it is synced once, at its end
-	retryAt        time.Time
+	spare, reserve bool      // there, and durable
+	filling        vfs.File  // blankName, nil when none is being filled
+	pos            int64     // bytes of it done
+	zeros          []byte    // one chunk, while one is being filled
+	hurry          bool      // a commit waits for it: it is synced once, at its end
+	notBefore      time.Time // of the next chunk, unless in a hurry
 }
 
 const (
@@ -32,15 +32,15 @@ func (w *writer) provision(now time.Time) time.Time {
 	if b.spare && b.reserve {
 		return time.Time{}
 	}
-	if now.Before(b.retryAt) {
-		return b.retryAt
+	if now.Before(b.notBefore) {
+		return b.notBefore
 	}
+	b.notBefore = now.Add(provisionGap)
 	if err := w.fill(w.missing()); err != nil {
-		b.retryAt = now.Add(blankRetry)
+		b.notBefore = now.Add(blankRetry)
 		w.j.noteError(err)
-		return b.retryAt
 	}
-	return now.Add(provisionGap)
+	return b.notBefore
 }
 
 func (w *writer) missing() string {
@@ -153,8 +153,11 @@ func (w *writer) prepareSpare() error {
 func (w *writer) open(blank string) (vfs.File, error) {
 	w.seq++
 	name := segName(w.seq)
+	if err := w.j.cfg.FS.Rename(w.path(blank), w.path(name)); err != nil {
+		return nil, &FileError{Op: "rename", Name: blank, Err: err}
+	}
 	w.setBlank(blank, false)
-	err := w.rename(blank, name)
+	err := w.syncDir()
 	if err == nil {
 		var f vfs.File
 		if f, err = openFile(w.j.cfg.FS, w.j.cfg.Dir, name, readWrite); err == nil {
@@ -170,6 +173,10 @@ func (w *writer) rename(from, to string) error {
 	if err := w.j.cfg.FS.Rename(w.path(from), w.path(to)); err != nil {
 		return &FileError{Op: "rename", Name: from, Err: err}
 	}
+	return w.syncDir()
+}
+
+func (w *writer) syncDir() error {
 	if err := w.j.cfg.FS.SyncDir(w.j.cfg.Dir); err != nil {
 		return &FileError{Op: "sync", Name: w.j.cfg.Dir, Err: err}
 	}

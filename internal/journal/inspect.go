@@ -197,9 +197,8 @@ func (i *inspection) cursors() {
 		i.problem("the file of cursors is damaged")
 		return
 	}
-	j := Journal{skips: i.skips}
 	for name, off := range by {
-		i.r.Cursors = append(i.r.Cursors, CursorReport{Name: name, Offset: off, Waiting: j.rowsLocked(off, i.r.Next)})
+		i.r.Cursors = append(i.r.Cursors, CursorReport{Name: name, Offset: off, Waiting: rowsBetween(i.skips, off, i.r.Next)})
 		if off > i.r.Next {
 			i.problem("cursor %s at %d lies behind the end %d", name, off, i.r.Next)
 		}

@@ -186,12 +186,15 @@ func (j *Journal) Backlog(from Offset) (waiting, synced uint64) {
 	return j.rowsLocked(from, j.next), j.stats.rows
 }
 
-func (j *Journal) rowsLocked(from, to Offset) uint64 {
+func (j *Journal) rowsLocked(from, to Offset) uint64 { return rowsBetween(j.skips, from, to) }
+
+// rowsBetween is Rows where skips are the offsets that never had a row.
+func rowsBetween(skips []span, from, to Offset) uint64 {
 	if to <= from {
 		return 0
 	}
 	n := uint64(to - from)
-	for _, k := range j.skips {
+	for _, k := range skips {
 		if lo, hi := max(k.From, from), min(k.To, to); lo < hi {
 			n -= uint64(hi - lo)
 		}
