@@ -393,6 +393,51 @@ func TestServerAuthorizes(t *testing.T) {
 	}
 }
 
+// lazy answers without filling anything in.
+type lazy struct{ *plant }
+
+func (lazy) ReadRegisters(_ context.Context, r *Request, dst []byte) ExceptionCode {
+	if r.Address == 0 {
+		copy(dst, bytes.Repeat([]byte{0xEE}, len(dst)))
+	}
+	return 0
+}
+
+func TestServerDoesNotLeakOtherAnswers(t *testing.T) {
+	s := serve(t, ServerConfig{Handler: lazy{newPlant()}})
+	first, second := s.dial(), s.dial()
+	for range 20 {
+		sendHex(t, first, "0001 0000 0006 01 03 0000 0002")
+		wantHex(t, first, "0001 0000 0007 01 03 04 EEEEEEEE")
+		sendHex(t, second, "0001 0000 0006 01 03 0001 0002")
+		wantHex(t, second, "0001 0000 0007 01 03 04 00000000")
+	}
+}
+
+// switches keeps what was written.
+type switches struct {
+	*plant
+	src []byte
+}
+
+func (s *switches) WriteCoils(_ context.Context, _ *Request, src []byte) ExceptionCode {
+	s.src = append(s.src, src...)
+	return 0
+}
+
+func TestServerClearsUnusedBits(t *testing.T) {
+	h := &switches{plant: newPlant()}
+	s := serve(t, ServerConfig{Handler: h})
+	c := s.dial()
+	sendHex(t, c, "0001 0000 0006 01 01 0000 000A")
+	wantHex(t, c, "0001 0000 0005 01 01 02 49 02") // 0, 3, 6, 9; the plant sets bit 15 too
+	sendHex(t, c, "0001 0000 0009 01 0F 0000 000A 02 FFFF")
+	wantHex(t, c, "0001 0000 0006 01 0F 0000 000A")
+	if s.ended(); !bytes.Equal(h.src, []byte{0xFF, 0x03}) {
+		t.Errorf("the handler was given %x", h.src)
+	}
+}
+
 func TestServerAuthorizesWholePDUs(t *testing.T) {
 	h := &strict{plant: newPlant()}
 	s := serve(t, ServerConfig{Handler: h, Authorize: func(r *Request) bool { return r.Function == 0x41 || r.Function == FuncReadInput }})

@@ -134,7 +134,8 @@ func TestServerTLS(t *testing.T) {
 
 func TestServerTLSRefusesOldVersions(t *testing.T) {
 	ca, host := newClientAuthority(t), selfSigned(t, "plc", nil)
-	s := serve(t, ServerConfig{Handler: newPlant(), TLS: &tls.Config{Certificates: []tls.Certificate{host}, ClientCAs: ca.pool(), MinVersion: tls.VersionTLS10}})
+	s := serve(t, ServerConfig{Handler: newPlant(), TLS: &tls.Config{Certificates: []tls.Certificate{host}, ClientCAs: ca.pool(),
+		ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS10}})
 	c := tls.Client(s.dial(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
 	if err := c.Handshake(); err == nil {
 		t.Error("TLS 1.1 was accepted")

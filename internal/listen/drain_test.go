@@ -1,8 +1,11 @@
 package listen
 
 import (
+	"bytes"
 	"context"
 	"net"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,7 +102,7 @@ func TestDrainHearsTheLastCall(t *testing.T) {
 func TestDrainTimeoutDropsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
-		r := start(t, Config{DrainTimeout: 10 * time.Second, WriteTimeout: -1}, ln, serveEcho)
+		r := start(t, Config{DrainTimeout: 10 * time.Second, WriteTimeout: time.Hour}, ln, serveEcho)
 		stuck, deaf := ln.dial(), ln.dial()
 		stuck.Write(frame("?"))
 		deaf.Write(frame("nobody reads this"))
@@ -111,6 +114,49 @@ func TestDrainTimeoutDropsTheRest(t *testing.T) {
 		}
 		r.wantEnd(ReasonDropped, 2)
 	})
+}
+
+// What fills the socket when the drain begins is not served to its end.
+func TestDrainDoesNotServeABacklog(t *testing.T) {
+	ln := loopback(t)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var served atomic.Int64
+	conns := make(chan *Conn, 1)
+	r := start(t, Config{}, ln, func(ctx context.Context, c *Conn) error {
+		c.Established()
+		conns <- c
+		return c.Loop(ctx, counted{gate{entered, leave}, &served})
+	})
+	c := dial(t, ln)
+	c.Write(frame("first"))
+	<-entered
+	f := frame("a flood")
+	const reads = 16
+	flood := bytes.Repeat(f, reads*defaultReadBuffer/len(f))
+	if _, err := c.Write(flood); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	for accepted := <-conns; !accepted.isDraining(); {
+		runtime.Gosched()
+	}
+	close(leave)
+	r.wantStopped()
+	if n := served.Load(); n > 4*defaultReadBuffer {
+		t.Errorf("served %d bytes of %d after the drain began", n, len(flood))
+	}
+}
+
+// counted adds up the bytes that were served.
+type counted struct {
+	Protocol
+	bytes *atomic.Int64
+}
+
+func (p counted) Serve(ctx context.Context, in, out []byte) (int, []byte, error) {
+	n, out, err := p.Protocol.Serve(ctx, in, out)
+	p.bytes.Add(int64(n))
+	return n, out, err
 }
 
 func TestDrainOfAFlood(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -241,6 +242,52 @@ func TestHalfCloseOfALastingConnection(t *testing.T) {
 	if st := r.Stats(); st.Ended[ReasonIdle]+st.Ended[ReasonPeer] != 1 {
 		t.Errorf("%+v", st)
 	}
+}
+
+// narrow is a listener whose connections take little at a time.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(4096)
+	}
+	return c, err
+}
+
+func TestAnswersThatDoNotFitTheSocket(t *testing.T) {
+	ln := loopback(t)
+	r := start(t, Config{ReadBuffer: 256 << 10}, narrow{ln}, serveEcho) // so much is answered at once
+	c := dial(t, ln)
+	var sent []byte
+	for i := range 5000 {
+		sent = append(sent, frame(fmt.Sprintf("frame %d %s", i, bytes.Repeat([]byte("."), i%97)))...)
+	}
+	go c.Write(sent)
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes came back wrong: %v", len(got), err)
+	}
+	r.wantStopped()
+}
+
+func TestFrameDeadlineIsOfItsOwnFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newPipes()
+		r := start(t, Config{FrameTimeout: 3 * time.Second}, ln, serveEcho)
+		c := ln.dial()
+		f := frame("in parts")
+		for range 5 { // each write ends a frame and begins the next
+			c.Write(f[:3])
+			time.Sleep(2 * time.Second)
+			go c.Write(append(f[3:len(f):len(f)], f[:3]...))
+			want(t, c, "in parts")
+			time.Sleep(2 * time.Second)
+			c.Write(f[3:])
+			want(t, c, "in parts")
+		}
+		r.wantStopped()
+	})
 }
 
 // Writes of other goroutines and the answers of Loop do not mix.
