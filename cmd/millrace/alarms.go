@@ -126,9 +126,11 @@ func (t *eventTeller) tell(e device.Event) {
 		delete(t.down, e.Device)
 		log.Info("device back", "device", e.Device, "reason", e.Reason)
 		t.g.notes.send(notify.DeviceUp, e.Device, e.Reason)
-	case e.To == device.OutOfService || e.To == device.Closed:
+	case e.To == device.OutOfService:
 		delete(t.down, e.Device)
-		log.Info("device "+e.To.String(), "device", e.Device, "reason", e.Reason)
+		log.Info("device out of service", "device", e.Device, "reason", e.Reason)
+	case e.To == device.Closed:
+		delete(t.down, e.Device)
 	default:
 		log.Debug("device", "device", e.Device, "from", e.From, "to", e.To, "reason", e.Reason)
 	}

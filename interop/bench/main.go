@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -71,14 +72,16 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 
 // child is a process that is measured; it ends when its standard input does.
 type child struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-	out   *bufio.Reader
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	out    *bufio.Reader
+	stderr bytes.Buffer // shown when it fails
 }
 
 func start(ctx context.Context, name string, args ...string) (*child, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stderr = os.Stderr
+	c := &child{cmd: cmd}
+	cmd.Stderr = &c.stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -87,7 +90,8 @@ func start(ctx context.Context, name string, args ...string) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &child{cmd, stdin, bufio.NewReader(out)}, cmd.Start()
+	c.stdin, c.out = stdin, bufio.NewReader(out)
+	return c, cmd.Start()
 }
 
 func (c *child) line() (string, error) {
@@ -97,7 +101,10 @@ func (c *child) line() (string, error) {
 
 func (c *child) stop() error {
 	c.stdin.Close()
-	return c.cmd.Wait()
+	if err := c.cmd.Wait(); err != nil {
+		return fmt.Errorf("%w: %s", err, c.stderr.Bytes())
+	}
+	return nil
 }
 
 // startServer starts the server called name in a process of its own and returns its address.
