@@ -25,6 +25,7 @@ type Status struct {
 	LastRecovery, LongestRecovery time.Duration
 
 	RTT      time.Duration // smoothed, 0 when unknown
+	Jitter   time.Duration // smoothed mean deviation of the round trip
 	Timeout  time.Duration // how long the next request waits
 	Reads    uint64        // turns that came back whole
 	Timeouts uint64        // requests
@@ -76,7 +77,7 @@ func (u *unit) status() Status {
 	l := &u.life
 	s.State, s.Reason, s.Since, s.OutOfService = l.state, l.reason, l.since, l.outOfService
 	s.Outages, s.LastRecovery, s.LongestRecovery = l.outages, l.lastRecovery, l.longestRecovery
-	s.RTT, s.Timeout = u.rto.SRTT(), u.rto.Timeout()
+	s.RTT, s.Jitter, s.Timeout = u.rto.SRTT(), u.rto.Var(), u.rto.Timeout()
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
 	s.Limits = u.limits
 	for i, g := range u.groups {

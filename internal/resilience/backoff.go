@@ -28,6 +28,3 @@ func (b *Backoff) Next(r Rand) time.Duration {
 
 // Reset begins anew, after a success.
 func (b *Backoff) Reset() { b.tries = 0 }
-
-// Tries returns the number of waits since Reset.
-func (b *Backoff) Tries() int { return b.tries }

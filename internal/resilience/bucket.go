@@ -35,11 +35,6 @@ func (b *Bucket) Reserve(now time.Time, n int) time.Time {
 	return at
 }
 
-// Wait returns how long a turn asked for now would have to wait, without taking it.
-func (b *Bucket) Wait(now time.Time) time.Duration {
-	return max(b.next.Add(-time.Duration(b.burst-1)*b.every).Sub(now), 0)
-}
-
 // SetRate changes the rate of a bucket without burst and keeps the turns that are reserved. Rate 0 is no limit.
 func (b *Bucket) SetRate(rate float64) {
 	next := b.next

@@ -139,9 +139,6 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("try %d: at most %v, want %v", i, got, want)
 		}
 	}
-	if b.Tries() != 7 {
-		t.Errorf("%d tries counted", b.Tries())
-	}
 	b.Reset()
 	if got := b.Next(fixedRand(1)); got != 200*ms {
 		t.Errorf("after Reset %v", got)
@@ -173,9 +170,13 @@ func TestBucket(t *testing.T) {
 			t.Errorf("turn %d at %v, want %v", i, got, want)
 		}
 	}
-	if w := b.Wait(start); w != 400*ms {
-		t.Errorf("the next would wait %v, want 400ms", w)
+	b.SetRate(5)
+	for i, want := range []time.Duration{600 * ms, 800 * ms} {
+		if got := b.Reserve(start, 1).Sub(start); got != want {
+			t.Errorf("at half the rate turn %d at %v, want %v behind those that are reserved", i, got, want)
+		}
 	}
+	b = NewBucket(10, 3)
 	later := start.Add(10 * time.Second)
 	for i, want := range []time.Duration{0, 0, 0, 100 * ms} {
 		if got := b.Reserve(later, 1).Sub(later); got != want {
