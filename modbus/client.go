@@ -94,8 +94,9 @@ type Client struct {
 	done   chan struct{} // closed when the reader has ended
 	resume chan struct{} // 1: the reader is to look at its role
 
-	writeBy time.Time // the write deadline that is set; belongs to the turn that is sending
-	in      inbox     // belongs to the one who has the read role
+	writeBy time.Time   // the write deadline that is set; belongs to the turn that is sending
+	in      inbox       // belongs to the one who has the read role
+	x       rawExchange // likewise
 
 	mu        sync.Mutex // never held across I/O or a hook
 	err       error      // why the connection ended; nil while it is open
@@ -207,6 +208,7 @@ func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	}
 	_, tcp := conn.(*net.TCPConn)
 	c.wired = !tcp
+	c.useRaw(conn)
 	go c.read()
 	return c, nil
 }

@@ -23,6 +23,8 @@ type turn struct {
 	told  []time.Duration // round trips to report
 	late  []time.Duration // waits that ended without a reply, to report
 	out   []byte          // frames to send
+	wrote int             // bytes of out that have left
+	fresh bool            // nothing was in flight before out
 	by    time.Time       // the first deadline of what is in flight; zero when nothing is
 	timer *time.Timer
 	rings time.Time // when timer fires; it is left running from call to call
@@ -121,6 +123,9 @@ func (c *Client) run(ctx context.Context, t *turn) error {
 			return c.finish(t)
 		}
 		if len(t.out) > 0 {
+			if c.exchange(ctx, t) {
+				continue
+			}
 			c.send(ctx, t, timeout)
 		}
 		c.wait(ctx, t)
@@ -165,6 +170,7 @@ func (c *Client) advance(t *turn, now time.Time, timeout time.Duration) (hangUp,
 	if c.err != nil {
 		t.stop(c.err)
 	}
+	t.fresh = c.table.inFlight == 0
 	c.admit(t, now, timeout)
 	t.by = c.table.earliest(t)
 	t.rtts, t.told = t.told[:0], t.rtts
@@ -220,7 +226,7 @@ func (c *Client) tooMany(now time.Time) (hangUp bool) {
 
 // admit moves calls of t into the window and their frames into t.out, if it is t's turn.
 func (c *Client) admit(t *turn, now time.Time, timeout time.Duration) {
-	t.out = t.out[:0]
+	t.out, t.wrote = t.out[:0], 0
 	if !t.pending() {
 		c.leave(t)
 		return
@@ -278,9 +284,10 @@ func (c *Client) kick() {
 	}
 }
 
-// send writes t.out; t is the one that is sending.
+// send writes what exchange left of t.out; t is the one that is sending.
 func (c *Client) send(ctx context.Context, t *turn, timeout time.Duration) {
-	n, err := c.write(ctx, t.out, timeout)
+	n, err := c.write(ctx, t.out[t.wrote:], timeout)
+	n += t.wrote
 	cancelled := err != nil && ctx.Err() != nil
 	if cancelled {
 		err = context.Cause(ctx)
@@ -357,7 +364,7 @@ func (c *Client) wait(ctx context.Context, t *turn) {
 		}
 		return
 	}
-	if c.claim(ctx, t) {
+	if c.claim(ctx, t, false) {
 		c.readFor(ctx, t)
 		return
 	}

@@ -104,8 +104,8 @@ func (c *Client) yield() {
 	}
 }
 
-// claim takes the read role for t. Where others are in flight too, it wakes the reader.
-func (c *Client) claim(ctx context.Context, t *turn) bool {
+// claim takes the read role for t, which may be the one that is sending. Where others are in flight too, it wakes the reader.
+func (c *Client) claim(ctx context.Context, t *turn, sending bool) bool {
 	if !c.inline {
 		return false
 	}
@@ -114,7 +114,7 @@ func (c *Client) claim(ctx context.Context, t *turn) bool {
 	if c.role != roleFree || c.err != nil || len(t.wake) > 0 { // with a wake-up pending there may be nothing left to read for
 		return false
 	}
-	if c.table.inFlight != t.open || c.sending || len(c.queue) > 1 || len(c.queue) == 1 && c.queue[0] != t {
+	if c.table.inFlight != t.open || c.sending != sending || len(c.queue) > 1 || len(c.queue) == 1 && c.queue[0] != t {
 		c.handOver()
 		return false
 	}
@@ -126,22 +126,32 @@ func (c *Client) claim(ctx context.Context, t *turn) bool {
 
 // readFor reads once on behalf of t, which has the read role, until the first deadline of t at the latest.
 func (c *Client) readFor(ctx context.Context, t *turn) {
-	if c.in.by.IsZero() || c.in.by.After(t.by) { // one that is due earlier is left alone, so that a fast device's requests do not move it
-		c.in.by, c.in.armed = t.by, true
-		_ = c.socket.SetReadDeadline(t.by) // fails only on a closed connection, which the read will tell
-	}
+	c.armRead(t)
 	var bad error
 	if ctx.Err() == nil { // after the deadline is set: a cancellation from here on comes behind it and cuts the read
 		bad = c.readOnce()
 	}
+	c.disclaim(t)
+	if bad != nil {
+		c.ended(bad)
+	}
+}
+
+// armRead sets the read deadline. One that is due earlier is left alone, so that a fast device's requests do not move it.
+func (c *Client) armRead(t *turn) {
+	if c.in.by.IsZero() || c.in.by.After(t.by) {
+		c.in.by, c.in.armed = t.by, true
+		_ = c.socket.SetReadDeadline(t.by) // fails only on a closed connection, which the read will tell
+	}
+}
+
+// disclaim gives back the read role of t.
+func (c *Client) disclaim(t *turn) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.role, c.reader = roleFree, nil
 	if c.table.inFlight != t.open {
 		c.handOver()
-	}
-	c.mu.Unlock()
-	if bad != nil {
-		c.ended(bad)
 	}
 }
 
@@ -186,9 +196,11 @@ func (c *Client) wakeReader() {
 }
 
 // readOnce reads what there is and hands out all whole frames of it. The error ends the connection.
-func (c *Client) readOnce() error {
+func (c *Client) readOnce() error { return c.arrived(c.conn.Read(c.in.buf[c.in.have:])) }
+
+// arrived hands out all whole frames of what was read: n bytes, and err.
+func (c *Client) arrived(n int, err error) error {
 	in := &c.in
-	n, err := c.conn.Read(in.buf[in.have:])
 	in.have += n
 	took, lates, bad := c.take(in.buf[:in.have], n, in.lates[:0])
 	in.lates = lates

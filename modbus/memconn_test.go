@@ -307,11 +307,11 @@ func TestACallerDoesNotReadForWhatCame(t *testing.T) {
 	c.role = roleFree
 	c.mu.Unlock()
 	tn.signal()
-	if c.claim(t.Context(), tn) {
+	if c.claim(t.Context(), tn, false) {
 		t.Error("claimed")
 	}
 	<-tn.wake
-	if !c.claim(t.Context(), tn) {
+	if !c.claim(t.Context(), tn, false) {
 		t.Error("not claimed")
 	}
 	c.mu.Lock()

@@ -1,0 +1,12 @@
+//go:build !unix
+
+package modbus
+
+import "syscall"
+
+// rawCalls says that sockets are read and written through package net alone.
+const rawCalls = false
+
+func rawRead(uintptr, []byte) (int, error) { return 0, syscall.ENOSYS }
+
+func rawWrite(uintptr, []byte) int { return 0 }
