@@ -117,8 +117,8 @@ func cycleOf(ctx context.Context, d device.Spec, timeout time.Duration) []cycleR
 		if err != nil && r.Quality.IsBad() {
 			r.reason = err.Error()
 		}
-		if f, ok := r.Value.Float(); ok && t.Scale != 0 {
-			r.Value = tag.Float64Value(f*t.Scale + t.Bias)
+		if t.Scale != 0 {
+			r.Value = r.Value.Scaled(t.Scale, t.Bias)
 		}
 		rows = append(rows, r)
 	}

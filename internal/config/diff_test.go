@@ -53,6 +53,7 @@ func TestDiff(t *testing.T) {
 	}{
 		{"nothing, though numbers were assigned", edit(), "nothing changed"},
 		{"a comment and another order", edit("gateway:", "# hello\ngateway:"), "nothing changed"},
+		{"another spelling of an address", edit("coil:1", "0x2"), "nothing changed"},
 		{"a parameter", edit(`127.0.0.2/1"`, `127.0.0.2/1", params: {base: 4}`), "devices changed: b"},
 		{"an address", edit("127.0.0.2/1", "127.0.0.2/2"), "devices changed: b"},
 		{"an option", edit(`127.0.0.2/1"`, `127.0.0.2/1", options: {gap: 4}`), "devices changed: b"},

@@ -56,13 +56,13 @@ func (l *loader) groups(spec *device.Spec, drafts []groupDraft, sc *scope, share
 		g := device.Group{Name: d.name, Interval: cmp.Or(d.interval, defaultInterval), Tags: make([]device.TagSpec, len(d.tags))}
 		good := true
 		for j := range d.tags {
-			var err error
-			if g.Tags[j], err = d.tags[j].fill(sc); err != nil {
+			err := l.fillTag(&g.Tags[j], &d.tags[j], spec.Driver, sc)
+			if err != nil {
 				l.add(&Error{Place: d.tags[j].at, Msg: err.Error(), Device: spec.Name})
 				good = false
 			}
 		}
-		good = good && l.checkGroup(spec, g, d, shared)
+		good = good && l.checkGroup(spec, g, d, sc, shared)
 		ok = ok && good
 		spec.Groups = append(spec.Groups, g)
 	}
@@ -76,7 +76,7 @@ type tagFault struct {
 }
 
 // checkGroup has the driver compile the tags of g. Groups that differ only in names are compiled once.
-func (l *loader) checkGroup(spec *device.Spec, g device.Group, d *groupDraft, shared bool) bool {
+func (l *loader) checkGroup(spec *device.Spec, g device.Group, d *groupDraft, sc *scope, shared bool) bool {
 	faults, known := []tagFault(nil), false
 	var key [sha256.Size]byte
 	if shared {
@@ -93,7 +93,7 @@ func (l *loader) checkGroup(spec *device.Spec, g device.Group, d *groupDraft, sh
 		e := &Error{Place: d.at, Msg: fmt.Sprintf("group %s: %s", g.Name, f.msg)}
 		if f.i >= 0 {
 			t := &d.tags[f.i]
-			e.Place, e.Msg = t.at, fmt.Sprintf("tag %s: address %q: %s", t.name, g.Tags[f.i].Address, f.msg)
+			e.Place, e.Msg = t.at, fmt.Sprintf("tag %s: address %q: %s", t.name, t.address.fill(sc), f.msg)
 		}
 		if shared {
 			e.Device = spec.Name

@@ -52,6 +52,8 @@ type loader struct {
 	tags     int
 	compiled map[[sha256.Size]byte][]tagFault
 	csvTags  map[string][]tagDraft
+
+	spellings map[spelling]string // canonical addresses
 }
 
 // Load reads and checks the configuration in the file at path. drivers are all drivers by protocol name; they check addresses and
@@ -83,7 +85,8 @@ func newLoader(path string, drivers map[string]device.Driver) *loader {
 		ports: map[string]int{}, schemes: map[string]string{},
 		read: map[string][]byte{}, noted: map[string]bool{},
 		ids: map[string]Place{}, compiled: map[[sha256.Size]byte][]tagFault{}, csvTags: map[string][]tagDraft{},
-		cfg: &Config{Path: path},
+		spellings: map[spelling]string{},
+		cfg:       &Config{Path: path},
 	}
 	for _, name := range slices.Sorted(maps.Keys(drivers)) {
 		ports := map[string]int{name: 0}

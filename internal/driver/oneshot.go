@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -89,18 +88,12 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 	err := once(ctx, d, a, specs, timeout, func(s device.Session, p device.Plan) error { return s.Read(ctx, p, b) })
 	for i := range b.ID {
 		r := &out[b.ID[i]-1]
-		r.Value, r.Quality, r.Time = scaled(b.Value(i), scales[b.ID[i]-1]), b.Quality[i], time.Unix(0, b.TS[i])
+		r.Value, r.Quality, r.Time = b.Value(i), b.Quality[i], time.Unix(0, b.TS[i])
+		if scale := scales[b.ID[i]-1]; scale != 0 {
+			r.Value = r.Value.Scaled(scale, 0)
+		}
 	}
 	return out, err
-}
-
-// scaled returns v times scale as a float64, v itself when scale is 0.
-func scaled(v tag.Value, scale float64) tag.Value {
-	f, ok := v.Float()
-	if scale == 0 || !ok {
-		return v
-	}
-	return tag.Value{Kind: tag.Float64, Bits: math.Float64bits(f * scale)}
 }
 
 // WriteOnce opens a session, writes and closes it. Nothing is sent when an address or a value is wrong.

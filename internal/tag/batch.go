@@ -136,6 +136,24 @@ func (v Value) Float() (float64, bool) {
 // Float64Value returns f as a Value.
 func Float64Value(f float64) Value { return Value{Kind: Float64, Bits: math.Float64bits(f)} }
 
+// Scaled returns v*factor + bias: a Float64, or an array of them. What is not a number stays as it is.
+func (v Value) Scaled(factor, bias float64) Value {
+	if f, ok := v.Float(); ok {
+		return Float64Value(f*factor + bias)
+	}
+	w := v.Kind.Elem().Width()
+	if !v.Kind.IsArray() || w == 0 || v.Kind.Elem() == DateTime {
+		return v
+	}
+	out := Value{Kind: Float64 | Array}
+	for i := range len(v.Aux) / w {
+		e, _ := v.Elem(i)
+		f, _ := e.Float()
+		out.Aux = AppendElem(out.Aux, Float64, math.Float64bits(f*factor+bias))
+	}
+	return out
+}
+
 // Elem returns element i of an array, and false when there is none.
 func (v Value) Elem(i int) (Value, bool) {
 	if !v.Kind.IsArray() || i < 0 {
