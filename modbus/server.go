@@ -124,7 +124,7 @@ func (s *Server) serveConn(ctx context.Context, nc *listen.Conn) error {
 	}
 	defer closed()
 	nc.Established()
-	return nc.Loop(ctx, c)
+	return nc.Loop(ctx, protocol{c})
 }
 
 // open finds out who is there and who serves them.

@@ -57,7 +57,7 @@ func BenchmarkServe(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &ServerConn{srv: s}
+	c := protocol{&ServerConn{srv: s}}
 	c.use(Service{Handler: computed{}})
 	ask, out := unhex("0001 0000 0006 01 03 0001 0064"), make([]byte, 0, serverBuffer)
 	b.ReportAllocs()

@@ -81,8 +81,11 @@ func (c *ServerConn) use(sv Service) {
 	c.req.Conn = c
 }
 
-// Serve is called by listen.Conn.Loop.
-func (c *ServerConn) Serve(ctx context.Context, in, out []byte) (used int, answers []byte, err error) {
+// protocol is the face of a ServerConn to listen.Conn.Loop.
+type protocol struct{ *ServerConn }
+
+// Serve answers the whole frames in in.
+func (c protocol) Serve(ctx context.Context, in, out []byte) (used int, answers []byte, err error) {
 	c.out = out
 	used, err = c.gather(ctx, in)
 	answers, c.out = c.out, nil // the buffer is lent

@@ -23,7 +23,7 @@ func FuzzServe(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &ServerConn{srv: s}
+		c := protocol{&ServerConn{srv: s}}
 		c.use(Service{Handler: s.cfg.Handler})
 		for in := b[1:]; ; {
 			used, out, err := c.Serve(t.Context(), in, nil)
