@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// shuffler answers in any order, and what it answers when is up to its dice.
+// shuffler answers in any order and at times twice, the second time with something else; what it answers when is up to its dice.
 func shuffler(seed uint64) func(p *peer) {
 	return func(p *peer) {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -24,7 +24,13 @@ func shuffler(seed uint64) func(p *peer) {
 			held = append(held, fr)
 			for len(held) > 0 && (rng.IntN(8) > 0 || len(held) > 6) {
 				i := rng.IntN(len(held))
-				if !p.reply(answerTo(held[i])) {
+				answers := []Frame{answerTo(held[i])}
+				if rng.IntN(4) == 0 {
+					lie := held[i]
+					lie.PDU = append(lie.PDU[:1:1], 2, 0xDE, 0xAD)
+					answers = append(answers, lie)
+				}
+				if !p.reply(answers...) {
 					return
 				}
 				held = slices.Delete(held, i, i+1)
