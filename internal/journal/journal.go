@@ -208,19 +208,6 @@ func (j *Journal) Queued() uint64 {
 	return uint64(rows)
 }
 
-// Find returns the offset of the first segment that holds a record received at or after t, or of the end when there is none: a
-// place to begin for who wants what came since t.
-func (j *Journal) Find(t time.Time) Offset {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, s := range j.segs {
-		if s.minRecv <= s.maxRecv && s.maxRecv >= t.UnixNano() {
-			return s.first
-		}
-	}
-	return j.next
-}
-
 func (j *Journal) noteError(err error) {
 	j.mu.Lock()
 	j.stats.errs++
