@@ -187,8 +187,8 @@ func closing(c net.Conn, err error) error {
 	return err
 }
 
-// NewClient makes a client of a connection that stands (a proxy's, a test's), handshake included. The client owns it from then on, also when it
-// answers an error.
+// NewClient makes a client of a connection that stands (a proxy's, a test's), handshake included; what cfg says of dialling is not used. The client
+// owns the connection from then on, also when it answers an error.
 func NewClient(conn net.Conn, cfg Config) (*Client, error) {
 	_, tcp := conn.(*net.TCPConn) // others may have no buffer: the peer of a pipe waits for a reader while this side writes
 	return newClient(conn, cfg, tcp)

@@ -3,6 +3,7 @@ package modbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -112,7 +113,7 @@ func (c *Client) run(ctx context.Context, t *turn) error {
 	for {
 		timeout := c.timeout()
 		if err := ctx.Err(); err != nil {
-			c.cancel(t, context.Cause(ctx))
+			c.cancel(t, endOf(ctx))
 		}
 		hangUp, finished := c.advance(t, time.Now(), timeout)
 		if hangUp {
@@ -290,7 +291,7 @@ func (c *Client) send(ctx context.Context, t *turn, timeout time.Duration) {
 	n += t.wrote
 	cancelled := err != nil && ctx.Err() != nil
 	if cancelled {
-		err = context.Cause(ctx)
+		err = endOf(ctx)
 	}
 	c.mu.Lock()
 	hangUp := c.written(t, n, err, cancelled)
@@ -410,6 +411,15 @@ func (c *Client) cancel(t *turn, cause error) {
 	if hangUp {
 		c.hangUp()
 	}
+}
+
+// endOf returns why ctx ended: its Err, and the cause when somebody gave one.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // report calls the hooks for what advance found.

@@ -261,6 +261,20 @@ func TestCutInsideAFrame(t *testing.T) {
 	})
 }
 
+// The error tells both that the context was cancelled and what its canceller said.
+func TestCancelWithACause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var saw []Frame
+		c := withPeer(t, Config{Timeout: time.Minute}, silent(&saw))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(io.ErrNoProgress) })
+		err := c.WriteRegister(ctx, 1, 1, 1)
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestQueuedCallsAreCancelledUnsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var saw []Frame

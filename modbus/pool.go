@@ -113,7 +113,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return endOf(ctx)
 		case <-timer.C:
 			timer.Reset(p.maintain(ctx))
 		}
@@ -136,7 +136,7 @@ func (p *Pool) Get(ctx context.Context) (*Client, error) {
 		select {
 		case <-p.room:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", p.cfg.Slots, context.Cause(ctx))
+			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", p.cfg.Slots, endOf(ctx))
 		}
 	}
 }
