@@ -11,6 +11,7 @@ import (
 
 	"millrace/internal/journal/faultfs"
 	"millrace/internal/journal/vfs"
+	"millrace/internal/ledger"
 	"millrace/internal/tag"
 )
 
@@ -112,6 +113,67 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	if s := j.Stats(); s.Rows != writers*batches*rows || s.Batches != writers*batches {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The ledger adds up whatever the disk does: while it takes nothing, after it works again, and when what is left is given up.
+func TestLedgerAddsUp(t *testing.T) {
+	fs := faultfs.New()
+	var r *rig
+	l := ledger.New(func() uint64 { return r.j.Queued() })
+	r = mustOpen(t, fs, func(c *Config) {
+		c.QueueBytes, c.MaxBytes = minQueueBytes, 4*minSegmentBytes
+		c.OnSynced, c.OnDropped = l.Journaled, l.Dropped
+	})
+	sink, cursor := l.Sink("sink"), Offset(0)
+	sink.Open(0, func() uint64 { n, _ := r.j.Backlog(cursor); return n })
+	rd := r.j.NewReader(0)
+	deliver := func() {
+		var b tag.Batch
+		for {
+			off, ok, err := rd.TryNextInto(&b)
+			var tr *TrimmedError
+			switch {
+			case errors.As(err, &tr):
+				sink.Dropped("trimmed", tr.Rows)
+				cursor = tr.To
+			case err != nil:
+				t.Fatal(err)
+			case !ok:
+				return
+			default:
+				sink.Delivered(b.Len())
+				cursor = off + Offset(b.Len())
+			}
+		}
+	}
+	n := 0
+	for i := range 400 {
+		switch i {
+		case 150:
+			fs.Fail(faultfs.Sync, "", errors.New("no"), -1)
+		case 300:
+			fs.Heal()
+		case 390:
+			fs.Fail(faultfs.Write, "", errors.New("no"), -1)
+		}
+		l.Offered(120, 20)
+		r.j.Offer(numbered(n, 100))
+		n += 100
+		r.work(time.Second)
+		if i%50 == 20 {
+			deliver()
+		}
+		if s := l.Snapshot(); s.Residue != 0 {
+			t.Fatalf("round %d: %+v", i, s)
+		}
+	}
+	if err := r.j.Close(); err == nil {
+		t.Error("closed without an error though the disk takes nothing")
+	}
+	s := l.Snapshot()
+	if s.Residue != 0 || s.Values.Queued != 0 || s.Values.Dropped[ReasonFull] == 0 || s.Values.Dropped[ReasonLost] == 0 || s.Sinks[0].Dropped["trimmed"] == 0 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"testing"
 	"time"
@@ -158,6 +159,22 @@ func FuzzRecovery(f *testing.F) {
 		r.work(time.Second)
 		if err := r.j.Close(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// Whatever the file of cursors holds, it is read or refused.
+func FuzzCursorSlot(f *testing.F) {
+	var c cursorFile
+	c.encode(testEpoch, map[string]*cursor{"sink": {off: 7}, "a longer name": {off: 1 << 60}}, map[string]Offset{})
+	f.Add(c.buf)
+	f.Add(c.buf[:len(c.buf)-5])
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if len(p) > 4 { // a checksum that is right lets it in
+			binary.LittleEndian.PutUint32(p[len(p)-4:], crc32.Checksum(p[:len(p)-4], castagnoli))
+		}
+		if _, _, by, ok := parseSlot(p); ok && len(by) > len(p)/9 {
+			t.Fatalf("%d cursors out of %d bytes", len(by), len(p))
 		}
 	})
 }
