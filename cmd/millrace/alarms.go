@@ -109,29 +109,18 @@ func (g *gateway) diskAlarm(j web.Journal) {
 	g.notes.send(notify.Disk, "", j.Reason)
 }
 
-// eventTeller tells the log and whoever is to be notified of devices that go down and come back, each once. One goroutine uses it.
-type eventTeller struct {
-	g    *gateway
-	down map[string]bool
-}
-
-func (t *eventTeller) tell(e device.Event) {
-	log := t.g.log
+// tell tells the log and whoever is to be notified of devices that go down and come back, each once.
+func (g *gateway) tell(e device.Event) {
 	switch {
-	case e.To == device.Cooling && !t.down[e.Device]:
-		t.down[e.Device] = true
-		log.Warn("device down", "device", e.Device, "reason", e.Reason)
-		t.g.notes.send(notify.DeviceDown, e.Device, e.Reason)
-	case e.To == device.Ready && t.down[e.Device]:
-		delete(t.down, e.Device)
-		log.Info("device back", "device", e.Device, "reason", e.Reason)
-		t.g.notes.send(notify.DeviceUp, e.Device, e.Reason)
 	case e.To == device.OutOfService:
-		delete(t.down, e.Device)
-		log.Info("device out of service", "device", e.Device, "reason", e.Reason)
-	case e.To == device.Closed:
-		delete(t.down, e.Device)
+		g.log.Info("device out of service", "device", e.Device, "reason", e.Reason)
+	case e.Began:
+		g.log.Warn("device down", "device", e.Device, "reason", e.Reason)
+		g.notes.send(notify.DeviceDown, e.Device, e.Reason)
+	case e.Ended:
+		g.log.Info("device back", "device", e.Device, "reason", e.Reason)
+		g.notes.send(notify.DeviceUp, e.Device, e.Reason)
 	default:
-		log.Debug("device", "device", e.Device, "from", e.From, "to", e.To, "reason", e.Reason)
+		g.log.Debug("device", "device", e.Device, "from", e.From, "to", e.To, "reason", e.Reason)
 	}
 }

@@ -30,3 +30,6 @@ func checkDescriptors(cfg *config.Config) error {
 	}
 	return nil
 }
+
+// mostSessions returns how many connections to devices may be open at once, 0 when there is no limit to speak of.
+func mostSessions() int { return max(0, int(descriptorLimit())-spareDescriptors) }

@@ -104,7 +104,7 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.runtime, err = device.New(device.Config{
-		Drivers: drivers(), Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate),
+		Drivers: drivers(), Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(),
 		OnEvent: g.events.put, OnLearned: g.events.learn,
 	})
 	if err != nil {
@@ -133,10 +133,9 @@ func (g *gateway) openJournal() error {
 func (g *gateway) queued() uint64 { return uint64(g.journal.Stats().QueueRows) }
 
 // deviceLedger is the ledger as devices see it. What the journal refuses it counts itself, with its own reason.
-type deviceLedger struct{ l *ledger.Ledger }
+type deviceLedger struct{ *ledger.Ledger }
 
-func (d deviceLedger) Offered(read, filtered int) { d.l.Offered(read, filtered) }
-func (d deviceLedger) Dropped(string, int)        {}
+func (deviceLedger) Dropped(string, int) {}
 
 // assign gives the devices and tags of cfg their numbers, and puts in what is kept of them: marks and learned limits.
 func (g *gateway) assign(ctx context.Context, cfg *config.Config) error {
@@ -211,8 +210,7 @@ func (g *gateway) Run(ctx context.Context) error {
 	writer.Go(func() { errs.add(g.journal.Run(disk)) })
 	rest.Go(func() { errs.add(g.ledger.Run(after, ledgerEvery, g.residueAlarm)) })
 	rest.Go(func() {
-		t := &eventTeller{g: g, down: map[string]bool{}}
-		g.events.run(after, t.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
+		g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
 	})
 	rest.Go(func() { g.watch(after) })
 	if err := errors.Join(g.notes.start(base, g.cfg), g.sinks.start(base, g.cfg.Sinks)); err != nil {
