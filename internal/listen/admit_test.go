@@ -34,7 +34,12 @@ func wantRefused(t *testing.T, ln net.Listener) {
 
 func TestGlobalLimit(t *testing.T) {
 	ln := loopback(t)
-	r := start(t, Config{MaxConns: 3}, ln, serveEcho)
+	left := make(chan struct{})
+	r := start(t, Config{MaxConns: 3, OnEnd: func(e End) {
+		if e.Reason == ReasonPeer {
+			close(left)
+		}
+	}}, ln, serveEcho)
 	held(t, ln, 2)
 	last := dial(t, ln)
 	ask(t, last, "in")
@@ -43,9 +48,7 @@ func TestGlobalLimit(t *testing.T) {
 	}
 	r.wantEnd(ReasonGlobalLimit, 4)
 	last.Close()
-	for r.Stats().Open > 2 {
-		time.Sleep(time.Millisecond)
-	}
+	<-left
 	held(t, ln, 1)
 	r.wantStopped()
 	if st := r.Stats(); st.Accepted != 8 || st.Refused[ReasonGlobalLimit] != 4 {

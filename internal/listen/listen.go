@@ -34,7 +34,8 @@ type Config struct {
 	ReadBuffer int // bytes held for a connection while a frame is in flight; default 4096
 	MaxFrame   int // bytes up to which that buffer grows for a larger frame; default ReadBuffer
 
-	// OnEnd hears of every connection that was turned away or ended. It is called from many goroutines and must not block.
+	// OnEnd hears of every connection that was turned away or ended, once its place is free. It is called from many goroutines and must not
+	// block.
 	OnEnd func(End)
 }
 
@@ -134,13 +135,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, h Handler) error {
 
 // run is the life of one admitted connection.
 func (s *Server) run(ctx context.Context, c *Conn, h Handler) {
-	defer s.release(c.raw.RemoteAddr())
 	err := c.handshake(ctx)
 	if err == nil {
 		err = h(ctx, c)
 	}
 	end := c.explain(err)
 	c.close(end)
+	s.release(end.Remote)
 	s.count(end)
 }
 

@@ -229,7 +229,7 @@ func TestHalfClose(t *testing.T) {
 // A half-close behind the last request of a lasting connection may go unseen until the idle deadline.
 func TestHalfCloseOfALastingConnection(t *testing.T) {
 	ln := loopback(t)
-	r := start(t, Config{IdleTimeout: 50 * time.Millisecond}, ln, serveEcho)
+	r := start(t, Config{IdleTimeout: 500 * time.Millisecond}, ln, serveEcho)
 	c := dial(t, ln)
 	for range 10 {
 		ask(t, c, "again")
