@@ -169,7 +169,7 @@ func (w *writer) saveCursors(now bool) time.Time {
 	return time.Time{}
 }
 
-// encode fills buf and notes in saved what it holds.
+// encode fills buf with the next save and notes in saved what it holds.
 func (c *cursorFile) encode(epoch uint64, by map[string]*cursor, saved map[string]Offset) {
 	c.save++
 	b := append(c.buf[:0], cursorMagic...)
@@ -260,11 +260,16 @@ func readCursors(f vfs.File, epoch uint64) (uint64, map[string]Offset, bool) {
 	return newest, best, best != nil
 }
 
-// loadCursors opens the file of cursors. A file that is missing is made when the first cursor is saved.
-func (w *writer) loadCursors(exists bool) error {
+// loadCursors opens the file of cursors, or makes it. Where there are segments it was made before them: then it is lost.
+func (w *writer) loadCursors(exists, segments bool) error {
 	c := &w.j.cursors
 	c.by = map[string]*cursor{}
 	if !exists {
+		c.lost = segments
+		w.cursors.encode(w.j.epoch, nil, nil)
+		if err := w.cursors.create(w); err != nil { // it is tried again with the first cursor
+			w.j.noteError(err)
+		}
 		return nil
 	}
 	f, err := openFile(w.j.cfg.FS, w.j.cfg.Dir, cursorName, readWrite)

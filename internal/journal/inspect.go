@@ -189,7 +189,8 @@ func lengths(spans []span) uint64 {
 func (i *inspection) cursors() {
 	f, err := openFile(i.fs, i.dir, cursorName, readOnly)
 	if err != nil {
-		return // no cursor was ever set
+		i.problem("the file of cursors: %v", err)
+		return
 	}
 	defer func() { _ = f.Close() }()
 	_, by, ok := readCursors(f, i.epoch)

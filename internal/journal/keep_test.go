@@ -220,6 +220,32 @@ func TestCursorsLost(t *testing.T) {
 	}
 }
 
+func TestCursorFileIsThereFromTheBeginning(t *testing.T) {
+	fs := faultfs.New()
+	r := mustOpen(t, fs, nil)
+	if _, ok := r.j.Cursor("sink"); ok || r.j.Stats().CursorsLost {
+		t.Error("a new directory has cursors")
+	}
+	r.mustAppend(numbered(0, 10))
+	fs.SetCapacity(fs.Used())
+	if err := r.j.SetCursor("sink", 10); err != nil {
+		t.Fatal(err)
+	}
+	r.work(time.Second)
+	after := fs.Snapshot()
+	if off, ok := mustOpen(t, after, nil).j.Cursor("sink"); off != 10 || !ok {
+		t.Errorf("set on a full disk: %d, %v", off, ok)
+	}
+	after = fs.Snapshot()
+	if err := after.Remove(dir + "/" + cursorName); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, after, nil)
+	if off, ok := r.j.Cursor("sink"); off != 0 || !ok || !r.j.Stats().CursorsLost {
+		t.Errorf("the file is gone: %d, %v", off, ok)
+	}
+}
+
 func TestCursorFileFails(t *testing.T) {
 	fs := faultfs.New()
 	r := mustOpen(t, fs, nil)

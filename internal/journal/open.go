@@ -109,7 +109,7 @@ func (w *writer) recover() error {
 	}
 	w.findBlanks(files)
 	_, haveCursors := files[cursorName]
-	if err := w.loadCursors(haveCursors); err != nil {
+	if err := w.loadCursors(haveCursors, len(names) > 0); err != nil {
 		return err
 	}
 	return w.load(names, files)
