@@ -42,7 +42,7 @@ type gateway struct {
 
 	mu      sync.Mutex
 	cfg     *config.Config
-	files   []string // what to watch for changes
+	files   []config.File // what to watch for changes
 	view    *view
 	marks   map[string]store.Mark // by device, or device/tag
 	residue alarmState

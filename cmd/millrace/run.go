@@ -157,7 +157,7 @@ func (g *gateway) follow(ctx context.Context, path string) {
 }
 
 // watched returns the files that the running configuration, or the last attempt at a new one, was made from.
-func (g *gateway) watched() []string {
+func (g *gateway) watched() []config.File {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.files

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -13,8 +14,8 @@ import (
 
 // Config is a configuration that was loaded and checked. It is not changed after Assign.
 type Config struct {
-	Path    string   // the file it is from
-	Files   []string // every file it was made from, Path first: what Watch should look at
+	Path    string // the file it is from
+	Files   []File // every file it was made from, Path first: what Watch should look at
 	Gateway Gateway
 	Journal Journal
 	Devices []device.Spec // in the order of the file; their Number and the IDs of their tags are 0 until Assign
@@ -24,6 +25,15 @@ type Config struct {
 	// Warnings are things that are allowed and probably not meant.
 	Warnings Errors
 }
+
+// File is a file that a configuration was made from, as Load found it. The zero Digest is that of a file that could not be read.
+type File struct {
+	Path   string
+	Digest Digest
+}
+
+// Digest is the SHA-256 of a file's content.
+type Digest [sha256.Size]byte
 
 // Gateway is what concerns the process as a whole.
 type Gateway struct {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -106,8 +107,7 @@ func (l *loader) readFile(path string, most int64) ([]byte, error) {
 	if b, ok := l.read[path]; ok {
 		return b, nil
 	}
-	l.note(path)
-	b, err := readBounded(path, most)
+	b, err := l.note(path, most)
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +115,19 @@ func (l *loader) readFile(path string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-// note remembers that the configuration depends on a file, whether it can be read or not.
-func (l *loader) note(path string) {
+// note reads a file, without a byte order mark, and remembers that the configuration depends on it as it is now, whether it can be read
+// or not.
+func (l *loader) note(path string, most int64) ([]byte, error) {
+	b, err := readBounded(path, most)
 	if !l.noted[path] {
 		l.noted[path] = true
-		l.files = append(l.files, path)
+		f := File{path, sha256.Sum256(b)}
+		if err != nil {
+			f.Digest = versionOf(path, version{}).sum
+		}
+		l.files = append(l.files, f)
 	}
+	return bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF")), err
 }
 
 func readBounded(path string, most int64) ([]byte, error) {
@@ -139,7 +146,7 @@ func readBounded(path string, most int64) ([]byte, error) {
 	if int64(len(b)) > most {
 		return nil, fmt.Errorf("it is larger than %s", FormatSize(most))
 	}
-	return bytes.TrimPrefix(b, []byte("\xEF\xBB\xBF")), nil
+	return b, nil
 }
 
 // withoutPath strips the operation and path from a file's error: the message has the path already.

@@ -43,7 +43,7 @@ type loader struct {
 
 	read   map[string][]byte
 	noted  map[string]bool
-	files  []string
+	files  []File
 	hidden []hidden
 
 	doc      document
@@ -62,8 +62,7 @@ type loader struct {
 // When there is an error the configuration is nil but for its Path and Files: what to watch for a better one.
 func Load(path string, drivers map[string]device.Driver) (*Config, error) {
 	l := newLoader(path, drivers)
-	l.note(path)
-	b, err := readBounded(path, maxConfigBytes)
+	b, err := l.note(path, maxConfigBytes)
 	if err != nil {
 		return &Config{Path: path, Files: l.files}, fmt.Errorf("config: %s: %w", path, err)
 	}

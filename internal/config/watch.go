@@ -13,27 +13,27 @@ import (
 const DefaultWatchEvery = 2 * time.Second
 
 // Watch looks every so often (0 is DefaultWatchEvery) at the files that files returns, as Config.Files does, and calls changed when the
-// content of one is another than before, or one came or went. It calls only when all files were the same at two looks after
-// another, so that a file that is just being written is left alone. A file that was touched and has the same content is not changed.
+// content of one is another than Load found, or one came or went: a change between Load and Watch is one too. It calls only when all files
+// were the same at two looks after another, so that a file that is just being written is left alone, and once for a content. A file that was
+// touched and has the same content is not changed.
 //
 // It polls, since that works on every system and file system, and through links that are swapped. It blocks until ctx ends, and
-// calls files and changed from its own goroutine. Files that a new list adds are taken as they are.
-func Watch(ctx context.Context, every time.Duration, files func() []string, changed func()) {
+// calls files and changed from its own goroutine.
+func Watch(ctx context.Context, every time.Duration, files func() []File, changed func()) {
 	if every <= 0 {
 		every = DefaultWatchEvery
 	}
 	t := time.NewTicker(every)
 	defer t.Stop()
-	w := watcher{known: map[string]version{}}
-	w.look(files())
+	w := watcher{known: map[string]seen{}}
 	for {
+		if w.look(files()) {
+			changed()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if w.look(files()) {
-				changed()
-			}
 		}
 	}
 }
@@ -42,28 +42,38 @@ func Watch(ctx context.Context, every time.Duration, files func() []string, chan
 type version struct {
 	size     int64
 	modified time.Time
-	sum      [sha256.Size]byte
+	sum      Digest
+}
+
+// seen is how a file looked at the last look, and what Load had found by then.
+type seen struct {
+	version
+	loaded Digest
 }
 
 // watcher remembers how files looked.
 type watcher struct {
-	known   map[string]version
+	known   map[string]seen
 	pending bool // something changed, and changed was not called for it
 }
 
-// look looks at paths and says whether it is time to call changed.
-func (w *watcher) look(paths []string) bool {
+// look looks at files and says whether it is time to call changed.
+func (w *watcher) look(files []File) bool {
 	moved := false
 	for path := range w.known {
-		if !slices.Contains(paths, path) {
+		if !slices.ContainsFunc(files, func(f File) bool { return f.Path == path }) {
 			delete(w.known, path)
 		}
 	}
-	for _, path := range paths {
-		old, seen := w.known[path]
-		now := versionOf(path, old)
-		w.known[path] = now
-		moved = moved || seen && now.sum != old.sum
+	for _, f := range files {
+		old, known := w.known[f.Path]
+		now := versionOf(f.Path, old.version)
+		was := old.sum
+		if !known || f.Digest != old.loaded {
+			was = f.Digest // Load looked later than this watcher did
+		}
+		w.known[f.Path] = seen{now, f.Digest}
+		moved = moved || now.sum != was
 	}
 	ripe := w.pending && !moved
 	w.pending = moved
