@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,9 @@ func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
 	if err != nil {
 		printProblems(stderr, err)
 		return cfg, &exitError{Code: exitUsage}
+	}
+	if len(cfg.Overrides) > 0 {
+		fmt.Fprintf(stderr, "set by the environment: %s\n", strings.Join(cfg.Overrides, ", "))
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(stderr, "warning: %v\n", w)

@@ -22,6 +22,9 @@ type Config struct {
 	Sinks   []Sink
 	Notify  []Notify
 
+	// Overrides are the environment variables that replaced values of the file, sorted.
+	Overrides []string
+
 	// Warnings are things that are allowed and probably not meant.
 	Warnings Errors
 }

@@ -112,6 +112,7 @@ func (l *loader) load(b []byte) {
 	if !decode(l, &rootKeys, root, &l.doc) || l.gaveUp {
 		return
 	}
+	l.applyEnvironment()
 	l.resolveGateway()
 	l.resolveTemplates()
 	l.resolveDevices()
