@@ -95,7 +95,7 @@ func TestReadAndWrite(t *testing.T) {
 
 func TestBadInputIsExplained(t *testing.T) {
 	dir := t.TempDir()
-	bad := write(t, dir, "bad.yaml", "devices:\n  - {id: a, addres: \"modbus://127.0.0.1/1\"}\n")
+	bad := write(t, dir, "bad.yaml", "devices:\n  - {id: a, adddress: \"modbus://127.0.0.1/1\"}\n")
 	for name, c := range map[string]struct {
 		args []string
 		code int

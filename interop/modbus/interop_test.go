@@ -309,6 +309,51 @@ func simonAsks(t *testing.T, url string, secure *simon.ClientConfiguration) []st
 	return out
 }
 
+func TestRTUOverTCP(t *testing.T) {
+	t.Run("our client, pymodbus' server", func(t *testing.T) {
+		need(t, "python3-pymodbus", havePymodbus())
+		port := freePort(t)
+		proxy := capture.NewProxy(t, serve(t, false, port, debianPython, "peers/pymodbus_server.py", fmt.Sprint(port), "rtu"))
+		c, err := modbus.Dial(t.Context(), proxy.Addr, modbus.Config{Framing: modbus.FramingRTU, Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := askEverything(t, c)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		proxy.Close()
+		t.Logf("compared: %d answers, %d frames dissected", compare(t, got, transcript()), dissectRTU(t, proxy))
+	})
+	t.Run("pymodbus' client, our server", func(t *testing.T) {
+		need(t, "python3-pymodbus", havePymodbus())
+		proxy := capture.NewProxy(t, ourServer(t, modbus.ServerConfig{Handler: peer.NewPlant(), Framing: modbus.FramingRTU}))
+		_, port, err := net.SplitHostPort(proxy.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := run(t, debianPython, "peers/pymodbus_client.py", port, "1", "rtu")
+		proxy.Close()
+		t.Logf("compared: %d answers, %d frames dissected", compare(t, lines, withoutUnserved(transcript(), "mask", "read-write")), dissectRTU(t, proxy))
+	})
+	t.Run("simonvetter's client, our server", func(t *testing.T) {
+		proxy := capture.NewProxy(t, ourServer(t, modbus.ServerConfig{Handler: peer.NewPlant(), Framing: modbus.FramingRTU}))
+		got := simonAsks(t, "rtuovertcp://"+proxy.Addr, &simon.ClientConfiguration{Speed: 115200})
+		proxy.Close()
+		t.Logf("compared: %d answers, %d frames dissected", compare(t, got, withoutUnserved(transcript(), "mask", "read-write")), dissectRTU(t, proxy))
+	})
+}
+
+// dissectRTU has Wireshark's dissector read a recording of RTU frames.
+func dissectRTU(t *testing.T, p *capture.Proxy) int {
+	t.Helper()
+	n := p.Dissect(t, modbusPort, "mbrtu", "mbrtu.unit_id")
+	if n == 0 {
+		t.Error("the dissector saw no frame")
+	}
+	return n
+}
+
 func TestTLSWithRole(t *testing.T) {
 	ca := newAuthority(t)
 	serverCert, operator, nobody := ca.issue(t, ""), ca.issue(t, "operator"), ca.issue(t, "")
