@@ -25,7 +25,7 @@ func (e *UnknownError) Error() string {
 
 // Apply makes specs the devices that run. It checks and compiles everything first: with an error nothing has changed. A device whose
 // spec is equal, Learned apart, is not touched. One that changed is drained and its successor takes over its last values and, on the
-// same endpoint, its session. Apply may be called before Run, and during it.
+// same endpoint, its session. Apply may be called before Run, and during it. The tags of specs are kept, not copied: they must not change.
 func (r *Runtime) Apply(specs []Spec) (Change, error) {
 	r.apply.Lock()
 	defer r.apply.Unlock()
@@ -153,10 +153,14 @@ func (r *Runtime) commit(p prepared) Change {
 
 // replace makes units the devices that callers see.
 func (r *Runtime) replace(specs map[string]Spec, units map[string]*unit) {
-	byTag := map[tag.ID]*unit{}
+	n := 0
 	for _, u := range units {
-		for i := range u.table.specs {
-			byTag[u.table.specs[i].ID] = u
+		n += len(u.table.tags)
+	}
+	byTag := make(map[tag.ID]*unit, n)
+	for _, u := range units {
+		for i := range u.table.tags {
+			byTag[u.table.tags[i].id] = u
 		}
 	}
 	r.specs = specs

@@ -33,7 +33,7 @@ func (t *table) scaleRows(b *tag.Batch) {
 			continue
 		}
 		t.cells[pos].turn = t.turn
-		if s := &t.specs[pos]; s.Scale != 0 {
+		if s := t.tags[pos].spec; s.Scale != 0 {
 			scale(b, i, s.Scale, s.Bias)
 		}
 	}
@@ -65,7 +65,7 @@ func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 	pos, keep := -1, 0
 	for i := range read {
 		pos = t.index(b.ID[i], pos+1)
-		if pos < 0 || t.specs[pos].OutOfService && b.Quality[i] != tag.BadOutOfService {
+		if pos < 0 || t.tags[pos].out && b.Quality[i] != tag.BadOutOfService {
 			continue
 		}
 		t.put(pos, b, i, seq)
@@ -81,22 +81,23 @@ func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 
 // pass says whether row i of b is news to the consumers, and if so remembers that they were told.
 func (t *table) pass(pos int, b *tag.Batch, i int) bool {
-	p := &t.cells[pos].passed
+	c := &t.cells[pos]
 	v := b.Value(i)
-	if p.any && p.quality == b.Quality[i] && !t.specs[pos].Deadband.passes(p, v) {
+	if p := &c.passed; p.any && p.quality == b.Quality[i] && !t.tags[pos].spec.Deadband.passes(c, v) {
 		return false
 	}
-	p.any, p.quality, p.kind, p.bits = true, b.Quality[i], v.Kind, v.Bits
-	p.aux = append(p.aux[:0], v.Aux...)
+	c.passed = passed{any: true, quality: b.Quality[i], kind: v.Kind, bits: v.Bits}
+	c.setTold(v.Aux)
 	return true
 }
 
 // passes says whether v is far enough from what passed last, both of the same quality.
-func (d *Deadband) passes(last *passed, v tag.Value) bool {
+func (d *Deadband) passes(c *cell, v tag.Value) bool {
+	last := &c.passed
 	if d.Every || last.kind != v.Kind {
 		return true
 	}
-	if last.bits == v.Bits && string(last.aux) == string(v.Aux) {
+	if last.bits == v.Bits && string(c.told()) == string(v.Aux) {
 		return false
 	}
 	if !last.quality.IsGood() || v.Kind == tag.Bool || d.Abs <= 0 && d.Percent <= 0 {
@@ -125,8 +126,8 @@ func (d *Deadband) span(last float64) float64 {
 func (t *table) markDown(b *tag.Batch) (read, filtered int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.specs {
-		if !t.specs[i].OutOfService {
+	for i := range t.tags {
+		if !t.tags[i].out {
 			t.appendUnread(b, i, tag.BadNoCommunication)
 		}
 	}
@@ -137,9 +138,9 @@ func (t *table) markDown(b *tag.Batch) (read, filtered int) {
 func (t *table) markTags(b *tag.Batch, q tag.Quality, only bool) (read, filtered int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.specs {
-		if t.specs[i].OutOfService || !only {
-			b.Append(t.specs[i].ID, b.Received, q, tag.Null, 0)
+	for i := range t.tags {
+		if t.tags[i].out || !only {
+			b.Append(t.tags[i].id, b.Received, q, tag.Null, 0)
 		}
 	}
 	return t.passRows(b, t.clock.Add(1))
@@ -160,10 +161,10 @@ func (t *table) appendUnread(b *tag.Batch, pos int, bad tag.Quality) {
 	c := &t.cells[pos]
 	switch {
 	case c.quality.IsBad():
-		b.Append(t.specs[pos].ID, b.Received, bad, tag.Null, 0)
+		b.Append(t.tags[pos].id, b.Received, bad, tag.Null, 0)
 	case c.kind.Width() > 0:
-		b.Append(t.specs[pos].ID, b.Received, tag.UncertainLastUsable, c.kind, c.bits)
+		b.Append(t.tags[pos].id, b.Received, tag.UncertainLastUsable, c.kind, c.bits)
 	default:
-		b.AppendAux(t.specs[pos].ID, b.Received, tag.UncertainLastUsable, c.kind, c.aux)
+		b.AppendAux(t.tags[pos].id, b.Received, tag.UncertainLastUsable, c.kind, c.value())
 	}
 }

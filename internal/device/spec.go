@@ -72,7 +72,11 @@ func (s Spec) withDefaults() (Spec, error) {
 
 func checkGroups(groups []Group) []error {
 	var errs []error
-	names, ids := map[string]bool{}, map[tag.ID]string{}
+	n := 0
+	for _, g := range groups {
+		n += len(g.Tags)
+	}
+	names, ids := map[string]bool{}, make(map[tag.ID]string, n)
 	for _, g := range groups {
 		if names[g.Name] {
 			errs = append(errs, fmt.Errorf("group %q is there twice", g.Name))

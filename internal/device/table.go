@@ -25,36 +25,93 @@ type table struct {
 	clock *atomic.Uint64 // sequence numbers, shared by all tables of a Runtime
 
 	mu    sync.RWMutex
-	specs []TagSpec // sorted by ID; only OutOfService changes
-	cells []cell    // by position in specs
-	seq   uint64    // the highest of any cell
-	turn  uint32    // counts takes, to know which rows one of them had
+	tags  []tableTag // sorted by ID; only out changes
+	cells []cell     // by position in tags
+	seq   uint64     // the highest of any cell
+	turn  uint32     // counts takes, to know which rows one of them had
 }
 
+// tableTag is a tag of a table. Its spec is the configuration's own: with a hundred thousand tags a copy would be 12 MB.
+type tableTag struct {
+	spec *TagSpec
+	id   tag.ID
+	out  bool // of service, now
+}
+
+// cell is 64 bytes, a line of the cache.
 type cell struct {
 	seq     uint64
 	ts      int64
 	recv    int64
 	bits    uint64
-	aux     []byte // of kinds without a width; owned
-	quality tag.Quality
-	kind    tag.Kind
+	aux     *cellAux // of kinds without a width; nil until there was one
 	passed  passed
+	quality tag.Quality
 	turn    uint32 // the take that wrote it last
+	kind    tag.Kind
 }
 
 // passed is what a consumer was told last.
 type passed struct {
-	any     bool
-	kind    tag.Kind
-	quality tag.Quality
 	bits    uint64
-	aux     []byte // owned
+	quality tag.Quality
+	kind    tag.Kind
+	any     bool
 }
 
-func newTable(tags []TagSpec, clock *atomic.Uint64) *table {
-	t := &table{clock: clock, specs: slices.Clone(tags), cells: make([]cell, len(tags))}
-	slices.SortFunc(t.specs, func(a, b TagSpec) int { return cmp.Compare(a.ID, b.ID) })
+// cellAux is the bytes of a cell's value, and of the one that passed. Both are the cell's own.
+type cellAux struct{ value, passed []byte }
+
+// value returns the bytes of c's value.
+func (c *cell) value() []byte {
+	if c.aux == nil {
+		return nil
+	}
+	return c.aux.value
+}
+
+// told returns the bytes of the value that passed last.
+func (c *cell) told() []byte {
+	if c.aux == nil {
+		return nil
+	}
+	return c.aux.passed
+}
+
+// room returns c's cellAux for b to be kept in, and nil when nothing is to be kept and there is none.
+func (c *cell) room(b []byte) *cellAux {
+	if c.aux == nil && len(b) > 0 {
+		c.aux = &cellAux{}
+	}
+	return c.aux
+}
+
+func (c *cell) setValue(b []byte) {
+	if a := c.room(b); a != nil {
+		a.value = append(a.value[:0], b...)
+	}
+}
+
+func (c *cell) setTold(b []byte) {
+	if a := c.room(b); a != nil {
+		a.passed = append(a.passed[:0], b...)
+	}
+}
+
+// newTable makes a table of the tags of groups, which stay as they are.
+func newTable(groups []Group, clock *atomic.Uint64) *table {
+	n := 0
+	for _, g := range groups {
+		n += len(g.Tags)
+	}
+	t := &table{clock: clock, tags: make([]tableTag, 0, n), cells: make([]cell, n)}
+	for _, g := range groups {
+		for i := range g.Tags {
+			s := &g.Tags[i]
+			t.tags = append(t.tags, tableTag{spec: s, id: s.ID, out: s.OutOfService})
+		}
+	}
+	slices.SortFunc(t.tags, func(a, b tableTag) int { return cmp.Compare(a.id, b.id) })
 	for i := range t.cells {
 		t.cells[i].quality = tag.BadWaitingForInitialData
 	}
@@ -67,23 +124,24 @@ func (t *table) inherit(o *table) {
 	defer o.mu.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range t.specs {
-		if j := o.index(t.specs[i].ID, i); j >= 0 {
-			t.cells[i] = o.cells[j]
-			t.cells[i].turn = 0
-			t.cells[i].aux = slices.Clone(o.cells[j].aux)
-			t.cells[i].passed.aux = slices.Clone(o.cells[j].passed.aux)
-			t.seq = max(t.seq, t.cells[i].seq)
+	for i := range t.tags {
+		if j := o.index(t.tags[i].id, i); j >= 0 {
+			c, from := &t.cells[i], &o.cells[j]
+			*c = *from
+			c.turn, c.aux = 0, nil
+			c.setValue(from.value())
+			c.setTold(from.told())
+			t.seq = max(t.seq, c.seq)
 		}
 	}
 }
 
 // index returns the position of id, -1 when there is none. hint is where it probably is: rows come in the order of IDs as a rule.
 func (t *table) index(id tag.ID, hint int) int {
-	if hint < len(t.specs) && t.specs[hint].ID == id {
+	if hint < len(t.tags) && t.tags[hint].id == id {
 		return hint
 	}
-	i, ok := slices.BinarySearchFunc(t.specs, id, func(s TagSpec, id tag.ID) int { return cmp.Compare(s.ID, id) })
+	i, ok := slices.BinarySearchFunc(t.tags, id, func(s tableTag, id tag.ID) int { return cmp.Compare(s.id, id) })
 	if !ok {
 		return -1
 	}
@@ -94,20 +152,20 @@ func (t *table) index(id tag.ID, hint int) int {
 func (t *table) put(pos int, b *tag.Batch, i int, seq uint64) {
 	c := &t.cells[pos]
 	v := b.Value(i)
-	if c.recv == 0 || c.quality != b.Quality[i] || c.kind != v.Kind || c.bits != v.Bits || string(c.aux) != string(v.Aux) {
+	if c.recv == 0 || c.quality != b.Quality[i] || c.kind != v.Kind || c.bits != v.Bits || string(c.value()) != string(v.Aux) {
 		c.seq, t.seq = seq, seq
 	}
 	c.ts, c.recv, c.quality, c.kind, c.bits = b.TS[i], b.Received, b.Quality[i], v.Kind, v.Bits
-	c.aux = append(c.aux[:0], v.Aux...)
+	c.setValue(v.Aux)
 	c.turn = t.turn
 }
 
 // last copies the cell at pos. The caller holds the lock.
 func (t *table) last(pos int) Last {
 	c := &t.cells[pos]
-	l := Last{ID: t.specs[pos].ID, Seq: c.seq, TS: c.ts, Received: c.recv, Quality: c.quality, Value: tag.Value{Kind: c.kind, Bits: c.bits}}
-	if len(c.aux) > 0 {
-		l.Value.Aux = slices.Clone(c.aux)
+	l := Last{ID: t.tags[pos].id, Seq: c.seq, TS: c.ts, Received: c.recv, Quality: c.quality, Value: tag.Value{Kind: c.kind, Bits: c.bits}}
+	if v := c.value(); len(v) > 0 {
+		l.Value.Aux = slices.Clone(v)
 	}
 	return l
 }
@@ -152,24 +210,35 @@ func (t *table) setOut(id tag.ID, out bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.index(id, 0)
-	if i < 0 || t.specs[i].OutOfService == out {
+	if i < 0 || t.tags[i].out == out {
 		return false
 	}
-	t.specs[i].OutOfService = out
+	t.tags[i].out = out
 	return true
 }
 
-// inService returns those of tags that are not out of service.
+// inService returns those of tags that are not out of service: tags itself when that is all of them.
 func (t *table) inService(tags []TagSpec) []TagSpec {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	if !slices.ContainsFunc(tags, func(s TagSpec) bool { return s.OutOfService || t.isOut(s.ID) }) {
+		return tags
+	}
 	in := make([]TagSpec, 0, len(tags))
 	for _, s := range tags {
-		if i := t.index(s.ID, 0); i >= 0 && !t.specs[i].OutOfService {
-			in = append(in, s)
+		if t.isOut(s.ID) {
+			continue
 		}
+		s.OutOfService = false // it may have been when the spec was made
+		in = append(in, s)
 	}
 	return in
+}
+
+// isOut says whether id is out of service or unknown. The caller holds the lock.
+func (t *table) isOut(id tag.ID) bool {
+	i := t.index(id, 0)
+	return i < 0 || t.tags[i].out
 }
 
 // outOfService returns the IDs of the tags that are out of service.
@@ -177,9 +246,9 @@ func (t *table) outOfService() []tag.ID {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var out []tag.ID
-	for i := range t.specs {
-		if t.specs[i].OutOfService {
-			out = append(out, t.specs[i].ID)
+	for i := range t.tags {
+		if t.tags[i].out {
+			out = append(out, t.tags[i].id)
 		}
 	}
 	return out

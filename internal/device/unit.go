@@ -88,14 +88,12 @@ func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.offset = rt.clock.look(time.Now())
 	u.life = life{since: u.machine.since, outOfService: spec.OutOfService, outReason: spec.Reason}
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
-	var tags []TagSpec
 	var errs []error
 	for i, g := range spec.Groups {
-		tags = append(tags, g.Tags...)
 		u.groups = append(u.groups, &group{unit: u, spec: g, stats: rt.groupStats(g.Name)})
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}
-	u.table = newTable(tags, &rt.seq)
+	u.table = newTable(spec.Groups, &rt.seq)
 	for _, g := range u.groups {
 		if err := g.replan(); err != nil {
 			errs = append(errs, fmt.Errorf("device %s: group %s: %w", spec.Name, g.spec.Name, err))

@@ -10,6 +10,10 @@ import (
 	"millrace/internal/tag"
 )
 
+func tableOf(tags []TagSpec, clock *atomic.Uint64) *table {
+	return newTable([]Group{{Tags: tags}}, clock)
+}
+
 func f64(v float64) uint64 { return math.Float64bits(v) }
 
 func f32(v float32) uint64 { return uint64(math.Float32bits(v)) }
@@ -36,7 +40,7 @@ func TestDeadband(t *testing.T) {
 		{"infinity", Deadband{Abs: 5}, []float64{1, math.Inf(1), math.Inf(1), 1}, "1101"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tab := newTable([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
+			tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
 			got := ""
 			for _, v := range c.in {
 				b := &tag.Batch{Received: 1}
@@ -60,7 +64,7 @@ func TestDeadband(t *testing.T) {
 
 // A change of quality passes whatever the deadband; a value that is not good passes when it differs.
 func TestQualityPassesTheDeadband(t *testing.T) {
-	tab := newTable([]TagSpec{{ID: 7, Deadband: Deadband{Abs: 100}}}, new(atomic.Uint64))
+	tab := tableOf([]TagSpec{{ID: 7, Deadband: Deadband{Abs: 100}}}, new(atomic.Uint64))
 	got := ""
 	for _, r := range []struct {
 		q tag.Quality
@@ -97,7 +101,7 @@ func TestDeadbandOfOtherKinds(t *testing.T) {
 		{"64 bits without a deadband are compared exactly", Deadband{}, []tag.Value{whole(tag.Int64, 1<<62), whole(tag.Int64, 1<<62+1)}, "11"},
 		{"another kind", Deadband{Abs: 5}, []tag.Value{whole(tag.Int16, 1), whole(tag.Int32, 1)}, "11"},
 	} {
-		tab := newTable([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
+		tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
 		got := ""
 		for _, v := range c.in {
 			b := &tag.Batch{Received: 1}
@@ -137,7 +141,7 @@ func TestScale(t *testing.T) {
 		{tag.String, 0, []byte("x"), "x", tag.String},
 		{tag.Int16 | tag.Array, 0, array, "[4.9,5,35]", tag.Float64 | tag.Array},
 	} {
-		tab := newTable([]TagSpec{{ID: 7, Scale: 0.1, Bias: 5}, {ID: 8}}, new(atomic.Uint64))
+		tab := tableOf([]TagSpec{{ID: 7, Scale: 0.1, Bias: 5}, {ID: 8}}, new(atomic.Uint64))
 		b := &tag.Batch{Received: 1}
 		for _, id := range []tag.ID{7, 8} {
 			if c.aux != nil {
@@ -158,7 +162,7 @@ func TestScale(t *testing.T) {
 }
 
 func TestTakeKeepsOrderAndDropsStrangers(t *testing.T) {
-	tab := newTable([]TagSpec{{ID: 9}, {ID: 3}, {ID: 5, OutOfService: true}}, new(atomic.Uint64))
+	tab := tableOf([]TagSpec{{ID: 9}, {ID: 3}, {ID: 5, OutOfService: true}}, new(atomic.Uint64))
 	b := &tag.Batch{Received: 50}
 	b.Append(9, 0, tag.Good, tag.Int16, 1)
 	b.Append(4, 0, tag.Good, tag.Int16, 2) // not of this device
@@ -175,7 +179,7 @@ func TestTakeKeepsOrderAndDropsStrangers(t *testing.T) {
 
 func TestMarks(t *testing.T) {
 	var clock atomic.Uint64
-	tab := newTable([]TagSpec{{ID: 1}, {ID: 2}, {ID: 3}, {ID: 4, OutOfService: true}}, &clock)
+	tab := tableOf([]TagSpec{{ID: 1}, {ID: 2}, {ID: 3}, {ID: 4, OutOfService: true}}, &clock)
 	b := &tag.Batch{Received: 10}
 	b.AppendString(1, 10, tag.Good, "run")
 	b.Append(2, 10, tag.BadSensorFailure, tag.Null, 0)
@@ -204,7 +208,7 @@ func TestMarks(t *testing.T) {
 
 func TestSequences(t *testing.T) {
 	var clock atomic.Uint64
-	tab := newTable([]TagSpec{{ID: 1}, {ID: 2, Deadband: Deadband{Abs: 10}}}, &clock)
+	tab := tableOf([]TagSpec{{ID: 1}, {ID: 2, Deadband: Deadband{Abs: 10}}}, &clock)
 	take := func(a, b int64) string {
 		in := &tag.Batch{Received: 1}
 		in.Append(1, 1, tag.Good, tag.Int64, uint64(a))
@@ -227,5 +231,25 @@ func TestSequences(t *testing.T) {
 	}
 	if n := len(tab.appendSince(nil, 0, true)); n != 2 {
 		t.Errorf("%d rows in all", n)
+	}
+}
+
+// A tag that was out of service when its spec was made is planned as any other once it is back.
+func TestInService(t *testing.T) {
+	tags := []TagSpec{{ID: 1}, {ID: 2, OutOfService: true}}
+	tab := tableOf(tags, new(atomic.Uint64))
+	if in := tab.inService(tags); len(in) != 1 || in[0].ID != 1 {
+		t.Errorf("at first %v", in)
+	}
+	tab.setOut(2, false)
+	if in := tab.inService(tags); len(in) != 2 || in[1].OutOfService {
+		t.Errorf("back: %v", in)
+	}
+	if !tags[1].OutOfService {
+		t.Error("the caller's spec was changed")
+	}
+	tags = []TagSpec{{ID: 1}, {ID: 2}}
+	if in := tableOf(tags, new(atomic.Uint64)).inService(tags); &in[0] != &tags[0] {
+		t.Error("a copy where nothing is out of service")
 	}
 }
