@@ -11,12 +11,12 @@ import (
 
 // eventQueue takes the devices' events from where nothing may block, and the lessons learned of them, to where they are dealt with.
 type eventQueue struct {
-	events chan device.Event
+	wake chan struct{} // 1: one wake-up is enough for all that is there
 
 	mu      sync.Mutex
+	events  []device.Event
 	lost    uint64
 	lessons map[string]device.Limits // the newest of each device
-	wake    chan struct{}
 }
 
 // eventRoom is enough for every device of a large plant to go down and come back at once. Beyond it events are counted and not kept:
@@ -24,23 +24,28 @@ type eventQueue struct {
 const eventRoom = 1 << 15
 
 func newEventQueue() *eventQueue {
-	return &eventQueue{events: make(chan device.Event, eventRoom), lessons: map[string]device.Limits{}, wake: make(chan struct{}, 1)}
+	return &eventQueue{lessons: map[string]device.Limits{}, wake: make(chan struct{}, 1)}
 }
 
 func (q *eventQueue) put(e device.Event) {
-	select {
-	case q.events <- e:
-	default:
-		q.mu.Lock()
+	q.mu.Lock()
+	if len(q.events) < eventRoom {
+		q.events = append(q.events, e)
+	} else {
 		q.lost++
-		q.mu.Unlock()
 	}
+	q.mu.Unlock()
+	q.ring()
 }
 
 func (q *eventQueue) learn(name string, l device.Limits) {
 	q.mu.Lock()
 	q.lessons[name] = l
 	q.mu.Unlock()
+	q.ring()
+}
+
+func (q *eventQueue) ring() {
 	select {
 	case q.wake <- struct{}{}:
 	default: // it will look anyway
@@ -51,21 +56,25 @@ func (q *eventQueue) learn(name string, l device.Limits) {
 func (q *eventQueue) run(ctx context.Context, event func(device.Event), lesson func(string, device.Limits)) {
 	for {
 		select {
-		case e := <-q.events:
-			event(e)
 		case <-q.wake:
-			q.teach(lesson)
 		case <-ctx.Done():
 			q.teach(lesson)
-			for {
-				select {
-				case e := <-q.events:
-					event(e)
-				default:
-					return
-				}
-			}
+			q.tell(event)
+			return
 		}
+		q.teach(lesson)
+		q.tell(event)
+	}
+}
+
+// tell deals with the events that are there. Their memory is not kept: there are many at the start, and then hardly any.
+func (q *eventQueue) tell(event func(device.Event)) {
+	q.mu.Lock()
+	all := q.events
+	q.events = nil
+	q.mu.Unlock()
+	for _, e := range all {
+		event(e)
 	}
 }
 

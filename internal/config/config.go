@@ -91,7 +91,7 @@ func (c *Config) DeviceNames() []string {
 
 // TagNames returns the full names of all tags, in the order that Assign expects their IDs in.
 func (c *Config) TagNames() []string {
-	var names []string
+	names := make([]string, 0, c.tags())
 	for i := range c.Devices {
 		for _, g := range c.Devices[i].Groups {
 			for j := range g.Tags {
@@ -102,9 +102,19 @@ func (c *Config) TagNames() []string {
 	return names
 }
 
+func (c *Config) tags() int {
+	n := 0
+	for i := range c.Devices {
+		for _, g := range c.Devices[i].Groups {
+			n += len(g.Tags)
+		}
+	}
+	return n
+}
+
 // Assign gives each device its number and each tag its ID: numbers[i] belongs to DeviceNames()[i], ids[i] to TagNames()[i].
 func (c *Config) Assign(numbers []uint32, ids []tag.ID) error {
-	if n, t := len(c.Devices), len(c.TagNames()); n != len(numbers) || t != len(ids) {
+	if n, t := len(c.Devices), c.tags(); n != len(numbers) || t != len(ids) {
 		return fmt.Errorf("config: %d numbers and %d ids for %d devices and %d tags", len(numbers), len(ids), n, t)
 	}
 	next := 0

@@ -44,6 +44,11 @@ func (s *Store) EnsureDevices(ctx context.Context, names []string) ([]uint32, er
 }
 
 func (n *numbers) load(ctx context.Context) error {
+	var count int
+	if err := n.s.db.QueryRowContext(ctx, "SELECT count(*) FROM "+n.table).Scan(&count); err != nil {
+		return err
+	}
+	n.catalog.Grow(count)
 	rows, err := n.s.db.QueryContext(ctx, "SELECT id, name FROM "+n.table+" ORDER BY id")
 	if err != nil {
 		return err
@@ -75,6 +80,7 @@ func (n *numbers) ensure(ctx context.Context, names []string) ([]tag.ID, error) 
 		if err := n.s.change(ctx, "ensure", func(tx *sql.Tx) error { return n.insert(ctx, tx, miss, ids) }); err != nil {
 			return nil, err
 		}
+		n.catalog.Grow(len(miss))
 	}
 	for i, name := range miss {
 		if err := n.catalog.Set(ids[i], name); err != nil {

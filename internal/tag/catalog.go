@@ -2,6 +2,7 @@ package tag
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -47,19 +48,36 @@ func (c *Catalog) Name(id ID) string {
 func (c *Catalog) Missing(names []string) ([]string, []ID) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	var miss []string
-	var ids []ID
-	seen := map[string]bool{}
+	n := 0
+	for _, name := range names {
+		if _, ok := c.byName[name]; !ok {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	miss, ids, seen := make([]string, 0, n), make([]ID, 0, n), make(map[string]bool, n)
 	next := ID(len(c.names))
-	for _, n := range names {
-		if _, ok := c.byName[n]; ok || seen[n] {
+	for _, name := range names {
+		if _, ok := c.byName[name]; ok || seen[name] {
 			continue
 		}
-		seen[n] = true
-		miss, ids = append(miss, n), append(ids, next)
+		seen[name] = true
+		miss, ids = append(miss, name), append(ids, next)
 		next++
 	}
 	return miss, ids
+}
+
+// Grow makes room for n more tags at once, where growing step by step would leave several times their size behind.
+func (c *Catalog) Grow(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.names = slices.Grow(c.names, n)
+	if len(c.byName) == 0 {
+		c.byName = make(map[string]ID, n)
+	}
 }
 
 // Set records that name has id. An ID or a name that is taken by another is an error: IDs are never reused.
