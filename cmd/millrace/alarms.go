@@ -26,6 +26,7 @@ func (g *gateway) Alarms() []web.Alarm {
 	add(g.residue, "residue", web.Critical, "this is a fault of Millrace: keep the data directory and report it")
 	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
 	g.mu.Unlock()
+	out = append(out, g.journalAlarms()...)
 	for _, s := range g.sinks.stats() {
 		if w := sinkAlarm(s); w != nil {
 			out = append(out, *w)
@@ -41,6 +42,25 @@ func (g *gateway) Alarms() []web.Alarm {
 		})
 	}
 	slices.SortStableFunc(out, func(a, b web.Alarm) int { return cmp.Compare(severity(a), severity(b)) })
+	return out
+}
+
+// journalAlarms says what the journal found damaged when it was opened.
+func (g *gateway) journalAlarms() []web.Alarm {
+	var out []web.Alarm
+	s := g.journal.Stats()
+	add := func(id, text, todo string) {
+		out = append(out, web.Alarm{ID: "journal:" + id, Severity: web.Critical, Since: g.started, Text: text, Todo: todo})
+	}
+	if n := len(s.Recovery.Holes); n > 0 {
+		add("damaged", fmt.Sprintf("%d records of the journal are damaged; their values are lost, all others are not", n), "look at the disk; 'millrace journal check' lists them")
+	}
+	if s.Recovery.CursorsAhead {
+		add("ahead", "the journal's disk lost records that it had acknowledged", "look at the disk and its write cache")
+	}
+	if s.CursorsLost {
+		add("cursors", "the places of the sinks in the journal are lost; sinks that keep none themselves start at the oldest record", "expect values twice in files; look at the disk")
+	}
 	return out
 }
 

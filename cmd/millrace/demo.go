@@ -78,6 +78,7 @@ const (
 
 // demoConfig is the plant that the demo reads: template and tags, with the simulator's documented image beneath.
 const demoConfig = `gateway: {name: demo, data: %q, listen: %q}
+journal: {segment_bytes: 4MiB, max_bytes: 256MiB}
 templates:
   press:
     profile: lan

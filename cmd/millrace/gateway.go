@@ -125,12 +125,40 @@ func (g *gateway) openJournal() error {
 		Dir: filepath.Join(g.cfg.Gateway.Data, "journal"), SegmentBytes: j.SegmentBytes, QueueBytes: j.QueueBytes, FlushEvery: j.FlushEvery,
 		MaxBytes: j.MaxBytes, MaxAge: j.MaxAge,
 		OnSynced: g.ledger.Journaled, OnDropped: g.ledger.Dropped,
-		OnError: func(err error) { g.log.Error("journal", "error", err) },
+		OnError: (&quietLog{log: g.log}).error,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	r := g.journal.Stats().Recovery
+	for _, h := range r.Holes {
+		g.log.Error("journal: records are damaged", "from", h.From, "to", h.To)
+	}
+	if r.CursorsAhead || r.EpochFromSegments || g.journal.Stats().CursorsLost {
+		g.log.Error("journal: its disk lost what was synced", "cursors_ahead", r.CursorsAhead, "version_file", r.EpochFromSegments, "cursors", g.journal.Stats().CursorsLost)
+	}
+	return nil
 }
 
-func (g *gateway) queued() uint64 { return uint64(g.journal.Stats().QueueRows) }
+// quietLog writes an error of the journal that repeats once a minute.
+type quietLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	last string
+	at   time.Time
+}
+
+func (q *quietLog) error(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if text := err.Error(); text != q.last || time.Since(q.at) >= time.Minute {
+		q.last, q.at = text, time.Now()
+		q.log.Error("journal", "error", err)
+	}
+}
+
+func (g *gateway) queued() uint64 { return g.journal.Queued() }
 
 // deviceLedger is the ledger as devices see it. What the journal refuses it counts itself, with its own reason.
 type deviceLedger struct{ *ledger.Ledger }
