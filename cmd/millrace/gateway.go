@@ -16,6 +16,7 @@ import (
 	"millrace/internal/config"
 	"millrace/internal/device"
 	"millrace/internal/journal"
+	"millrace/internal/journal/vfs"
 	"millrace/internal/ledger"
 	"millrace/internal/store"
 	"millrace/internal/tag"
@@ -26,6 +27,7 @@ import (
 // Lock order: reload, then mu. mu is held for moments only.
 type gateway struct {
 	log     *slog.Logger
+	seams   seams
 	started time.Time
 	demo    bool // the plant is simulated
 
@@ -50,6 +52,12 @@ type gateway struct {
 	reloads alarmState // the last reload that was refused
 }
 
+// seams are what tests put between the gateway and the machine. The zero value is a gateway as users run it.
+type seams struct {
+	journal vfs.FS             // under the journal; nil is the machine's
+	event   func(device.Event) // hears of every event of a device before anybody else; called by the scheduler, must not block
+}
+
 // alarmState is one thing that may be wrong.
 type alarmState struct {
 	since time.Time
@@ -71,7 +79,11 @@ const (
 
 // openGateway opens the data directory and prepares everything. Nothing runs yet; Close gives back what it holds.
 func openGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) (*gateway, error) {
-	g := &gateway{log: log, started: time.Now(), cfg: cfg, files: cfg.Files, marks: map[string]store.Mark{}}
+	return openGatewayOn(ctx, cfg, log, seams{})
+}
+
+func openGatewayOn(ctx context.Context, cfg *config.Config, log *slog.Logger, s seams) (*gateway, error) {
+	g := &gateway{log: log, seams: s, started: time.Now(), cfg: cfg, files: cfg.Files, marks: map[string]store.Mark{}}
 	if err := g.open(ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -105,7 +117,7 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	g.runtime, err = device.New(device.Config{
 		Drivers: drivers(), Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(),
-		OnEvent: g.events.put, OnLearned: g.events.learn,
+		OnEvent: g.onEvent, OnLearned: g.events.learn,
 	})
 	if err != nil {
 		return err
@@ -122,7 +134,7 @@ func (g *gateway) openJournal() error {
 	j := g.cfg.Journal
 	var err error
 	g.journal, err = journal.Open(journal.Config{
-		Dir: filepath.Join(g.cfg.Gateway.Data, "journal"), SegmentBytes: j.SegmentBytes, QueueBytes: j.QueueBytes, FlushEvery: j.FlushEvery,
+		Dir: filepath.Join(g.cfg.Gateway.Data, "journal"), FS: g.seams.journal, SegmentBytes: j.SegmentBytes, QueueBytes: j.QueueBytes, FlushEvery: j.FlushEvery,
 		MaxBytes: j.MaxBytes, MaxAge: j.MaxAge,
 		OnSynced: g.ledger.Journaled, OnDropped: g.ledger.Dropped,
 		OnError: (&quietLog{log: g.log}).error,
@@ -156,6 +168,13 @@ func (q *quietLog) error(err error) {
 		q.last, q.at = text, time.Now()
 		q.log.Error("journal", "error", err)
 	}
+}
+
+func (g *gateway) onEvent(e device.Event) {
+	if g.seams.event != nil {
+		g.seams.event(e)
+	}
+	g.events.put(e)
 }
 
 func (g *gateway) queued() uint64 { return g.journal.Queued() }

@@ -62,6 +62,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) err
 	if err != nil {
 		return err
 	}
+	return errors.Join(g.serve(ctx, tap), g.Close())
+}
+
+// serve runs the gateway with its page, follows its configuration file, and returns when ctx ends or one of them cannot go on.
+func (g *gateway) serve(ctx context.Context, tap int) error {
+	cfg, log := g.config(), g.log
 	life, end := context.WithCancel(ctx)
 	defer end()
 	var wg sync.WaitGroup
@@ -69,7 +75,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) err
 	if cfg.Gateway.Listen != "" {
 		srv, ln, err := g.listen(ctx)
 		if err != nil {
-			return errors.Join(err, g.Close())
+			return err
 		}
 		log.Info("page and API", "address", "http://"+ln.Addr().String()+"/#token="+g.token)
 		wg.Go(func() {
@@ -86,7 +92,6 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) err
 	end()
 	wg.Wait()
 	g.sayGoodbye()
-	errs.add(g.Close())
 	return errs.join()
 }
 
