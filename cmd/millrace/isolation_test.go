@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace/internal/config"
+	"millrace/internal/device"
+	"millrace/internal/sim"
+)
+
+// A device that is not there at the start is tried, the others are read, and it is read when it comes.
+func TestAbsentAtStart(t *testing.T) {
+	dir := t.TempDir()
+	plc, there := startPLC(t), plant(t, sim.ModbusConfig{})
+	late := startNetwork(t, plc.addr)
+	late.shut()
+	r := startRig(t, dir, vanishConfig(dir, late.addr, there.Addr(1)), rigOptions{})
+	r.reads("neighbour", 2)
+	until(t, "the absent one is tried a few times", func() bool { return r.events.since(0, "victim", device.Opening) >= 3 })
+	d := r.device("victim")
+	if d.Reads != 0 || d.Reason == "" || r.count("victim", notGood) != 4 {
+		t.Errorf("absent: %+v", d)
+	}
+	if a, ok := r.alarm("device:victim"); !ok || !strings.Contains(a.Text, "refuses") {
+		t.Errorf("alarms: %+v", r.Alarms())
+	}
+	late.open()
+	r.reads("victim", 3)
+	if a, ok := r.alarm("device:victim"); ok {
+		t.Errorf("alarm of a device that is read: %+v", a)
+	}
+	if d := r.device("neighbour"); d.Outages != 0 || r.missed("neighbour") != 0 {
+		t.Errorf("neighbour: %+v", d)
+	}
+}
+
+// One device in a hundred of a thousand stops answering: the others miss no poll, over real sockets.
+func TestBlackHoledAmongMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 20 s")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("needs 1,000 addresses in 127.0.0.0/8")
+	}
+	t.Parallel()
+	const devices, each = 1000, 100
+	dir := t.TempDir()
+	m := plant(t, sim.ModbusConfig{Listen: "127.0.1.1:0", Devices: devices})
+	var text bytes.Buffer
+	if err := m.EmitConfig(&text, sim.EmitOptions{Interval: 2 * time.Second, Data: filepath.Join(dir, "data"), Sink: filepath.Join(dir, "out")}); err != nil {
+		t.Fatal(err)
+	}
+	r := startRig(t, dir, strings.Replace(text.String(), "127.0.0.1:8080", "'off'", 1), rigOptions{tweak: func(c *config.Config) {
+		c.Gateway.DialRate, c.Journal.SegmentBytes = 1000, 4<<20
+	}})
+	until(t, "all are read", func() bool { return minReads(r, 0) >= 1 })
+	was := r.runtime.Devices()
+	for n := each; n <= devices; n += each {
+		if err := m.Stop(n, sim.BlackHole); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "the others are read five times more", func() bool { return minReads(r, each) >= was[0].Reads+5 })
+	dead := 0
+	for i, d := range r.runtime.Devices() {
+		switch {
+		case (i+1)%each == 0:
+			if d.Outages > 0 {
+				dead++
+			}
+		case d.Outages > 0 || d.Groups[0].Missed != was[i].Groups[0].Missed || d.Timeouts > was[i].Timeouts:
+			t.Errorf("%s: %d outages, %d polls missed, %d timeouts", d.Name, d.Outages, d.Groups[0].Missed-was[i].Groups[0].Missed, d.Timeouts-was[i].Timeouts)
+		}
+	}
+	if dead != devices/each {
+		t.Errorf("%d of %d have an outage", dead, devices/each)
+	}
+	for n := each; n <= devices; n += each {
+		if err := m.Start(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all are ready", func() bool { return r.runtime.Stats().States[device.Ready] == devices })
+	g := r.runtime.Stats().Groups[0]
+	t.Logf("%d of %d in a black hole; lag of polls: %s", dead, devices, shares(g.Lag))
+}
+
+// minReads returns the fewest reads of any device but each so manieth.
+func minReads(r *rig, each int) uint64 {
+	least := ^uint64(0)
+	for i, d := range r.runtime.Devices() {
+		if each == 0 || (i+1)%each != 0 {
+			least = min(least, d.Reads)
+		}
+	}
+	return least
+}
+
+// shares writes a histogram as shares of its observations.
+func shares(h device.Histogram) string {
+	var total, sum uint64
+	for _, n := range h.Counts {
+		total += n
+	}
+	var s []string
+	for i, b := range h.Bounds {
+		if h.Counts[i] > 0 {
+			sum += h.Counts[i]
+			s = append(s, fmt.Sprintf("%.2f%% within %v", 100*float64(sum)/float64(total), time.Duration(b*float64(time.Second))))
+		}
+	}
+	return strings.Join(s, ", ")
+}
