@@ -37,7 +37,7 @@ func (g *gateway) Alarms() []web.Alarm {
 			continue
 		}
 		out = append(out, web.Alarm{
-			ID: "device:" + d.Name, Severity: web.Warning, Since: d.Since, Device: d.Name,
+			ID: "device:" + d.Name, Severity: web.Warning, Since: wrongSince(d), Device: d.Name,
 			Text: d.Name + ": " + d.Reason, Todo: "look at the device and its network; it is read again as soon as it answers",
 		})
 	}
@@ -71,6 +71,15 @@ func severity(a web.Alarm) int {
 // down says whether a device in state s is not there.
 func down(s device.State) bool {
 	return s == device.Cooling || s == device.Suspect || s == device.Opening
+}
+
+// wrongSince is when the device got into the state that it is in; one that is down is tried again and again, and has been down since the
+// outage began.
+func wrongSince(d device.Status) time.Time {
+	if !d.DownSince.IsZero() {
+		return d.DownSince
+	}
+	return d.Since
 }
 
 func sinkAlarm(s sinkStats) *web.Alarm {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,10 +75,22 @@ func (c *apiClient) do(ctx context.Context, method, path string, body any, token
 		return err
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(b))
+		return refusal(method, path, resp.Status, b)
 	}
 	if v == nil {
 		return nil
 	}
 	return json.Unmarshal(b, v)
+}
+
+// refusal says what the gateway had against a request: its own words, when it gave any.
+func refusal(method, path, status string, body []byte) error {
+	var said struct{ Error, Todo string }
+	if json.Unmarshal(body, &said) != nil || said.Error == "" {
+		return fmt.Errorf("%s %s: %s: %s", method, path, status, bytes.TrimSpace(body))
+	}
+	if said.Todo == "" {
+		return errors.New(said.Error)
+	}
+	return fmt.Errorf("%s; %s", said.Error, said.Todo)
 }

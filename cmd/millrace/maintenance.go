@@ -24,6 +24,9 @@ alarm. It stays so over restarts until it is put back.`,
 			if !on && args[0] != "off" {
 				return usageError(fmt.Errorf("%q is neither on nor off", args[0]))
 			}
+			if on && reason == "" {
+				return usageError(errors.New("add --reason 'why': whoever finds it out of service wants to know"))
+			}
 			var errs []error
 			for _, name := range args[1:] {
 				body := map[string]any{"on": on, "reason": reason}
@@ -41,6 +44,6 @@ alarm. It stays so over restarts until it is put back.`,
 		},
 	}
 	c.flags(cmd, true)
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in words, for whoever looks at the page")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in words, for whoever looks at the page; on needs it")
 	return cmd
 }

@@ -22,7 +22,8 @@ func newReadCommand() *cobra.Command {
 		Long: `Read opens one connection, reads the addresses and closes it.
 
 An address says area, number and type: holding:100:float32, input:7:uint16, coil:7, discrete:3, holding:20.3 (a bit),
-holding:40:string[20], holding:50:float32[4], holding:10:uint32:cdab. Other dialects are understood: 40101, hr100, 1!40101, %MW100.
+holding:40:string[20], holding:50:float32[4], holding:10:uint32:cdab. Other dialects are understood: 40101, hr100, 1!40101,
+holding-register:101:REAL, holding.100.INT16:scale=0.1; docs/addresses.md has them all.
 
 With --json it prints [{"address","value","type","quality","time"}]; NaN and the infinities are null. The exit code is 1 when a value is bad.`,
 		Example: "  millrace read modbus://127.0.0.1:1502/1 holding:100:float32 coil:7",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -77,7 +78,8 @@ func (g *gateway) serve(ctx context.Context, tap int) error {
 		if err != nil {
 			return err
 		}
-		log.Info("page and API", "address", "http://"+ln.Addr().String()+"/#token="+g.token)
+		// The log may be read by more people than the token is for.
+		log.Info("page and API", "address", "http://"+ln.Addr().String()+"/", "token", filepath.Join(cfg.Gateway.Data, tokenFile))
 		wg.Go(func() {
 			errs.add(srv.Run(life, ln))
 			end()

@@ -57,10 +57,10 @@ func newSimModbusCommand() *cobra.Command {
 
   holding register a   a, but 60000-60999: 500 live float32 (ABCD) waves; writable
   input register a     65535 - a
-  coil a               set when a divides by 3; writable
-  discrete input a     set when a divides by 5
+  coil a               set when a is a multiple of 3; writable
+  discrete input a     set when a is a multiple of 5
 
-Faults, repeatable: KIND[:ARGUMENT][,p=0.01][,every=N][,after=10s][,for=5s][,devices=3-5]. Kinds: latency, jitter, late, duplicate, wrong_id,
+Faults, repeatable: KIND[:ARGUMENT][,p=0.01][,every=N][,after=10s][,for=5s][,period=60s][,devices=3-5]. Kinds: latency, jitter, late, duplicate, wrong_id,
 wrong_function, cut, rst, silence, exception, unmapped, cap, refuse, slots, trickle. docs/simulator.md has them all.`,
 		Example: "  millrace sim modbus --listen 127.0.0.1:1502 --devices 200 --fault silence:p=0.01\n" +
 			"  millrace sim modbus --devices 10000 --emit-config > g.yaml",

@@ -73,7 +73,7 @@ func (g *gateway) Devices() []web.Device {
 	out := make([]web.Device, len(all))
 	for i, s := range all {
 		d := web.Device{
-			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: s.Reason, Since: s.Since,
+			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: s.Reason, Since: wrongSince(s),
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, Groups: make([]web.Group, len(s.Groups)),
 		}
 		for k, x := range s.Groups {

@@ -169,13 +169,16 @@ func TestAbsentAtStart(t *testing.T) {
 			if st.State == Ready || st.Outages != 1 || st.Reason == "" {
 				t.Errorf("%v, %q, %d outages", st.State, st.Reason, st.Outages)
 			}
+			if d := time.Since(st.DownSince); d < time.Minute-2*s.Profile.Ceiling || d > time.Minute {
+				t.Errorf("down for %v after a minute", d)
+			}
 			if q := b.last(100).Quality; q != tag.BadNoCommunication {
 				t.Errorf("down it has %v", q)
 			}
 			b.plc(1).set(fine)
 			time.Sleep(s.Profile.Cap + 2*s.Profile.Ceiling)
-			if st := b.status("d0001"); st.State != Ready || st.LongestRecovery < time.Minute-2*s.Profile.Ceiling {
-				t.Errorf("back it is %v (%s), recovery %v", st.State, st.Reason, st.LongestRecovery)
+			if st := b.status("d0001"); st.State != Ready || !st.DownSince.IsZero() || st.LongestRecovery < time.Minute-2*s.Profile.Ceiling {
+				t.Errorf("back it is %v (%s), down since %v, recovery %v", st.State, st.Reason, st.DownSince, st.LongestRecovery)
 			}
 			if got := strings.Join(b.book.of(100), ", "); got != "bad (no communication) null, good 1" {
 				t.Errorf("rows: %s", got)

@@ -173,11 +173,13 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 		s.timers.disarm(&u.timer)
 	}
 	u.waiting = u.waiting && is == Opening
-	reason := u.reason(was, ev)
+	reason, down := u.reason(was, ev), u.machine.down
 	u.mu.Lock()
-	u.life.state, u.life.since, u.life.reason = is, ev.at, reason
+	u.life.state, u.life.since, u.life.reason, u.life.downSince = is, ev.at, reason, time.Time{}
+	if down {
+		u.life.downSince = u.machine.failing
+	}
 	u.mu.Unlock()
-	down := u.machine.down
 	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 

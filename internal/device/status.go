@@ -16,6 +16,7 @@ type Status struct {
 	State        State
 	Reason       string    // why it is in State, in plain words
 	Since        time.Time // of State
+	DownSince    time.Time // the first failure of the outage that runs, zero without one
 	OutOfService bool      // the switch is on
 	Slots        int       // connections that its endpoint may hold
 
@@ -76,6 +77,7 @@ func (u *unit) status() Status {
 	defer u.mu.Unlock()
 	l := &u.life
 	s.State, s.Reason, s.Since, s.OutOfService = l.state, l.reason, l.since, l.outOfService
+	s.DownSince = l.downSince
 	s.Outages, s.LastRecovery, s.LongestRecovery = l.outages, l.lastRecovery, l.longestRecovery
 	s.RTT, s.Jitter, s.Timeout = u.rto.SRTT(), u.rto.Var(), u.rto.Timeout()
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused

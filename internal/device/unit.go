@@ -45,7 +45,7 @@ type unit struct {
 type life struct {
 	state                                            State
 	reason, outReason                                string
-	since                                            time.Time
+	since, downSince                                 time.Time
 	outOfService                                     bool
 	outages, timeouts, late, foreign, refused, reads uint64
 	lastRecovery, longestRecovery                    time.Duration
