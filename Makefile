@@ -1,6 +1,6 @@
 # Every target works on a clone with Go; interop, ui and full need what .ci/install puts in place.
 GO ?= go
-LINT ?= $(shell $(GO) env GOPATH)/bin/golangci-lint
+GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 5s
 CYCLES ?= 5
 
@@ -12,7 +12,7 @@ help: ## what there is
 check: ## formatting, vet, lint, cross-builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(LINT) run ./...
+	$(GOLANGCI) run ./...
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
