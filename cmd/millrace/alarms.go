@@ -10,6 +10,7 @@ import (
 	"millrace/internal/device"
 	"millrace/internal/ledger"
 	"millrace/internal/notify"
+	"millrace/internal/sink"
 	"millrace/internal/web"
 )
 
@@ -27,8 +28,9 @@ func (g *gateway) Alarms() []web.Alarm {
 	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
 	g.mu.Unlock()
 	out = append(out, g.journalAlarms()...)
+	trimmed := g.trimmed()
 	for _, s := range g.sinks.stats() {
-		if w := sinkAlarm(s); w != nil {
+		if w := sinkAlarm(s, trimmed[s.cfg.ID]); w != nil {
 			out = append(out, *w)
 		}
 	}
@@ -82,11 +84,25 @@ func wrongSince(d device.Status) time.Time {
 	return d.Since
 }
 
-func sinkAlarm(s sinkStats) *web.Alarm {
+// trimmed returns, by sink, how many values retention removed before the sink had them.
+func (g *gateway) trimmed() map[string]uint64 {
+	by := map[string]uint64{}
+	for _, c := range g.journal.Stats().Cursors {
+		by[c.Name] = c.Trimmed
+	}
+	return by
+}
+
+// sinkAlarm is what is wrong with a sink. It learns what retention removed only when it can go on; until then trimmed says it.
+func sinkAlarm(s sinkStats, trimmed uint64) *web.Alarm {
 	a := &web.Alarm{ID: "sink:" + s.cfg.ID, Severity: web.Warning, Since: s.Since, Sink: s.cfg.ID, Todo: "nothing is lost: the journal keeps what waits"}
 	switch {
 	case s.Reason != "":
 		a.Text = "sink " + s.cfg.ID + ": " + s.Reason
+		if known := s.Dropped[sink.ReasonRetention]; trimmed > known {
+			a.Text += fmt.Sprintf("; %d values were removed from the journal before it got them", trimmed-known)
+			a.Todo = "values are being lost: bring the sink back, free space, or raise journal.max_bytes"
+		}
 	case s.alarm.text != "":
 		a.Severity, a.Since, a.Text, a.Todo = web.Info, s.alarm.since, s.alarm.text, ""
 	default:
