@@ -26,7 +26,7 @@ func diskRig(t *testing.T) (*rig, *faultfs.FS, string) {
 	}
 	text += fmt.Sprintf("sinks:\n  - {id: files, type: file, dir: %q, from: oldest, rotate_bytes: 64KiB}\n", filepath.Join(dir, "out"))
 	r := startRig(t, dir, text, rigOptions{seams: seams{journal: disk}, tweak: func(c *config.Config) {
-		c.Journal.SegmentBytes, c.Journal.MaxBytes, c.Journal.QueueBytes, c.Journal.MaxAge = 64<<10, 64<<20, 256<<10, -1
+		c.Journal.SegmentBytes, c.Journal.MaxBytes, c.Journal.QueueBytes, c.Journal.MaxAge = 32<<10, 64<<20, 64<<10, -1
 	}})
 	until(t, "values are delivered", func() bool { return r.sink("files").Delivered > 1000 })
 	return r, disk, dir
