@@ -116,6 +116,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		"sim for strangers":  {[]string{"sim", "modbus", "--listen", "0.0.0.0:1502"}, exitUsage, "127.0.0.0/8"},
 		"too short a story":  {[]string{"demo", "--headless", "--duration", "1s"}, exitUsage, "too short"},
 		"status of nothing":  {[]string{"status", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},
+		"life of nothing":    {[]string{"status", "--live", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},
 		"out for no reason":  {[]string{"maintenance", "on", "x"}, exitUsage, "--reason"},
 		"neither on nor off": {[]string{"maintenance", "maybe", "x"}, exitUsage, "maybe"},
 	} {

@@ -27,15 +27,20 @@ type statusDocument struct {
 
 func newStatusCommand() *cobra.Command {
 	c := &apiClient{}
-	var asJSON bool
+	var asJSON, live bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show a running gateway at a glance",
 		Long: `Status asks a running gateway how it is: what is wrong, which devices are not ready and why, how far the sinks are behind, and
-whether the ledger adds up. Exit codes: 0 all is well, 1 something is wrong or the gateway does not answer.`,
+whether the ledger adds up. Exit codes: 0 all is well, 1 something is wrong or the gateway does not answer.
+
+With --live it only asks whether the gateway answers: 0 yes, 1 no. That is the question of a container's health check.`,
 		Example: "  millrace status --server http://127.0.0.1:8080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if live {
+				return c.get(cmd.Context(), "/livez", nil)
+			}
 			var d statusDocument
 			if err := d.fetch(cmd.Context(), c); err != nil {
 				return err
@@ -52,6 +57,7 @@ whether the ledger adds up. Exit codes: 0 all is well, 1 something is wrong or t
 	}
 	c.flags(cmd, false)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&live, "live", false, "only whether the gateway answers")
 	return cmd
 }
 
