@@ -159,12 +159,12 @@ func TestMetricsInTheDocs(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]*)(?:#[^)]*)?\)`)
+var hyperlink = regexp.MustCompile(`\]\(([^)#\s]*)(?:#[^)]*)?\)`)
 
 // TestLinksInTheDocs wants every link to a file of the project to lead to one.
 func TestLinksInTheDocs(t *testing.T) {
 	for path, text := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+		for _, m := range hyperlink.FindAllStringSubmatch(text, -1) {
 			if m[1] == "" || strings.Contains(m[1], "://") {
 				continue
 			}
