@@ -40,7 +40,7 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 	rounds := flags.Int("rounds", 5, "rounds; each contestant runs once a round")
 	each := flags.Duration("each", 2*time.Second, "length of one run")
 	millrace := flags.String("millrace", "", "the gateway's binary, for the data path")
-	part := flags.String("part", "all", "server, pipeline, client, path or all")
+	part := flags.String("part", "all", "server, pipeline, bad, client, path or all")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,6 +53,11 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 	}
 	if all || *part == "pipeline" {
 		if err := benchServers(ctx, w, []string{"millrace", "simonvetter"}, *rounds, 1, 16, *each); err != nil {
+			return err
+		}
+	}
+	if all || *part == "bad" {
+		if err := benchBad(ctx, w); err != nil {
 			return err
 		}
 	}
