@@ -126,6 +126,7 @@ type Stats struct {
 	Duplicate uint64
 	Abandoned uint64 // replies to what was cancelled, within its time
 	Foreign   uint64
+	Overtook  uint64 // replies that came before the one to an older request
 	BytesOut  uint64
 	BytesIn   uint64
 

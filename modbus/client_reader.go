@@ -340,6 +340,9 @@ func (c *Client) deliver(s *slot, fr Frame, now time.Time) (foreign string) {
 		call.Data, call.Err = append(call.Data, data...), nil
 	}
 	c.stats.Replied++
+	if c.table.inFlight > 1 && c.table.overtakes(s) {
+		c.stats.Overtook++
+	}
 	c.brisk = now.Sub(c.heard) < lull
 	c.heard = now
 	call.RTT, call.At = now.Sub(s.sent), now

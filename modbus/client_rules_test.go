@@ -52,6 +52,44 @@ func TestReadsAreRepeatedWithANewID(t *testing.T) {
 	})
 }
 
+func TestRepliesThatOvertakeOthersAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := withPeer(t, Config{Window: 3}, func(p *peer) {
+			for {
+				var three []Frame
+				for range 3 {
+					fr, ok := p.next()
+					if !ok {
+						return
+					}
+					three = append(three, answerTo(fr))
+				}
+				if !p.reply(three[1], three[0], three[2]) {
+					return
+				}
+			}
+		})
+		c.table.next = 0xFFFD // ids go round in the middle
+		calls := make([]Call, 6)
+		for i := range calls {
+			calls[i] = Call{Unit: 1, Function: FuncReadHolding, Address: uint16(i), Quantity: 1}
+		}
+		for from := 0; from < len(calls); from += 3 {
+			if err := c.Do(t.Context(), calls[from:from+3]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, call := range calls {
+			if int(call.Data[1]) != i {
+				t.Errorf("call %d got %x", i, call.Data)
+			}
+		}
+		if s := c.Stats(); s.Overtook != 2 {
+			t.Errorf("%d overtook others, want 2", s.Overtook)
+		}
+	})
+}
+
 func TestARepeatedReadIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := withPeer(t, Config{Retries: 1}, func(p *peer) {

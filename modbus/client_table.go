@@ -74,6 +74,16 @@ func (t *table) only() *slot {
 	return nil
 }
 
+// overtakes reports whether somebody still waits for the reply to a request older than s.
+func (t *table) overtakes(s *slot) bool {
+	for i := range t.slots {
+		if o := &t.slots[i]; o.used && !o.givenUp() && int16(o.id-s.id) < 0 { // ids wrap
+			return true
+		}
+	}
+	return false
+}
+
 // giveUp leaves s without a caller.
 func (t *table) giveUp(s *slot) {
 	s.turn = nil

@@ -30,6 +30,7 @@ type ServerConn struct {
 	read      Request // the read part of 17
 	out       []byte  // answers gathered; valid within Serve
 	answer    []byte  // copy for the Interceptor
+	burst     int     // see Burst
 }
 
 // LocalAddr returns the address that the client connected to.
@@ -92,9 +93,12 @@ func (c protocol) Serve(ctx context.Context, in, out []byte) (used int, answers 
 	return used, answers, err
 }
 
+// Burst returns how many of the requests that came together were served before the one at hand: 0 for a client that waits for each answer.
+func (c *ServerConn) Burst() int { return c.burst }
+
 // gather serves whole frames until there are no more, or answers enough.
 func (c *ServerConn) gather(ctx context.Context, in []byte) (used int, err error) {
-	for len(c.out) < gatherBytes {
+	for c.burst = 0; len(c.out) < gatherBytes; c.burst++ {
 		fr, n, err := c.srv.cfg.Framing.NextRequest(in[used:])
 		if err != nil {
 			return used, unframed(err)

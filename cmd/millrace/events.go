@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"sync"
+	"time"
 
 	"millrace/internal/device"
 )
@@ -91,6 +92,7 @@ func (q *eventQueue) teach(lesson func(string, device.Limits)) {
 // limitsJSON is how learned limits lie in the store.
 type limitsJSON struct {
 	Window       int        `json:"window,omitempty"`
+	WindowTried  time.Time  `json:"window_tried,omitzero"`
 	MaxRegisters int        `json:"max_registers,omitempty"`
 	MaxBits      int        `json:"max_bits,omitempty"`
 	MaxWrite     int        `json:"max_write,omitempty"`
@@ -106,7 +108,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Window: l.Window, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, PDU: l.PDU, Gap: l.Gap}
+	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, PDU: l.PDU, Gap: l.Gap}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -118,7 +120,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Window: j.Window, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, PDU: j.PDU, Gap: j.Gap}
+	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, PDU: j.PDU, Gap: j.Gap}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

@@ -65,12 +65,16 @@ type GroupPlan struct {
 	Group             string        `json:"group"`
 	Interval          Millis        `json:"interval_ms"`
 	Tags              int           `json:"tags"`
-	Requests          int           `json:"requests"` // a cycle
+	Requests          int           `json:"requests"`   // a cycle
+	Window            int           `json:"window"`     // requests in flight at once on a connection, at first
+	MaxWindow         int           `json:"max_window"` // what that may grow to by itself
 	RequestsPerSecond float64       `json:"requests_per_second"`
 	BytesPerSecond    float64       `json:"bytes_per_second"` // of frames both ways, without the headers of TCP and below
 	Busy              Millis        `json:"busy_ms"`          // that its own requests take
 	Cycle             Millis        `json:"cycle_ms"`         // from due to done at worst, waiting for others included
 	Reads             []RequestPlan `json:"reads"`
+
+	connections int
 }
 
 // RequestPlan is one request of a cycle.
@@ -151,6 +155,7 @@ func (p *planner) device(d *DevicePlan, spec *device.Spec, driver device.Driver)
 		if err := g.fill(spec, &spec.Groups[i], driver); err != nil {
 			p.warn("device %s group %s: %v", d.Device, g.Group, err)
 		}
+		e.plan.Connections = max(e.plan.Connections, g.connections)
 		e.groups, e.names = append(e.groups, g), append(e.names, d.Device)
 		p.report.Total.Tags += g.Tags
 		p.report.Total.ValuesPerSecond += float64(g.Tags) / seconds(g.Interval)
@@ -172,20 +177,22 @@ func (p *GroupPlan) fill(spec *device.Spec, g *device.Group, driver device.Drive
 	}
 	p.RequestsPerSecond = round(float64(p.Requests) / g.Interval.Seconds())
 	p.BytesPerSecond = round(float64(bytes) / g.Interval.Seconds())
-	window := windowOf(spec)
-	p.Busy = Millis((p.Requests+window-1)/window) * roundTrip(spec.Profile.Name)
+	pace := paceOf(plan)
+	p.Window, p.MaxWindow, p.connections = pace.Window, pace.MaxWindow, pace.Connections
+	atOnce := pace.Window * pace.Connections
+	p.Busy = Millis((p.Requests+atOnce-1)/atOnce) * roundTrip(spec.Profile.Name)
 	if limit := spec.RequestsPerSecond; limit > 0 {
 		p.Busy = max(p.Busy, Millis(float64(p.Requests)/limit*float64(time.Second)))
 	}
 	return nil
 }
 
-// windowOf returns how many requests of a device run at once.
-func windowOf(spec *device.Spec) int {
-	if n, err := strconv.Atoi(spec.Addr.Options["window"]); err == nil && n > 0 {
-		return n
+// paceOf returns how many requests of a plan run at once. What a running gateway has learned is not in it.
+func paceOf(p device.Plan) device.Pace {
+	if paced, ok := p.(device.Paced); ok {
+		return paced.Pace()
 	}
-	return max(1, spec.Limits.Window)
+	return device.Pace{Window: 1, MaxWindow: 1, Connections: 1}
 }
 
 func roundTrip(profile string) Millis {

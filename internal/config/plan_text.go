@@ -14,10 +14,10 @@ const maxWarnings = 20
 // WriteText prints the report for people. Groups of different devices for which every figure is the same are one line.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "device\tgroup\tinterval\ttags\trequests\trequests/s\tbytes/s\tbusy\tcycle\treads")
+	fmt.Fprintln(t, "device\tgroup\tinterval\ttags\trequests\twindow\trequests/s\tbytes/s\tbusy\tcycle\treads")
 	for _, l := range r.lines() {
 		g := l.group
-		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%d\t%s\t%s\t%v\t%v\t%s\n", l.name(), g.Group, g.Interval, g.Tags, g.Requests, figure(g.RequestsPerSecond), figure(g.BytesPerSecond), g.Busy, g.Cycle, reads(g))
+		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%d\t%s\t%s\t%s\t%v\t%v\t%s\n", l.name(), g.Group, g.Interval, g.Tags, g.Requests, g.window(), figure(g.RequestsPerSecond), figure(g.BytesPerSecond), g.Busy, g.Cycle, reads(g))
 	}
 	fmt.Fprintln(t)
 	fmt.Fprintln(t, "endpoint\tdevices\tconnections\tslots\trequests/s\tbytes/s\tload")
@@ -40,7 +40,7 @@ func (r *Report) writeTotal(w io.Writer) error {
 	for _, a := range r.Assumed {
 		rtts = append(rtts, fmt.Sprintf("%s %v", a.Profile, a.RTT))
 	}
-	fmt.Fprintf(&b, "Times assume a round trip of %s. busy: what a group's own requests take; cycle: with the wait for others at worst. Bytes are those of frames.\n", strings.Join(rtts, ", "))
+	fmt.Fprintf(&b, "Times assume a round trip of %s. window: requests in flight at once; busy: what a group's own requests take; cycle: with the wait for others at worst. Bytes are those of frames.\n", strings.Join(rtts, ", "))
 	for i, warning := range r.Warnings {
 		if i == maxWarnings {
 			fmt.Fprintf(&b, "and %d more warnings\n", len(r.Warnings)-i)
@@ -50,6 +50,14 @@ func (r *Report) writeTotal(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// window writes how many requests are in flight at once: 2, or 1..4 when it is found out.
+func (p *GroupPlan) window() string {
+	if p.MaxWindow <= p.Window {
+		return strconv.Itoa(p.Window)
+	}
+	return fmt.Sprintf("%d..%d", p.Window, p.MaxWindow)
 }
 
 // figure writes v with four digits, or all those before the point.
@@ -83,7 +91,7 @@ func (r *Report) lines() []*planLine {
 		d := &r.Devices[i]
 		for j := range d.Groups {
 			g := &d.Groups[j]
-			key := fmt.Sprint(d.Profile, g.Group, g.Interval, g.Tags, g.Requests, g.BytesPerSecond, g.Busy, g.Cycle, reads(g))
+			key := fmt.Sprint(d.Profile, g.Group, g.Interval, g.Tags, g.Requests, g.window(), g.BytesPerSecond, g.Busy, g.Cycle, reads(g))
 			if l := index[key]; l != nil {
 				l.more++
 				continue

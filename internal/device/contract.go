@@ -57,14 +57,15 @@ type Span struct {
 // Limits is what a device was found to bear: given by configuration, negotiated at Open, and learned by refusals. Zero means unknown
 // or the protocol's own limit.
 type Limits struct {
-	Window       int    // requests in flight at once
-	MaxRegisters int    // 16-bit registers in one read
-	MaxBits      int    // bits in one read
-	MaxWrite     int    // registers in one write
-	PDU          int    // bytes
-	Gap          int    // addresses of no interest that may be read to save a request; -1 none
-	Holes        []Span // never read: the device refused them
-	Generation   uint64 // grows with every change; a plan compiled for an older one must be compiled anew
+	Window       int       // requests in flight at once on a connection; what one device of an endpoint taught holds for all of them
+	WindowTried  time.Time // when more in flight failed last, zero when it never did
+	MaxRegisters int       // 16-bit registers in one read
+	MaxBits      int       // bits in one read
+	MaxWrite     int       // registers in one write
+	PDU          int       // bytes
+	Gap          int       // addresses of no interest that may be read to save a request; -1 none
+	Holes        []Span    // never read: the device refused them
+	Generation   uint64    // grows with every change; a plan compiled for an older one must be compiled anew
 }
 
 // Driver speaks one protocol. It holds no state: one value serves all devices.
@@ -84,6 +85,18 @@ type Driver interface {
 type Plan interface {
 	Requests() []Request
 	Tags() []TagSpec // the order in which Read appends rows need not be this
+}
+
+// Paced is a Plan that tells how fast its requests may go. Without it they go one after the other over one connection.
+type Paced interface {
+	Pace() Pace
+}
+
+// Pace says how many requests are on their way at once.
+type Pace struct {
+	Window      int // in flight on a connection, as it is known now
+	MaxWindow   int // what it may grow to by itself
+	Connections int // that a session has
 }
 
 // Request describes one request of a plan, to show and to reckon with.

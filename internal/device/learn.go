@@ -3,7 +3,7 @@ package device
 import "slices"
 
 func (l Limits) equal(o Limits) bool {
-	return l.Window == o.Window && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
+	return l.Window == o.Window && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
 		l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
 }
 
@@ -11,6 +11,9 @@ func (l Limits) equal(o Limits) bool {
 // never exceeded, a configured gap stays.
 func merge(configured, know, news Limits) Limits {
 	know.Window = capped(configured.Window, know.Window, news.Window)
+	if !news.WindowTried.IsZero() {
+		know.WindowTried = news.WindowTried
+	}
 	know.MaxRegisters = capped(configured.MaxRegisters, know.MaxRegisters, news.MaxRegisters)
 	know.MaxBits = capped(configured.MaxBits, know.MaxBits, news.MaxBits)
 	know.MaxWrite = capped(configured.MaxWrite, know.MaxWrite, news.MaxWrite)
@@ -47,8 +50,32 @@ func (u *unit) learn(news Limits) {
 	if next.equal(u.limits) {
 		return
 	}
+	u.shared = u.shared || next.Window != u.limits.Window || !next.WindowTried.Equal(u.limits.WindowTried)
 	next.Generation++
 	u.limits, u.untold = next, true
+}
+
+// share gives the others on e's connection what u has learned of it: they would have to learn it each for itself, at the cost of a Read.
+func (e *endpoint) share(u *unit) {
+	if len(e.units) == 1 {
+		return
+	}
+	u.mu.Lock()
+	news := Limits{Window: u.learned.Window, WindowTried: u.learned.WindowTried}
+	shared := u.shared
+	u.shared = false
+	u.mu.Unlock()
+	if !shared {
+		return
+	}
+	for _, o := range e.units {
+		if o != u {
+			o.learn(news)
+			o.mu.Lock()
+			o.shared = false // it came from here
+			o.mu.Unlock()
+		}
+	}
 }
 
 // replanLater makes all groups compile their plans anew although the limits are the same: a tag went out of service or came back.

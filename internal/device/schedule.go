@@ -334,6 +334,7 @@ func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 func (s *shard) turned(e *endpoint, g *group) {
 	u, o := g.unit, e.outcome
 	g.queued = false
+	e.share(u)
 	ev := event{at: o.ended}
 	switch {
 	case o.err == nil && !g.asks():

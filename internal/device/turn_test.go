@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -247,6 +248,34 @@ func TestLearnedLimits(t *testing.T) {
 		}
 		if c := len(b.driver.limits); c != 3 {
 			t.Errorf("compiled %d times: at first, after the open, after the lesson", c)
+		}
+	})
+}
+
+// A window is of the connection: what one unit behind a gateway has taught holds for the others, and is told of them too.
+func TestUnitsShareAWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := map[string][]Limits{}
+		b := newBench(t, Config{OnLearned: func(d string, l Limits) { told[d] = append(told[d], l) }})
+		var once sync.Once
+		tried := time.Unix(1_700_000_000, 0)
+		b.plc(1).onRead = func(o Observer) {
+			once.Do(func() { o.Learned(Limits{Window: 2, WindowTried: tried, MaxBits: 9}) })
+		}
+		b.apply(b.units(3)...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.quit()
+		bits := 0
+		for u := 1; u <= 3; u++ {
+			name := fmt.Sprintf("d%04d", u)
+			if got := b.status(name).Limits; got.Window != 2 || !got.WindowTried.Equal(tried) || len(told[name]) != 1 || told[name][0].Window != 2 {
+				t.Errorf("%s: %+v, told %+v", name, got, told[name])
+			}
+			bits += b.status(name).Limits.MaxBits
+		}
+		if bits != 9 {
+			t.Errorf("caps are a device's own, and sum up to %d", bits)
 		}
 	})
 }

@@ -38,6 +38,7 @@ type unit struct {
 	limits  Limits        // configured, negotiated and learned: what plans are made for
 	learned Limits        // without what was configured: what OnLearned gets
 	untold  bool          // learned holds news
+	shared  bool          // of them, some are of the connection: for the others on it too
 	life    life
 }
 

@@ -192,7 +192,7 @@ func (s *modbusSession) bisect(ctx context.Context, plan *modbusPlan) error {
 // budget ends, some tags are known to be bad, rather than all parts to be somewhat smaller.
 func (s *modbusSession) halve(ctx context.Context, plan *modbusPlan) error {
 	b := &s.split
-	first := max(0, len(b.todo)-plan.window)
+	first := max(0, len(b.todo)-s.window)
 	todo := b.todo[first:]
 	b.todo = b.todo[:first:first] // clipped: what is added must not overwrite todo
 	var parts []part

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,8 +27,24 @@ type fake struct {
 	mute     bool                           // no replies
 	requests []string                       // one line each since the last take
 	inFlight int                            // most requests that came in one segment
+	bursts   int                            // segments with more than one
+	conns    int
+	bears    int // requests in one segment; 0 is any number
+	beyond   burstMode
 	addr     string
 }
+
+// burstMode is what a fake does with more requests in one segment than it bears.
+type burstMode int
+
+const (
+	answersSome burstMode = iota // those that it bears
+	reverses                     // answers in the reverse order
+	hangsUp
+	hangs   // answers those that it bears, and then nothing more on that connection
+	isBusy  // refuses the rest with exception 6
+	repeats // answers the last one twice
+)
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
@@ -53,14 +70,18 @@ func newFake(t *testing.T) *fake {
 
 func (f *fake) serve(c net.Conn) {
 	defer c.Close()
-	buf, have := make([]byte, 65536), 0
+	f.mu.Lock()
+	f.conns++
+	f.mu.Unlock()
+	buf, have, stuck := make([]byte, 65536), 0, false
 	for {
 		n, err := c.Read(buf[have:])
 		if err != nil {
 			return
 		}
 		have += n
-		took, out, count := 0, []byte(nil), 0
+		took := 0
+		var frames []modbus.Frame
 		for {
 			fr, n, err := modbus.FramingTCP.NextRequest(buf[took:have])
 			if err != nil {
@@ -69,17 +90,57 @@ func (f *fake) serve(c net.Conn) {
 			if n == 0 {
 				break
 			}
-			took, count = took+n, count+1
-			out = f.reply(out, fr)
+			took, frames = took+n, append(frames, fr)
+		}
+		out, open := f.answerAll(frames)
+		if !open {
+			return
 		}
 		have = copy(buf, buf[took:have])
-		f.mu.Lock()
-		f.inFlight = max(f.inFlight, count)
-		f.mu.Unlock()
+		if stuck {
+			continue
+		}
+		stuck = f.beyond == hangs && len(frames) > f.bears
 		if _, err := c.Write(out); err != nil {
 			return
 		}
 	}
+}
+
+// answerAll answers the requests of one segment. It answers false when the connection is to end.
+func (f *fake) answerAll(frames []modbus.Frame) (out []byte, open bool) {
+	f.mu.Lock()
+	n, bears, beyond := len(frames), f.bears, f.beyond
+	f.inFlight = max(f.inFlight, n)
+	if n > 1 {
+		f.bursts++
+	}
+	f.mu.Unlock()
+	if bears == 0 || n <= bears {
+		bears, beyond = n, answersSome
+	}
+	if beyond == reverses {
+		slices.Reverse(frames)
+		bears = n
+	}
+	for _, fr := range frames[:bears] {
+		out = f.reply(out, fr)
+	}
+	switch beyond {
+	case hangsUp:
+		return nil, false
+	case isBusy:
+		for _, fr := range frames[bears:] {
+			pdu := (&modbus.ExceptionResponse{Function: fr.Function(), Code: modbus.ServerDeviceBusy}).AppendTo(nil)
+			out = modbus.FramingTCP.Append(out, modbus.Frame{Transaction: fr.Transaction, Unit: fr.Unit, PDU: pdu})
+		}
+	case repeats:
+		for _, fr := range frames[bears:] {
+			out = f.reply(f.reply(out, fr), fr)
+		}
+	case answersSome, reverses, hangs:
+	}
+	return out, true
 }
 
 func (f *fake) reply(out []byte, fr modbus.Frame) []byte {

@@ -28,7 +28,8 @@ type modbusOptions struct {
 	unit         uint8
 	rtu          bool
 	tls          bool
-	window       int
+	window       int // 0 is learned
+	maxWindow    int
 	maxRegisters int
 	maxBits      int
 	maxWrite     int
@@ -57,7 +58,8 @@ func (e *OptionError) Error() string {
 
 // modbusOptionTable has each option with how it is read.
 var modbusOptionTable = map[string]func(o *modbusOptions, v string) error{
-	"window":        func(o *modbusOptions, v string) error { return intOption(&o.window, v, 1, 16) },
+	"window":        windowOption,
+	"max_window":    func(o *modbusOptions, v string) error { return intOption(&o.maxWindow, v, 1, maxWindow) },
 	"max_registers": func(o *modbusOptions, v string) error { return intOption(&o.maxRegisters, v, 1, maxReadRegisters) },
 	"max_bits":      func(o *modbusOptions, v string) error { return intOption(&o.maxBits, v, 1, maxReadBits) },
 	"max_write":     func(o *modbusOptions, v string) error { return intOption(&o.maxWrite, v, 1, maxWriteRegisters) },
@@ -79,6 +81,19 @@ func intOption(p *int, v string, least, most int) error {
 		return fmt.Errorf("not a number from %d to %d", least, most)
 	}
 	*p = n
+	return nil
+}
+
+// maxWindow is the most requests in flight that a device may be given: what the messaging guide lets a server allow.
+const maxWindow = 16
+
+func windowOption(o *modbusOptions, v string) error {
+	if v == "auto" {
+		return nil
+	}
+	if intOption(&o.window, v, 1, maxWindow) != nil {
+		return fmt.Errorf("neither auto nor a number from 1 to %d", maxWindow)
+	}
 	return nil
 }
 
@@ -150,8 +165,16 @@ func (o *modbusOptions) parse(options map[string]string) error {
 	if (o.cert == "") != (o.key == "") {
 		return &OptionError{Option: "cert", What: "cert and key belong together"}
 	}
-	if o.rtu && o.window > 1 {
-		return &OptionError{"window", strconv.Itoa(o.window), "RTU has no transaction id: one request at a time"}
+	for _, w := range [...]struct {
+		name string
+		n    int
+	}{{"window", o.window}, {"max_window", o.maxWindow}} {
+		if o.rtu && w.n > 1 {
+			return &OptionError{w.name, strconv.Itoa(w.n), "RTU has no transaction id: one request at a time"}
+		}
+	}
+	if o.window > 0 && o.maxWindow > 0 {
+		return &OptionError{"max_window", strconv.Itoa(o.maxWindow), "it has no effect beside a fixed window"}
 	}
 	return nil
 }
@@ -180,16 +203,22 @@ func withPort(host, port string) string {
 }
 
 // limit returns lim held to what the options say: caps only ever shrink, and an explicit window or gap wins.
+// The window is that of now: a learned one may grow to mostInFlight.
 func (o *modbusOptions) limit(lim device.Limits) device.Limits {
 	lim.MaxRegisters = lesser(lim.MaxRegisters, o.maxRegisters)
 	lim.MaxBits = lesser(lim.MaxBits, o.maxBits)
 	lim.MaxWrite = lesser(lim.MaxWrite, o.maxWrite)
 	lim.Gap = cmp.Or(o.gap, lim.Gap)
-	lim.Window = cmp.Or(o.window, lim.Window, 1)
-	if o.rtu || o.noEcho {
-		lim.Window = 1
-	}
+	lim.Window = min(cmp.Or(o.window, lim.Window, 1), o.mostInFlight())
 	return lim
+}
+
+// mostInFlight returns the largest window that the device may get.
+func (o *modbusOptions) mostInFlight() int {
+	if o.rtu || o.noEcho {
+		return 1
+	}
+	return cmp.Or(o.window, o.maxWindow, learnedWindow)
 }
 
 // lesser returns the smaller of two limits of which 0 is none.

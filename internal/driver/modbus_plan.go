@@ -84,7 +84,9 @@ type planBase struct {
 	lim    device.Limits
 	regs   int // most in one request
 	bits   int
-	window int
+	window int  // in flight; of a learned one what was known when the plan was made
+	most   int  // in flight, that a learned one may grow to
+	auto   bool // the session learns it
 	rtu    bool
 	unit   uint8
 	writes int // most registers in one write
@@ -111,6 +113,11 @@ func (p *modbusPlan) Requests() []device.Request {
 		out = append(out, d)
 	}
 	return out
+}
+
+// Pace returns what is known of the window now.
+func (p *modbusPlan) Pace() device.Pace {
+	return device.Pace{Window: p.window, MaxWindow: p.most, Connections: 1}
 }
 
 func readName(a modbusArea) string {
@@ -142,7 +149,7 @@ func (Modbus) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (
 	}
 	lim = o.limit(lim)
 	return planBase{
-		lim: lim, window: max(1, lim.Window), rtu: o.rtu, unit: o.unit, writes: readCap(maxWriteRegisters, lim.MaxWrite),
+		lim: lim, window: max(1, lim.Window), most: o.mostInFlight(), auto: o.window == 0 && o.mostInFlight() > 1, rtu: o.rtu, unit: o.unit, writes: readCap(maxWriteRegisters, lim.MaxWrite),
 		regs: readCap(maxReadRegisters, lim.MaxRegisters, (lim.PDU-replyOverhead)/2),
 		bits: readCap(maxReadBits, lim.MaxBits, (lim.PDU-replyOverhead)*8),
 	}.plan(tags)

@@ -12,9 +12,10 @@ import (
 
 // modbusSession is one connection. Its memory grows to what the largest plan needs and stays.
 type modbusSession struct {
-	client *modbus.Client
-	obs    device.Observer
-	window int
+	client  *modbus.Client
+	obs     device.Observer
+	window  int // that is set
+	learner windowLearner
 
 	calls []modbus.Call
 	dec   decoder
@@ -59,12 +60,18 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	if err != nil {
 		return nil, err
 	}
-	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign}
-	client, err := modbus.Dial(ctx, opts.host, cfg)
-	if err != nil {
+	s := &modbusSession{obs: o, window: cfg.Window}
+	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
+	if s.client, err = modbus.Dial(ctx, opts.host, cfg); err != nil {
 		return nil, err
 	}
-	return &modbusSession{client: client, obs: o, window: max(1, cfg.Window)}, nil
+	s.learner.open(opts.limit(lim), time.Now(), 2*o.Timeout())
+	return s, nil
+}
+
+func (s *modbusSession) late(by time.Duration) {
+	s.learner.noise.Add(1)
+	s.obs.Late(by)
 }
 
 // config turns the options into a client's.
@@ -103,7 +110,7 @@ func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch
 		s.ask(r.unit, r.area, r.from, r.count)
 	}
 	probe := s.hold(plan, rev)
-	err := s.client.Do(ctx, s.calls)
+	err := s.exchange(ctx, plan)
 	for i := range plan.reqs {
 		err = firstOf(err, s.settle(plan, part{req: i, hi: len(plan.reqs[i].cells), parent: -1}, &s.calls[i]))
 	}
@@ -129,10 +136,6 @@ func firstOf(a, b error) error {
 
 // begin makes s ready for one Read.
 func (s *modbusSession) begin(plan *modbusPlan, into *tag.Batch) {
-	if s.window != plan.window {
-		s.window = plan.window
-		s.client.SetWindow(plan.window)
-	}
 	s.dec.into, s.dec.ts = into, time.Now().UnixNano()
 	for _, id := range plan.out {
 		into.Append(id, s.dec.ts, tag.BadOutOfService, tag.Null, 0)

@@ -76,7 +76,13 @@ func TestReadsThroughAConnection(t *testing.T) {
 }
 
 func TestSteadyReadsDoNotAllocate(t *testing.T) {
-	a := device.Addr{Scheme: "modbus", Host: zeros(t), Path: "1", Options: map[string]string{"window": "4"}}
+	for _, window := range []string{"4", "auto"} {
+		t.Run(window, func(t *testing.T) { steadyReadsDoNotAllocate(t, window) })
+	}
+}
+
+func steadyReadsDoNotAllocate(t *testing.T, window string) {
+	a := device.Addr{Scheme: "modbus", Host: zeros(t), Path: "1", Options: map[string]string{"window": window}}
 	s := open(t, a, deaf(5*time.Second))
 	p := mustPlan(t, a, device.Limits{}, "holding:0:float32[200]", "coil:0[30]", "input:0:string[20]", "holding:1000:int16", "holding:1001.3")
 	var b tag.Batch

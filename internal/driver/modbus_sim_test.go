@@ -13,6 +13,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/driver"
+	"millrace/internal/resilience"
 	"millrace/internal/sim"
 	"millrace/internal/tag"
 )
@@ -361,6 +362,48 @@ func TestRandomTagSetsOfTheImage(t *testing.T) {
 		}
 	}
 }
+
+// TestATrialIsNoOutage runs a device that answers only the first of requests that come together until its window is learned.
+func TestATrialIsNoOutage(t *testing.T) {
+	m := plant(t, 1, "serial")
+	learned := make(chan device.Limits, 16)
+	rt, err := device.New(device.Config{
+		Drivers: map[string]device.Driver{"modbus": driver.Modbus{}}, Output: nobody{},
+		Ledger: nobody{}, OnLearned: func(_ string, l device.Limits) { learned <- l },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := device.Spec{Name: "d", Number: 1, Driver: "modbus", Addr: addrOf(m, 1, nil), Groups: []device.Group{{Name: "g", Interval: 5 * time.Millisecond}}}
+	spec.Profile = resilience.LAN()
+	spec.Profile.Floor, spec.Profile.Ceiling = time.Second, time.Second // trials begin on connections of twice that age
+	for i := range 5 {
+		spec.Groups[0].Tags = append(spec.Groups[0].Tags, device.TagSpec{ID: tag.ID(i + 1), Name: fmt.Sprint("d/", i), Address: fmt.Sprint("holding:", 1000*i)})
+	}
+	if _, err := rt.Apply([]device.Spec{spec}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- rt.Run(ctx) }()
+	l := <-learned
+	s, _ := rt.Device("d")
+	cancel()
+	<-done
+	if l.Window != 1 || l.WindowTried.IsZero() || s.Outages != 0 || s.Limits.Window != 1 || s.Timeouts == 0 {
+		t.Errorf("learned %+v, %+v", l, s)
+	}
+	if n := m.Stats().Faults[sim.Serial]; n != 1 {
+		t.Errorf("%d requests were dropped", n)
+	}
+}
+
+// nobody takes everything and keeps nothing.
+type nobody struct{}
+
+func (nobody) Offer(*tag.Batch) bool { return true }
+func (nobody) Offered(int, int)      {}
+func (nobody) Dropped(string, int)   {}
 
 func TestOneShotAgainstTheSimulator(t *testing.T) {
 	m := plant(t, 1)

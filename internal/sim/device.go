@@ -161,14 +161,18 @@ type effect struct {
 	wrongFunc bool
 }
 
-// effectOf rolls the dice for one reply. The caller holds d.mu.
-func (d *device) effectOf(elapsed time.Duration) effect {
+// effectOf rolls the dice for one reply, to a request before which so many of the same burst were served. The caller holds d.mu.
+func (d *device) effectOf(elapsed time.Duration, burst int) effect {
 	e := effect{silence: d.mode == BlackHole}
 	for i := range d.faults {
 		f := &d.faults[i]
 		switch f.Kind {
 		case Refuse, Slots, Unmapped, Cap:
 			continue
+		case Serial:
+			if burst < f.Count {
+				continue
+			}
 		}
 		if d.hits(f, elapsed) {
 			e.add(f, &d.rng)
@@ -195,7 +199,7 @@ func (e *effect) add(f *fault, rng *rand.PCG) {
 		e.cut = true
 	case Reset:
 		e.reset = true
-	case Silence:
+	case Silence, Serial:
 		e.silence = true
 	case Exception:
 		e.exception = f.Count

@@ -30,11 +30,12 @@ const (
 	Trickle                   // the reply comes byte by byte
 	Unmapped                  // some addresses do not exist: exception 2
 	Cap                       // reads of more registers are refused: exception 3
+	Serial                    // of requests that come together only the first so many are answered
 	Kinds                     // how many there are
 )
 
 var kindNames = [Kinds]string{"latency", "jitter", "late", "duplicate", "wrong_id", "wrong_function", "cut", "rst", "silence", "exception",
-	"refuse", "slots", "trickle", "unmapped", "cap"}
+	"refuse", "slots", "trickle", "unmapped", "cap", "serial"}
 
 // String returns the kind as Fault writes it.
 func (k Kind) String() string {
@@ -48,7 +49,7 @@ func (k Kind) String() string {
 type Fault struct {
 	Kind     Kind
 	Duration time.Duration // of Latency, Jitter, Late, Trickle (each byte)
-	Count    int           // of Slots, Cap; the code of Exception
+	Count    int           // of Slots, Cap, Serial; the code of Exception
 	Area     string        // of Unmapped: holding, input, coil, discrete
 	From, To int           // of Unmapped, both included
 
@@ -76,7 +77,7 @@ func (e *FaultError) Error() string { return fmt.Sprintf("fault %q: %s", e.Fault
 //	KIND[:ARGUMENT][,KEY=VALUE]...         without an argument the first KEY=VALUE may follow the colon
 //
 //	latency:200ms   jitter:50ms   late:2s   trickle:10ms   duplicate   wrong_id   wrong_function   cut   rst   silence
-//	exception:4     refuse        slots:2   cap:16         unmapped:holding/100-199
+//	exception:4     refuse        slots:2   cap:16         unmapped:holding/100-199   serial:1
 //
 // A hyphen in a kind is as good as its underscore.
 //
@@ -138,7 +139,10 @@ func (f *Fault) argument(s string) error {
 		}
 		f.Duration, err = positive(s)
 		return err
-	case Slots, Cap:
+	case Slots, Cap, Serial:
+		if f.Kind == Serial {
+			s = cmp.Or(s, "1")
+		}
 		f.Count, err = strconv.Atoi(s)
 		if err != nil || f.Count < 1 {
 			return fmt.Errorf("it needs a number above 0, as in %s:2", f.Kind)
@@ -254,7 +258,7 @@ func (f Fault) String() string {
 	switch f.Kind {
 	case Latency, Jitter, Late, Trickle:
 		add("%s", f.Duration)
-	case Slots, Cap, Exception:
+	case Slots, Cap, Serial, Exception:
 		add("%d", f.Count)
 	case Unmapped:
 		add("%s/%d-%d", f.Area, f.From, f.To)

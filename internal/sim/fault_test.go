@@ -24,6 +24,7 @@ func TestParseFault(t *testing.T) {
 		{"unmapped:holding/100-199", "unmapped:holding/100-199"},
 		{"unmapped:coil/7", "unmapped:coil/7-7"},
 		{"cap:16", "cap:16"},
+		{"serial", "serial:1"}, {"serial:2,p=0.5", "serial:2,p=0.5"},
 		{"rst:after=1s,for=1s,period=10s", "rst:after=1s,for=1s,period=10s"},
 		{"wrong_id", "wrong_id"}, {"wrong-id:p=0.5", "wrong_id:p=0.5"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
 	} {
@@ -58,6 +59,7 @@ func TestBadFaults(t *testing.T) {
 		{"silence:period=5s,for=5s", "shorter"},
 		{"slots:0", "number above 0"},
 		{"slots", "number above 0"},
+		{"serial:0", "number above 0"},
 		{"slots:1,p=0.5", "neither p nor every"},
 		{"exception:256", "no exception code"},
 		{"unmapped:holding", "no range"},

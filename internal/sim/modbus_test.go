@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"strings"
@@ -381,6 +382,46 @@ func TestUnmappedAndCap(t *testing.T) {
 		if got := exception(t, c, modbus.Call{Unit: 1, Function: x.fn, Address: x.addr, Quantity: x.n}); got != x.want {
 			t.Errorf("%v %d+%d: %v, want %v", x.fn, x.addr, x.n, got, x.want)
 		}
+	}
+}
+
+// Of four requests in one segment the first two are answered, and each that comes alone.
+func TestSerial(t *testing.T) {
+	m := start(t, ModbusConfig{}, "serial:2")
+	conn, err := net.Dial("tcp", m.Addr(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask := func(ids ...uint16) {
+		var out []byte
+		for _, id := range ids {
+			out = modbus.FramingTCP.Append(out, modbus.Frame{Transaction: id, Unit: 1, PDU: []byte{3, 0, 7, 0, 1}})
+		}
+		if _, err := conn.Write(out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear := func(id uint16) {
+		t.Helper()
+		in := make([]byte, 11)
+		if _, err := io.ReadFull(conn, in); err != nil {
+			t.Fatal(err)
+		}
+		if want := []byte{0, byte(id), 0, 0, 0, 5, 1, 3, 2, 0, 7}; !bytes.Equal(in, want) {
+			t.Errorf("got % x, want % x", in, want)
+		}
+	}
+	ask(1, 2, 3, 4)
+	hear(1)
+	hear(2)
+	ask(5)
+	hear(5)
+	ask(6, 7)
+	hear(6)
+	hear(7)
+	if n := m.Stats().Faults[Serial]; n != 2 {
+		t.Errorf("%d were not answered", n)
 	}
 }
 

@@ -49,12 +49,12 @@ func (s *session) end() {
 func servedUnit(unit uint8) bool { return unit >= 1 && unit <= 247 || unit == 255 }
 
 // Request decides what is to become of the request.
-func (s *session) Request(_ context.Context, _ *modbus.ServerConn, frame []byte) (modbus.ExceptionCode, error) {
+func (s *session) Request(_ context.Context, c *modbus.ServerConn, frame []byte) (modbus.ExceptionCode, error) {
 	s.now = time.Now()
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	s.d.stats.Requests++
-	s.effect = s.d.effectOf(s.elapsed())
+	s.effect = s.d.effectOf(s.elapsed(), c.Burst())
 	switch {
 	case s.effect.exception != 0:
 		return modbus.ExceptionCode(s.effect.exception), nil
