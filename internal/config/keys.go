@@ -140,8 +140,8 @@ var profileKeys = mapping[profileDraft]{
 		choice("base", "", profileNames, "The profile that gives what is not said here; a device's is the template's, else lan.", func(p *profileDraft) *string { return &p.base }),
 		duration("floor", "", "Shortest time to wait for a reply.", func(p *profileDraft) *time.Duration { return &p.floor }).within(0.001, 3600),
 		duration("ceiling", "", "Longest time to wait for a reply, and for a connection.", func(p *profileDraft) *time.Duration { return &p.ceiling }).within(0.001, 3600),
-		integer("failures", "", "Timeouts one after the other, within window, after which the device counts as down.", func(p *profileDraft) *int { return &p.failures }).within(1, 1000),
-		duration("window", "", "See failures.", func(p *profileDraft) *time.Duration { return &p.window }).within(0.001, 24*3600),
+		integer("failures", "", "Timeouts one after the other after which the device counts as down.", func(p *profileDraft) *int { return &p.failures }).within(1, 1000),
+		duration("window", "", "How long timeouts may go on, however few, before the device counts as down.", func(p *profileDraft) *time.Duration { return &p.window }).within(0.001, 24*3600),
 		duration("cap", "", "Longest wait before a device that is down is tried again.", func(p *profileDraft) *time.Duration { return &p.cap }).within(0.001, 24*3600),
 	},
 }

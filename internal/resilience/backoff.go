@@ -26,5 +26,8 @@ func (b *Backoff) Next(r Rand) time.Duration {
 	return time.Duration(r.Int64N(int64(min(bound, b.limit)) + 1))
 }
 
+// Follow makes b that of another profile, and keeps count of the tries.
+func (b *Backoff) Follow(p Profile) { b.base, b.limit = p.Floor, p.Cap }
+
 // Reset begins anew, after a success.
 func (b *Backoff) Reset() { b.tries = 0 }

@@ -13,8 +13,8 @@ type Profile struct {
 	Name     string
 	Floor    time.Duration // the shortest request timeout
 	Ceiling  time.Duration // the longest request timeout, and the time that an open may take
-	Failures int           // timeouts one after the other, within Window, after which the device counts as down
-	Window   time.Duration
+	Failures int           // timeouts one after the other after which the device counts as down
+	Window   time.Duration // from the first of them; a timeout later than that and it is down before there were as many
 	Cap      time.Duration // the longest wait before a device that is down is tried again
 }
 

@@ -106,7 +106,8 @@ func TestBreaker(t *testing.T) {
 	}{
 		{"three in a row", []int{0, 1, 2}, "--T"},
 		{"a success between", []int{0, 1, -1, 2, 3, 4}, "--o--T"},
-		{"too far apart", []int{0, 6, 11, 12, 13}, "----T"},
+		{"too slow for three", []int{0, 11}, "-T"},
+		{"slow, but a success between", []int{0, -1, 11, 21, 22}, "-o--T"},
 		{"goes on", []int{0, 1, 2, 3}, "--TT"},
 	} {
 		b := NewBreaker(LAN())
