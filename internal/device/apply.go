@@ -203,7 +203,7 @@ func (r *Runtime) SetOutOfService(name string, out bool, reason string) error {
 		for g := range s.Groups {
 			if t := slices.IndexFunc(s.Groups[g].Tags, func(t TagSpec) bool { return t.Name == name }); t >= 0 {
 				r.specs[device] = withTagOut(s, g, t, out)
-				r.setTagOut(r.unit(device), s.Groups[g].Tags[t].ID, out)
+				r.setTagOut(r.unit(device), g, s.Groups[g].Tags[t].ID, out)
 				return nil
 			}
 		}
@@ -232,14 +232,19 @@ func (r *Runtime) setDeviceOut(u *unit, out bool, reason string) {
 	r.mail.call(func(s *shard) { s.service(u, time.Now()) })
 }
 
-func (r *Runtime) setTagOut(u *unit, id tag.ID, out bool) {
+// setTagOut takes tag id of u's group g out, or puts it back.
+func (r *Runtime) setTagOut(u *unit, g int, id tag.ID, out bool) {
 	if !u.table.setOut(id, out) {
 		return
 	}
 	u.replanLater()
+	mark := job{kind: jobMark, unit: u, mark: markTagsOut}
+	if !out {
+		mark.group = u.groups[g]
+	}
 	r.mail.call(func(s *shard) {
 		if u.machine.state < Draining {
-			u.endpoint.push(job{kind: jobMark, unit: u, mark: markTagsOut})
+			u.endpoint.push(mark)
 			s.next(u.endpoint, time.Now())
 		}
 	})

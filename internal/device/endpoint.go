@@ -21,7 +21,7 @@ type endpoint struct {
 	cancel context.CancelFunc // ends that context
 
 	// Owned by the shard.
-	profile   resilience.Profile
+	profile   resilience.Profile // of the most patient of units
 	units     []*unit
 	queue     []job
 	busy      bool
@@ -29,6 +29,7 @@ type endpoint struct {
 	dialling  bool // a jobOpen is queued or runs
 	opened    time.Time
 	retryAt   time.Time
+	cause     error     // why the last dial failed
 	notBefore time.Time // end of the pause after connect
 	pause     time.Duration
 	slots     resilience.Slots
@@ -42,7 +43,8 @@ type endpoint struct {
 	number  uint64 // of the session
 	outcome outcome
 
-	reading atomic.Pointer[group] // whose turn it is, or was last
+	patience atomic.Int64          // ns: how long a dial may take, the profile's ceiling
+	reading  atomic.Pointer[group] // whose turn it is, or was last
 }
 
 type jobKind uint8
@@ -56,8 +58,8 @@ const (
 
 type job struct {
 	kind  jobKind
-	unit  *unit // the first that waits, for jobOpen
-	group *group
+	unit  *unit     // the first that waits, for jobOpen
+	group *group    // to read; for jobMark the one that has a tag back in service, or nil
 	due   time.Time // zero for a turn that is not on schedule
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
@@ -94,7 +96,7 @@ func (e *endpoint) work(ctx context.Context) {
 }
 
 func (e *endpoint) dial(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, e.profile.Ceiling)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.patience.Load()))
 	defer cancel()
 	u := e.job.unit
 	u.mu.Lock()
@@ -156,8 +158,16 @@ func (e *endpoint) flush(u *unit) {
 	})
 }
 
-// settle reckons what the specs of the devices on e allow: the strictest of each.
+// settle reckons what the specs of the devices on e allow: the strictest of each, and the profile that is the most patient.
 func (e *endpoint) settle() {
+	e.profile = e.units[0].spec.Profile
+	for _, u := range e.units[1:] {
+		if u.spec.Profile.Ceiling > e.profile.Ceiling {
+			e.profile = u.spec.Profile
+		}
+	}
+	e.patience.Store(int64(e.profile.Ceiling))
+	e.backoff.Follow(e.profile)
 	slots, rate, pause := 0, 0.0, time.Duration(0)
 	for _, u := range e.units {
 		if slots == 0 || u.spec.Slots < slots {
@@ -186,7 +196,7 @@ func (e *endpoint) unit() *unit {
 func (e *endpoint) Timeout() time.Duration {
 	u := e.unit()
 	if u == nil {
-		return e.profile.Ceiling
+		return time.Duration(e.patience.Load())
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

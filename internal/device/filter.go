@@ -62,6 +62,10 @@ func scale(b *tag.Batch, i int, factor, bias float64) {
 // passRows writes the rows down and keeps those that pass, in order.
 func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 	read = b.Len()
+	if t.bequeathed { // the successor says what there is to say
+		b.Truncate(0)
+		return read, read
+	}
 	pos, keep := -1, 0
 	for i := range read {
 		pos = t.index(b.ID[i], pos+1)
@@ -103,14 +107,27 @@ func (d *Deadband) passes(c *cell, v tag.Value) bool {
 	if !last.quality.IsGood() || v.Kind == tag.Bool || d.Abs <= 0 && d.Percent <= 0 {
 		return true
 	}
-	is, ok := v.Float()
-	if !ok {
+	was, _ := tag.Value{Kind: last.kind, Bits: last.bits}.Float()
+	diff, ok := distance(last.bits, v)
+	if !ok || math.IsInf(was, 0) { // any share of infinity is infinity
 		return true
 	}
-	was, _ := tag.Value{Kind: last.kind, Bits: last.bits}.Float()
-	diff := math.Abs(is - was)
 	// Written as "not within", so that NaN passes: it is neither.
 	return !(d.Abs > 0 && diff <= d.Abs) && !(d.Percent > 0 && diff <= d.Percent/100*d.span(was))
+}
+
+// distance returns how far v is from the value of its kind in was, and false when that is no number. Whole numbers are subtracted before they
+// are rounded: above 2^53 a float64 does not tell neighbours apart.
+func distance(was uint64, v tag.Value) (float64, bool) {
+	switch v.Kind {
+	case tag.Int64:
+		return float64(max(v.Bits^1<<63, was^1<<63) - min(v.Bits^1<<63, was^1<<63)), true // as far apart as with the sign, and without overflow
+	case tag.Uint64:
+		return float64(max(v.Bits, was) - min(v.Bits, was)), true
+	}
+	is, ok := v.Float()
+	before, _ := tag.Value{Kind: v.Kind, Bits: was}.Float()
+	return math.Abs(is - before), ok
 }
 
 // span is what a percentage is of.

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"slices"
 	"time"
-
-	"millrace/internal/resilience"
 )
 
 var (
@@ -36,7 +34,7 @@ func (s *shard) add(u *unit, now time.Time) {
 }
 
 func (s *shard) newEndpoint(u *unit) *endpoint {
-	e := &endpoint{rt: s.rt, key: u.key, profile: u.spec.Profile, backoff: resilience.NewBackoff(u.spec.Profile)}
+	e := &endpoint{rt: s.rt, key: u.key}
 	e.timer = timer{owner: e, order: uint64(u.spec.Number) << 16}
 	s.endpoints[e.key] = e
 	s.launch(e)
@@ -132,6 +130,12 @@ func (u *unit) fire(s *shard, now time.Time) {
 // fire is a due time of g. One that comes while the last turn still runs, or waits, is missed: it is counted, not queued.
 func (g *group) fire(s *shard, now time.Time) {
 	due := g.due
+	if now.Before(due) { // what a read left out is read again meanwhile
+		s.enqueue(g, time.Time{}, now)
+		s.timers.arm(&g.timer, due)
+		s.next(g.unit.endpoint, now)
+		return
+	}
 	g.due = due.Add(g.spec.Interval)
 	missed := g.skip(now)
 	if g.queued {
@@ -181,7 +185,7 @@ func (s *shard) want(u *unit, now time.Time) {
 	case e.open:
 		s.post(u, event{kind: evOpened, at: now}, nil)
 	case now.Before(e.retryAt):
-		s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, nil)
+		s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, e.cause)
 	default:
 		u.waiting = true
 		if !e.dialling {
@@ -281,9 +285,24 @@ func (s *shard) ended(e *endpoint) {
 	case jobClose:
 		s.giveSlot(e)
 	case jobMark:
-		if u := e.job.unit; e.job.mark == markTagsOut && u.machine.state < Draining {
-			s.serviceChanged(u, e.outcome.ended)
+		s.marked(e.job, e.outcome.ended)
+	}
+}
+
+// marked makes the device read what was marked as soon as it can be read, whatever its interval.
+func (s *shard) marked(j job, now time.Time) {
+	u := j.unit
+	if j.mark != markTagsOut {
+		for _, g := range u.groups {
+			g.owed = true
 		}
+		return
+	}
+	if j.group != nil {
+		j.group.owed = true
+	}
+	if u.machine.state < Draining {
+		s.serviceChanged(u, now)
 	}
 }
 
@@ -321,7 +340,7 @@ func (s *shard) dialled(e *endpoint) {
 
 // dialFailed tells those who wait, and when e may be dialled again.
 func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
-	e.dialling = false
+	e.dialling, e.cause = false, cause
 	e.retryAt = now.Add(e.backoff.Next(e.units[0].machine.rand))
 	for _, u := range e.units {
 		if u.waiting {
@@ -362,7 +381,17 @@ func (s *shard) turned(e *endpoint, g *group) {
 	} else if e.answers(u) {
 		ev.until = o.ended.Add(u.spec.Profile.Cap) // no jitter needed, there is no dial: it takes its time from the others as seldom as allowed
 	}
+	if ev.kind == evPartial {
+		s.repeat(u, g, o.ended)
+	}
 	s.post(u, ev, o.err)
+}
+
+// repeat has g read again before its due time when that is far away: part of it is not known now.
+func (s *shard) repeat(u *unit, g *group, now time.Time) {
+	if at := now.Add(u.spec.Profile.Cap); u.machine.state.polled() && at.Before(g.due) {
+		s.timers.arm(&g.timer, at)
+	}
 }
 
 // reads says whether g has anything to read.

@@ -29,6 +29,8 @@ type table struct {
 	cells []cell     // by position in tags
 	seq   uint64     // the highest of any cell
 	turn  uint32     // counts takes, to know which rows one of them had
+
+	bequeathed bool // another table has inherited: nothing passes any more
 }
 
 // tableTag is a tag of a table. Its spec is the configuration's own: with a hundred thousand tags a copy would be 12 MB.
@@ -118,22 +120,36 @@ func newTable(groups []Group, clock *atomic.Uint64) *table {
 	return t
 }
 
-// inherit takes over what o knows of the tags that both have.
+// inherit takes over what o knows of the tags that both have, and lets nothing pass o any more: a turn that still runs would tell consumers
+// what t does not know that they were told. The value of a tag that is read in another way now is not a value of that tag.
 func (t *table) inherit(o *table) {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	o.bequeathed = true
 	for i := range t.tags {
-		if j := o.index(t.tags[i].id, i); j >= 0 {
-			c, from := &t.cells[i], &o.cells[j]
-			*c = *from
-			c.turn, c.aux = 0, nil
-			c.setValue(from.value())
-			c.setTold(from.told())
-			t.seq = max(t.seq, c.seq)
+		j := o.index(t.tags[i].id, i)
+		if j < 0 {
+			continue
 		}
+		c, from := &t.cells[i], &o.cells[j]
+		if !sameSource(t.tags[i].spec, o.tags[j].spec) {
+			c.seq = t.clock.Add(1)
+			t.seq = c.seq
+			continue
+		}
+		*c = *from
+		c.turn, c.aux = 0, nil
+		c.setValue(from.value())
+		c.setTold(from.told())
+		t.seq = max(t.seq, c.seq)
 	}
+}
+
+// sameSource says whether a and b make the same value of what the device has.
+func sameSource(a, b *TagSpec) bool {
+	return a.Address == b.Address && a.Scale == b.Scale && a.Bias == b.Bias
 }
 
 // index returns the position of id, -1 when there is none. hint is where it probably is: rows come in the order of IDs as a rule.

@@ -38,6 +38,7 @@ func TestDeadband(t *testing.T) {
 		{"both: beyond each of them", Deadband{Abs: 5, Percent: 10}, []float64{100, 106, 111, 10, 14, 16}, "101101"},
 		{"NaN comes and goes", Deadband{Abs: 5}, []float64{1, nan, nan, 2}, "1101"},
 		{"infinity", Deadband{Abs: 5}, []float64{1, math.Inf(1), math.Inf(1), 1}, "1101"},
+		{"percent of infinity", Deadband{Percent: 10}, []float64{1, math.Inf(1), math.Inf(1), 1, math.Inf(-1), math.Inf(1)}, "110111"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
@@ -99,6 +100,9 @@ func TestDeadbandOfOtherKinds(t *testing.T) {
 		{"a bool has no deadband", Deadband{Abs: 5}, []tag.Value{whole(tag.Bool, 0), whole(tag.Bool, 1), whole(tag.Bool, 1)}, "110"},
 		{"whole numbers", Deadband{Abs: 5}, []tag.Value{whole(tag.Int16, -3), whole(tag.Int16, 2), whole(tag.Int16, 3)}, "101"},
 		{"64 bits without a deadband are compared exactly", Deadband{}, []tag.Value{whole(tag.Int64, 1<<62), whole(tag.Int64, 1<<62+1)}, "11"},
+		{"64 bits that a float rounds", Deadband{Abs: 1}, []tag.Value{whole(tag.Int64, 1<<62), whole(tag.Int64, 1<<62+1), whole(tag.Int64, 1<<62+2)}, "101"},
+		{"64 bits without a sign", Deadband{Abs: 1}, []tag.Value{whole(tag.Uint64, -1), whole(tag.Uint64, -2), whole(tag.Uint64, -3), whole(tag.Uint64, 0)}, "1011"},
+		{"64 bits from end to end", Deadband{Abs: 1}, []tag.Value{whole(tag.Int64, math.MinInt64), whole(tag.Int64, math.MaxInt64)}, "11"},
 		{"another kind", Deadband{Abs: 5}, []tag.Value{whole(tag.Int16, 1), whole(tag.Int32, 1)}, "11"},
 	} {
 		tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
