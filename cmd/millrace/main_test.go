@@ -111,6 +111,11 @@ func TestBadInputIsExplained(t *testing.T) {
 		"bad protocol":       {[]string{"read", "mudbus://127.0.0.1/1", "coil:5"}, exitUsage, "modbus://"},
 		"too few arguments":  {[]string{"read", "modbus://127.0.0.1/1"}, exitUsage, "at least 2"},
 		"bad value":          {[]string{"write", "modbus://127.0.0.1/1", "holding:5:int16=forty"}, exitUsage, "forty"},
+		"bad unit to read":   {[]string{"read", "modbus://127.0.0.1:1/256", "coil:5"}, exitUsage, "unit id"},
+		"bad unit to write":  {[]string{"write", "modbus://127.0.0.1:1/1/2", "coil:5=1"}, exitUsage, "unit id"},
+		"value too large":    {[]string{"write", "modbus://127.0.0.1:1/1", "coil:5=1", "holding:5=65536"}, exitUsage, "65535"},
+		"nothing to write":   {[]string{"write", "modbus://127.0.0.1:1/1", "coil:5=1", "input:5=1"}, exitUsage, "only gives it"},
+		"text too long":      {[]string{"write", "modbus://127.0.0.1:1/1", "coil:5=1", "holding:5:string[300]=a"}, exitUsage, "half written"},
 		"nobody listens":     {[]string{"read", "modbus://127.0.0.1:1/1", "coil:5"}, exitFailed, "refused"},
 		"bad fault":          {[]string{"sim", "modbus", "--fault", "gremlins"}, exitUsage, "gremlins"},
 		"sim for strangers":  {[]string{"sim", "modbus", "--listen", "0.0.0.0:1502"}, exitUsage, "127.0.0.0/8"},
@@ -168,6 +173,9 @@ func TestOneCycle(t *testing.T) {
 	var rows []readingJSON
 	if err := json.Unmarshal([]byte(out), &rows); err != nil {
 		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	if rows[0].Type != "float64" || rows[2].Type != "bool" || rows[2].Time.IsZero() {
+		t.Errorf("a value that is missing has a type and a time too: %s", out)
 	}
 	if code != exitFailed || len(rows) != 3 || string(rows[0].Value) != "14" || rows[0].Tag != "p/a" || string(rows[1].Value) != "true" || rows[2].Quality == "good" {
 		t.Errorf("exit %d: %s", code, out)

@@ -18,7 +18,6 @@ import (
 type protocol interface {
 	driver.Dialect
 	Ports() map[string]int // the schemes it takes, each with its default port
-	Describe(address string) (driver.Description, error)
 }
 
 // dialects is the table of protocols: every driver that the gateway has, by the name that configurations use.
@@ -48,7 +47,7 @@ func sinkOf(gateway string, c config.Sink, names func(tag.ID) string) (sink.Sink
 	return nil, fmt.Errorf("sink %s: there is no sink type %q; there are postgres and file", c.ID, c.Type)
 }
 
-// dialectOf returns the driver that takes a's scheme: its name, or its name and a variant as in modbus+tls.
+// dialectOf returns the driver that takes the scheme of url, its name, or its name and a variant as in modbus+tls, and the address in url.
 func dialectOf(url string) (protocol, device.Addr, error) {
 	scheme, _, _ := strings.Cut(url, ":")
 	name, _, _ := strings.Cut(scheme, "+")
@@ -62,5 +61,8 @@ func dialectOf(url string) (protocol, device.Addr, error) {
 		return nil, device.Addr{}, fmt.Errorf("%q: there is no such protocol; an address begins with %s", url, strings.Join(known, " or "))
 	}
 	a, err := device.ParseAddr(url, d.Ports())
+	if err == nil {
+		_, err = d.Compile(a, nil, device.Limits{}) // what is wrong with its path or an option
+	}
 	return d, a, err
 }

@@ -84,7 +84,7 @@ func writeReadings(w io.Writer, rs []driver.Reading, asJSON bool, o tag.JSONOpti
 	if asJSON {
 		out := make([]readingJSON, len(rs))
 		for i, r := range rs {
-			out[i] = readingJSON{Address: r.Address, Value: r.Value.AppendJSON(nil, o), Type: r.Value.Kind.String(), Quality: r.Quality.String(), Time: r.Time}
+			out[i] = readingJSON{Address: r.Address, Value: r.Value.AppendJSON(nil, o), Type: r.Kind.String(), Quality: r.Quality.String(), Time: r.Time}
 		}
 		return json.NewEncoder(w).Encode(out)
 	}
@@ -94,7 +94,7 @@ func writeReadings(w io.Writer, rs []driver.Reading, asJSON bool, o tag.JSONOpti
 		if r.Quality.IsBad() {
 			v = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Address, v, r.Value.Kind, r.Quality)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Address, v, r.Kind, r.Quality)
 	}
 	return t.Flush()
 }

@@ -118,7 +118,7 @@ func cycleOf(ctx context.Context, d device.Spec, timeout time.Duration) []cycleR
 			r.reason = err.Error()
 		}
 		if t.Scale != 0 {
-			r.Value = r.Value.Scaled(t.Scale, t.Bias)
+			r.Scale(t.Scale, t.Bias)
 		}
 		rows = append(rows, r)
 	}
@@ -130,7 +130,7 @@ func writeCycle(w io.Writer, rows []cycleRow, asJSON bool, o tag.JSONOptions) er
 	if asJSON {
 		out := make([]readingJSON, len(rows))
 		for i, r := range rows {
-			out[i] = readingJSON{Device: r.device, Tag: r.tag, Address: r.Address, Value: r.Value.AppendJSON(nil, o), Type: r.Value.Kind.String(),
+			out[i] = readingJSON{Device: r.device, Tag: r.tag, Address: r.Address, Value: r.Value.AppendJSON(nil, o), Type: r.Kind.String(),
 				Quality: r.Quality.String(), Time: r.Time}
 		}
 		return json.NewEncoder(w).Encode(out)
@@ -143,7 +143,7 @@ func writeCycle(w io.Writer, rows []cycleRow, asJSON bool, o tag.JSONOptions) er
 			v = "-"
 			bad++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.tag, r.Address, v, r.Value.Kind, r.Quality, r.reason)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.tag, r.Address, v, r.Kind, r.Quality, r.reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -485,6 +485,21 @@ func TestOneShotReadings(t *testing.T) {
 			t.Errorf("%s, want %s", s, want[i])
 		}
 	}
+	kinds := []string{"holding:0:int16", "holding:0:uint64", "holding:0:float32[2]", "holding:0:string[4]", "holding:0.3", "coil:1", "coil:1:bool[9]", "holding:0:bytes[2]",
+		"holding.1.INT16:scale=0.1"}
+	there, err := ReadOnce(context.Background(), Modbus{}, f.addrOf("1", nil), kinds, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := ReadOnce(context.Background(), Modbus{}, device.Addr{Scheme: "modbus", Host: "127.0.0.1:1", Path: "1"}, kinds, time.Second)
+	if err == nil {
+		t.Fatal("somebody listens at port 1")
+	}
+	for i := range kinds {
+		if there[i].Kind != there[i].Value.Kind || gone[i].Kind != there[i].Kind || gone[i].Time.IsZero() {
+			t.Errorf("%s: kind %v of a %v, without a value %v at %v", kinds[i], there[i].Kind, there[i].Value.Kind, gone[i].Kind, gone[i].Time)
+		}
+	}
 	if _, err := ReadOnce(context.Background(), Modbus{}, f.addrOf("1", nil), []string{"holdin:1"}, time.Second); err == nil || !strings.Contains(err.Error(), "did you mean") {
 		t.Error(err)
 	}

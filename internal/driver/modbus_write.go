@@ -54,13 +54,7 @@ func (s *modbusSession) writeOne(ctx context.Context, plan *modbusPlan, w *devic
 	if err != nil {
 		return &device.TagError{Tag: w.Tag.Name, Address: w.Tag.Address, Err: err}
 	}
-	if p.area == areaInput || p.area == areaDiscrete {
-		return &WriteError{p.String(), "the device only gives it"}
-	}
-	if p.scale != 0 {
-		return &WriteError{p.String(), "a scale in the address is not undone here; write the raw value, without scale"}
-	}
-	data, err := p.encode(nil, w.Value)
+	data, err := p.payload(w.Value)
 	if err != nil {
 		return err
 	}
@@ -81,6 +75,17 @@ func (s *modbusSession) writeOne(ctx context.Context, plan *modbusPlan, w *devic
 		err = s.do(ctx, call)
 	}
 	return err
+}
+
+// payload encodes v for p, or says why it cannot be written there.
+func (p *modbusPoint) payload(v tag.Value) ([]byte, error) {
+	switch {
+	case p.area == areaInput || p.area == areaDiscrete:
+		return nil, &WriteError{p.String(), "the device only gives it"}
+	case p.scale != 0:
+		return nil, &WriteError{p.String(), "a scale in the address is not undone here; write the raw value, without scale"}
+	}
+	return p.encode(nil, v)
 }
 
 // writeCall makes the request that writes data, which is encoded for p.

@@ -16,16 +16,25 @@ type Dialect interface {
 	device.Driver
 	// Canonical returns an address in its one form, with the attributes of the tag that it carries behind it.
 	Canonical(address string) (string, error)
-	// ParseValue reads a value for an address as a person types it.
+	// Describe returns what an address is, without the attributes of the tag that it may carry.
+	Describe(address string) (Description, error)
+	// ParseValue reads a value for an address as a person types it. An error says that it cannot be written there.
 	ParseValue(address, value string) (tag.Value, error)
 }
 
 // Reading is one address read once.
 type Reading struct {
-	Address string // canonical
+	Address string   // canonical
+	Kind    tag.Kind // of Value; without one, what it would be
 	Value   tag.Value
 	Quality tag.Quality
-	Time    time.Time // of the reply
+	Time    time.Time // of the reply, or of when it was clear that there is none
+}
+
+// Scale makes the value, and the kind without one, raw * factor + bias.
+func (r *Reading) Scale(factor, bias float64) {
+	r.Kind = tag.Value{Kind: r.Kind}.Scaled(factor, bias).Kind
+	r.Value = r.Value.Scaled(factor, bias)
 }
 
 // Assignment is one address to write.
@@ -40,7 +49,15 @@ func (Modbus) ParseValue(address, value string) (tag.Value, error) {
 	if err != nil {
 		return tag.Value{}, err
 	}
-	return p.parseValue(value)
+	v, err := p.parseValue(value)
+	if err != nil {
+		return tag.Value{}, err
+	}
+	data, err := p.payload(v)
+	if err == nil && p.bit < 0 {
+		_, err = p.writeCall(0, data, maxWriteRegisters)
+	}
+	return v, err
 }
 
 // ParseAssignment splits holding:5:int16=42 at the last = that an address may stand before: a text may have = in it.
@@ -81,7 +98,11 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 				return nil, err
 			}
 		}
-		out[i] = Reading{Address: plain, Quality: tag.BadNoCommunication}
+		what, err := d.Describe(address)
+		if err != nil {
+			return nil, &device.TagError{Tag: strconv.Itoa(i + 1), Address: address, Err: err}
+		}
+		out[i] = Reading{Address: plain, Kind: what.Kind, Quality: tag.BadNoCommunication}
 		specs[i] = device.TagSpec{ID: tag.ID(i + 1), Name: plain, Address: plain}
 	}
 	b := &tag.Batch{}
@@ -89,8 +110,13 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 	for i := range b.ID {
 		r := &out[b.ID[i]-1]
 		r.Value, r.Quality, r.Time = b.Value(i), b.Quality[i], time.Unix(0, b.TS[i])
-		if scale := scales[b.ID[i]-1]; scale != 0 {
-			r.Value = r.Value.Scaled(scale, 0)
+	}
+	for i := range out {
+		if out[i].Time.IsZero() {
+			out[i].Time = time.Now()
+		}
+		if scales[i] != 0 {
+			out[i].Scale(scales[i], 0)
 		}
 	}
 	return out, err
