@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,7 +34,8 @@ func benchPath(ctx context.Context, w io.Writer, millrace string) error {
 	fmt.Fprintf(w, "\n%s\n%s\n", title, strings.Repeat("-", len(title)))
 	fmt.Fprintf(w, "%9s %9s %12s %12s %7s %10s %9s %13s %14s %14s\n",
 		"asked/s", "read/s", "journaled/s", "delivered/s", "missed", "CPU cores", "peak RSS", "ns CPU/value", "wire kB/s", "planned kB/s")
-	for _, interval := range []time.Duration{time.Second, 500 * time.Millisecond, 250 * time.Millisecond, 125 * time.Millisecond} {
+	most := 0.0
+	for interval := time.Second; interval > 50*time.Millisecond; interval /= 2 {
 		r, err := pathRun(ctx, millrace, interval)
 		if err != nil {
 			return err
@@ -44,10 +46,11 @@ func benchPath(ctx context.Context, w io.Writer, millrace string) error {
 		if r.residue != 0 {
 			fmt.Fprintf(w, "  the ledger's residue is %v\n", r.residue)
 		}
-		if r.read < 0.97*asked {
+		if most = max(most, r.delivered); r.read < 0.97*asked {
 			break // more cannot be had
 		}
 	}
+	fmt.Fprintf(w, "most values/s through to the file, on %d CPUs shared with the simulator: %.0f\n", runtime.NumCPU(), most)
 	return nil
 }
 
