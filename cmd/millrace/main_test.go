@@ -189,6 +189,7 @@ func TestDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 12 s; .ci/demo runs it for 30")
 	}
+	t.Parallel()
 	started := time.Now()
 	out, errs, code := millrace(t, "demo", "--headless", "--duration", "12s", "--json")
 	var doc struct {
