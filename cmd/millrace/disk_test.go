@@ -15,21 +15,26 @@ import (
 	"millrace/internal/web"
 )
 
-// diskRig is a gateway whose journal lies on a disk that fails at will. It reads 100 values every 10 ms, all of which are kept.
+// diskRig is a gateway whose journal lies on a disk that fails at will.
 func diskRig(t *testing.T) (*rig, *faultfs.FS, string) {
 	t.Helper()
 	disk, dir := faultfs.New(), t.TempDir()
-	text := configText(dir) + "devices:\n  - id: d\n    address: modbus://" + startPLC(t).addr + "/1\n" +
-		"    profile: {floor: 1s, ceiling: 5s, cap: 5s}\n    groups:\n      g:\n        interval: 10ms\n        tags:\n"
-	for i := range 100 {
-		text += fmt.Sprintf("          t%02d: holding:%d:uint16 every\n", i, i)
-	}
-	text += fmt.Sprintf("sinks:\n  - {id: files, type: file, dir: %q, from: oldest, rotate_bytes: 64KiB}\n", filepath.Join(dir, "out"))
+	text := configText(dir) + wideDevice(startPLC(t).addr, dir)
 	r := startRig(t, dir, text, rigOptions{seams: seams{journal: disk}, tweak: func(c *config.Config) {
 		c.Journal.SegmentBytes, c.Journal.MaxBytes, c.Journal.QueueBytes, c.Journal.MaxAge = 32<<10, 64<<20, 64<<10, -1
 	}})
 	until(t, "values are delivered", func() bool { return r.sink("files").Delivered > 1000 })
 	return r, disk, dir
+}
+
+// wideDevice is the rest of a configuration: a device with 100 values every 10 ms, all of which are kept, and a file sink.
+func wideDevice(addr, dir string) string {
+	s := "devices:\n  - id: d\n    address: modbus://" + addr + "/1\n" +
+		"    profile: {floor: 1s, ceiling: 5s, cap: 5s}\n    groups:\n      g:\n        interval: 10ms\n        tags:\n"
+	for i := range 100 {
+		s += fmt.Sprintf("          t%02d: holding:%d:uint16 every\n", i, i)
+	}
+	return s + fmt.Sprintf("sinks:\n  - {id: files, type: file, dir: %q, from: oldest, rotate_bytes: 64KiB}\n", filepath.Join(dir, "out"))
 }
 
 // goesOn waits until the device was polled, and what it gave was synced, n times more.

@@ -35,7 +35,7 @@ func TestAbsentAtStart(t *testing.T) {
 	if a, ok := r.alarm("device:victim"); ok {
 		t.Errorf("alarm of a device that is read: %+v", a)
 	}
-	if d := r.device("neighbour"); d.Outages != 0 || r.missed("neighbour") != 0 {
+	if d := r.device("neighbour"); d.Outages != 0 || d.Timeouts != 0 {
 		t.Errorf("neighbour: %+v", d)
 	}
 }

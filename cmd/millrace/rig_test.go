@@ -121,14 +121,6 @@ func (r *rig) count(name string, is func(tag.Quality) bool) int {
 	return n
 }
 
-func (r *rig) missed(name string) uint64 {
-	var n uint64
-	for _, g := range r.device(name).Groups {
-		n += g.Missed
-	}
-	return n
-}
-
 func (r *rig) alarm(id string) (web.Alarm, bool) {
 	for _, a := range r.Alarms() {
 		if a.ID == id {
@@ -277,4 +269,16 @@ func atRest() footprint {
 		least = footprint{min(least.goroutines, f.goroutines), min(least.descriptors, f.descriptors)}
 	}
 	return least
+}
+
+// openFiles lists what the descriptors are.
+func openFiles() string {
+	var s []string
+	files, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range files {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
+			s = append(s, to)
+		}
+	}
+	return strings.Join(s, "\n")
 }
