@@ -34,6 +34,19 @@ func (a modbusArea) String() string {
 
 func (a modbusArea) isBits() bool { return a == areaCoil || a == areaDiscrete }
 
+func (a modbusArea) isWritable() bool { return a == areaCoil || a == areaHolding }
+
+// noun returns what one address of the area is.
+func (a modbusArea) noun() string {
+	switch a {
+	case areaDiscrete:
+		return "discrete input"
+	case areaInput, areaHolding:
+		return a.String() + " register"
+	}
+	return a.String()
+}
+
 // noUnit stands for the unit id of the device that has the tag.
 const noUnit = -1
 

@@ -212,6 +212,9 @@ func (c *compiler) add(t *device.TagSpec) error {
 	if err := c.fits(&p); err != nil {
 		return err
 	}
+	if t.Writable && !p.area.isWritable() {
+		return bad("a %s cannot be written", p.area.noun()).hint("leave rw out")
+	}
 	unit := c.plan.unit
 	if p.unit != noUnit {
 		unit = uint8(p.unit)
