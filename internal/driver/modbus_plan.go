@@ -213,7 +213,7 @@ func (c *compiler) add(t *device.TagSpec) error {
 		return err
 	}
 	if t.Writable && !p.area.isWritable() {
-		return bad("a %s cannot be written", p.area.noun()).hint("leave rw out")
+		return bad("%ss cannot be written", p.area.noun()).hint("leave rw out")
 	}
 	unit := c.plan.unit
 	if p.unit != noUnit {
