@@ -230,3 +230,31 @@ func TestOffsetsAreNotGivenTwice(t *testing.T) {
 		})
 	}
 }
+
+// At every step the process is killed, the next one writes on, and then the power goes: what the second one acknowledged is there, also
+// when the first one named a segment and died before that name was durable.
+func TestKillAtEveryStepThenPowerCut(t *testing.T) {
+	fs := faultfs.New()
+	life(t, fs, &model{})
+	for n := 1; n <= fs.Steps(); n++ {
+		fs, m := faultfs.New(), &model{}
+		fs.CutAt(n)
+		life(t, fs, m)
+		fs.Kill()
+		r, err := open(t, fs, nil)
+		if err != nil {
+			t.Fatalf("killed at step %d: %v", n, err)
+		}
+		if err := m.append(r, 900_000, 10); err != nil {
+			t.Fatalf("killed at step %d: %v", n, err)
+		}
+		cursor, known := r.j.Cursor("sink")
+		after := fs.After(faultfs.None)
+		if err := survives(t, after, m, []Offset{cursor}); err != nil {
+			t.Fatalf("killed at step %d, power cut after the next commit: %v", n, err)
+		}
+		if off, ok := mustOpen(t, after, nil).j.Cursor("sink"); ok != known || off != cursor {
+			t.Fatalf("killed at step %d: the cursor was shown at %d, %v, and is at %d, %v after the power cut", n, cursor, known, off, ok)
+		}
+	}
+}

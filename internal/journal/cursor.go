@@ -85,8 +85,11 @@ func (j *Journal) cursorsMoved() {
 	}
 }
 
-// passed says whether every cursor is durably at off or behind it.
+// passed says whether every cursor is durably at off or behind it. When the cursors were lost nobody knows.
 func (c *cursors) passed(off Offset) bool {
+	if c.lost {
+		return false
+	}
 	for _, k := range c.by {
 		if min(k.off, k.durable) < off {
 			return false
@@ -260,12 +263,31 @@ func readCursors(f vfs.File, epoch uint64) (uint64, map[string]Offset, bool) {
 	return newest, best, best != nil
 }
 
+// settleCursors makes durable what was read: a process that was killed may have written it and not synced.
+func (w *writer) settleCursors() error {
+	err := w.cursors.f.Sync()
+	if err == nil {
+		return nil
+	}
+	w.j.noteError(&FileError{Op: "sync", Name: cursorName, Err: err})
+	w.j.cursors.moved = true // into a new file
+	for _, c := range w.j.cursors.by {
+		c.durable = 0
+	}
+	err = w.cursors.f.Close()
+	w.cursors.f = nil
+	return err
+}
+
 // loadCursors opens the file of cursors, or makes it. Where there are segments it was made before them: then it is lost.
 func (w *writer) loadCursors(exists, segments bool) error {
 	c := &w.j.cursors
 	c.by = map[string]*cursor{}
+	if !exists && segments { // the file comes with the first cursor: an empty one would say at the next start that nothing was lost
+		c.lost = true
+		return nil
+	}
 	if !exists {
-		c.lost = segments
 		w.cursors.encode(w.j.epoch, nil, nil)
 		if err := w.cursors.create(w); err != nil { // it is tried again with the first cursor
 			w.j.noteError(err)
@@ -281,9 +303,9 @@ func (w *writer) loadCursors(exists, segments bool) error {
 		c.lost = true
 		return f.Close()
 	}
+	w.cursors.f, w.cursors.save = f, save
 	for name, off := range by {
 		c.by[name] = &cursor{off: off, durable: off}
 	}
-	w.cursors.f, w.cursors.save = f, save
-	return nil
+	return w.settleCursors()
 }

@@ -5,6 +5,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -15,6 +16,9 @@ import (
 // Offset counts rows from the making of the data directory on: row i of a record at offset o has o+i. An offset is never given
 // twice within an epoch; some are never given.
 type Offset uint64
+
+// MaxOffset bounds what SkipTo takes: beyond it a cursor is nonsense, and following it would use the offsets up.
+const MaxOffset Offset = 1 << 62
 
 // Journal is an open journal directory. All methods are safe for concurrent use. Lock order: none is held while another is taken.
 type Journal struct {
@@ -147,6 +151,9 @@ func (j *Journal) putWait(ctx context.Context, e *entry) error {
 func (j *Journal) SkipTo(ctx context.Context, next Offset) error {
 	if _, have := j.Bounds(); next <= have {
 		return nil
+	}
+	if next > MaxOffset {
+		return fmt.Errorf("journal: %d is no offset that was ever given; set the cursor right", next)
 	}
 	e := j.queue.get()
 	e.buf, e.skipTo, e.urgent = append(e.buf[:0], make([]byte, skipBytes)...), next, true

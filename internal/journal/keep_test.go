@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,20 @@ func TestSkipTo(t *testing.T) {
 	}
 }
 
+// A cursor that somebody set to nonsense must not use up the offsets of the directory.
+func TestSkipToNonsense(t *testing.T) {
+	r := mustOpen(t, faultfs.New(), nil)
+	r.mustAppend(numbered(0, 10))
+	for _, to := range []Offset{math.MaxUint64, 1 << 63, MaxOffset + 1} {
+		if err := r.j.SkipTo(t.Context(), to); err == nil {
+			t.Errorf("skipped to %d", to)
+		}
+	}
+	if off := r.mustAppend(numbered(10, 1)); off != 10 {
+		t.Errorf("the next row got offset %d", off)
+	}
+}
+
 func TestCursors(t *testing.T) {
 	fs := faultfs.New()
 	r := mustOpen(t, fs, nil)
@@ -243,6 +258,46 @@ func TestCursorFileIsThereFromTheBeginning(t *testing.T) {
 	r = mustOpen(t, after, nil)
 	if off, ok := r.j.Cursor("sink"); off != 0 || !ok || !r.j.Stats().CursorsLost {
 		t.Errorf("the file is gone: %d, %v", off, ok)
+	}
+}
+
+// A start that comes to nothing must not make the loss of the cursors look like a new directory: sinks would begin at the end.
+func TestCursorsLostStayLostUntilOneIsSet(t *testing.T) {
+	fs, _ := written(t, false)
+	if err := fs.Remove(dir + "/" + cursorName); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := mustOpen(t, fs, nil)
+		if off, ok := r.j.Cursor("sink"); off != 0 || !ok || !r.j.Stats().CursorsLost {
+			t.Errorf("cursor %d, %v", off, ok)
+		}
+		if err := r.j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// While it is unknown what was delivered, age alone removes nothing.
+func TestRetentionKeepsAllWhileCursorsAreLost(t *testing.T) {
+	fs := faultfs.New()
+	r := mustOpen(t, fs, nil)
+	n := 0
+	for ; len(r.j.segs) < 4; n += 100 {
+		r.mustAppend(numbered(n, 100))
+	}
+	if err := errors.Join(r.j.SetCursor("sink", 0), r.j.Close(), fs.Remove(dir+"/"+cursorName)); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, fs, func(c *Config) { c.MaxAge = -1 })
+	for range 3 { // before any sink has asked, and after one has
+		r.work(100 * time.Hour)
+		if rows, _ := r.readAll(0); len(rows) != n {
+			t.Fatalf("%d rows of %d are left", len(rows), n)
+		}
+		if err := r.j.SetCursor("another", Offset(n)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -262,10 +262,15 @@ func (w *writer) inspect(s *segment, last bool) (survey, error) {
 	}
 	v = s.read(&wk, w.next, len(w.j.segs) > 0)
 	w.note(&v)
-	// What a process wrote before it was killed may not be on the disk yet. It counts from now on, so it has to be.
+	// What a process wrote before it was killed may not be on the disk yet, nor the name it gave the segment. Both count from now on.
 	err = f.Sync()
 	if err != nil {
-		w.j.noteError(&FileError{Op: "sync", Name: segName(s.seq), Err: err})
+		err = &FileError{Op: "sync", Name: segName(s.seq), Err: err}
+	} else {
+		err = w.syncDir()
+	}
+	if err != nil {
+		w.j.noteError(err)
 	}
 	if err != nil || !last {
 		s.sealed = true

@@ -18,7 +18,6 @@ type walker struct {
 
 	h      header // of the frame that next returned
 	at     int64  // and its position
-	broken header // of the last frame passed over whose header was sound and whose payload was not; rows 0 when none
 	failed int64  // bytes that the disk refused to read; they read as zeros
 
 	buf  []byte // bytes of f from base on
@@ -50,7 +49,6 @@ func (w *walker) next() ([]byte, bool) {
 		if crc32.Checksum(p, castagnoli) == w.h.dataCRC {
 			return p, true
 		}
-		w.broken = w.h
 	}
 	w.pos = w.end
 	return nil, false
