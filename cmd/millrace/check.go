@@ -20,7 +20,7 @@ func newCheckCommand() *cobra.Command {
 
 Exit codes: 0 good, 2 not. With --json it prints {"ok","devices","tags","sinks","problems":[{"file","line","column","message"}]}.`,
 		Example: "  millrace check -c gateway.yaml\n  millrace check --schema > millrace.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if schema {
 				_, err := cmd.OutOrStdout().Write(config.Schema())

@@ -18,7 +18,7 @@ import (
 
 // apiClient speaks to a running gateway.
 type apiClient struct {
-	server    string // http://host:port
+	server    string // http://host:port, or host:port
 	tokenFile string
 }
 
@@ -57,7 +57,11 @@ func (c *apiClient) do(ctx context.Context, method, path string, body any, token
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.server, "/")+path, payload)
+	server := strings.TrimRight(c.server, "/")
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	req, err := http.NewRequestWithContext(ctx, method, server+path, payload)
 	if err != nil {
 		return usageError(err)
 	}

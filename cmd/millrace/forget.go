@@ -44,6 +44,7 @@ nothing that it did not get until max_bytes is reached. Forget gives that place 
 	cmd := &cobra.Command{
 		Use: "sink forget", Short: "Look after the places of sinks in the journal", Example: "  millrace sink forget old-db --data ./data",
 	}
+	needsVerb(cmd)
 	cmd.AddCommand(forget)
 	return cmd
 }

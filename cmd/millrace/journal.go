@@ -24,6 +24,7 @@ func newJournalCommand() *cobra.Command {
 		Long:    `Journal reads a gateway's journal. It takes no lock and changes nothing; of a gateway that runs it may miss the last commits.`,
 		Example: "  millrace journal check --data ./data\n  millrace journal dump --data ./data --from 1000 --limit 20",
 	}
+	needsVerb(cmd)
 	cmd.AddCommand(
 		newJournalReportCommand("check", "Read and decode every record; exit code 1 when one is damaged", journal.Check),
 		newJournalReportCommand("stat", "Sum up segments, offsets and cursors", journal.Stat),
@@ -85,6 +86,9 @@ func newJournalDumpCommand() *cobra.Command {
 		Example: "  millrace journal dump --data ./data --from 1000 --limit 20\n  millrace journal dump --data ./data --last 10m --json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Max < 0 || last < 0 {
+				return usageError(errors.New("--limit and --last are 0 or more"))
+			}
 			o.From, o.To = journal.Offset(from), journal.Offset(to)
 			if last > 0 {
 				o.Since = time.Now().Add(-last)

@@ -70,23 +70,11 @@ func newRoot() *cobra.Command {
 words why something is slow or bad.
 
 Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configuration, nothing was done.`,
-		Example: "  millrace demo\n  millrace run -c gateway.yaml",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			err := fmt.Errorf("unknown command %q; see 'millrace --help'", args[0])
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				err = fmt.Errorf("unknown command %q; did you mean %q?", args[0], near[0])
-			}
-			return usageError(err)
-		},
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example:       "  millrace demo\n  millrace run -c gateway.yaml",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-
-		SuggestionsMinimumDistance: 2,
 	}
+	needsVerb(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
 	})
@@ -95,4 +83,19 @@ Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configu
 		newReadCommand(), newWriteCommand(), newJournalCommand(), newSinkCommand(), newSimCommand(), newVersionCommand(),
 	)
 	return root
+}
+
+// needsVerb makes cmd one that only its subcommands do anything for: alone it prints its help, and another word behind it is a usage error.
+func needsVerb(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return usageError(fmt.Errorf("unknown command %q; did you mean %q?", args[0], near[0]))
+		}
+		return usageError(fmt.Errorf("unknown command %q; see '%s --help'", args[0], cmd.CommandPath()))
+	}
 }

@@ -123,6 +123,13 @@ func TestBadInputIsExplained(t *testing.T) {
 		"status of nothing":  {[]string{"status", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},
 		"life of nothing":    {[]string{"status", "--live", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},
 		"out for no reason":  {[]string{"maintenance", "on", "x"}, exitUsage, "--reason"},
+		"a word too many":    {[]string{"version", "x"}, exitUsage, "unknown command"},
+		"journal what":       {[]string{"journal", "chekc"}, exitUsage, `did you mean "check"`},
+		"sink what":          {[]string{"sink", "remember"}, exitUsage, "millrace sink --help"},
+		"status, no scheme":  {[]string{"status", "--server", "127.0.0.1:1"}, exitFailed, "refused"},
+		"fewer than nothing": {[]string{"journal", "dump", "--limit", "-1"}, exitUsage, "--limit"},
+		"too large a value":  {[]string{"write", "modbus://127.0.0.1:1/1", "holding:5=1", "holding:6=70000"}, exitUsage, "65535"},
+		"nobody to write to": {[]string{"write", "modbus://127.0.0.1:1/1", "holding:5=1"}, exitFailed, "refused"},
 		"neither on nor off": {[]string{"maintenance", "maybe", "x"}, exitUsage, "maybe"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,6 +138,25 @@ func TestBadInputIsExplained(t *testing.T) {
 				t.Errorf("exit %d, want %d with %q:\n%s%s", code, c.code, c.say, out, errs)
 			}
 		})
+	}
+}
+
+// What was not sent is not called written.
+func TestWriteToNobody(t *testing.T) {
+	out, _, code := millrace(t, "write", "--json", "modbus://127.0.0.1:1/1", "holding:5=1")
+	var got []resultJSON
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || len(got) != 1 || got[0].Written || got[0].Error == "" {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+}
+
+// A day-old outage is not of this morning.
+func TestClock(t *testing.T) {
+	now := time.Date(2026, 3, 9, 12, 0, 0, 0, time.Local)
+	for at, want := range map[time.Time]string{now.Add(-time.Hour): "11:00:00", now.AddDate(0, 0, -1): "2026-03-08 12:00:00", now.AddDate(-1, 0, 0): "2025-03-09 12:00:00"} {
+		if got := clock(at, now); got != want {
+			t.Errorf("%v: %s, want %s", at, got, want)
+		}
 	}
 }
 

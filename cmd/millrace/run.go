@@ -31,7 +31,7 @@ delivers what the sinks still take.
 When the configuration or a file that it names changes, or on SIGHUP, it is loaded again: only what changed restarts, and a file with a
 mistake leaves the last good configuration running. At the start a mistake ends the program with exit code 2.`,
 		Example: "  millrace run -c gateway.yaml",
-		Args:    cobra.NoArgs,
+		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newLog(cmd.ErrOrStderr(), level, logJSON)
 			if err != nil {

@@ -36,7 +36,7 @@ whether the ledger adds up. Exit codes: 0 all is well, 1 something is wrong or t
 
 With --live it only asks whether the gateway answers: 0 yes, 1 no. That is the question of a container's health check.`,
 		Example: "  millrace status --server http://127.0.0.1:8080",
-		Args:    cobra.NoArgs,
+		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if live {
 				return c.get(cmd.Context(), "/livez", nil)
@@ -45,10 +45,7 @@ With --live it only asks whether the gateway answers: 0 yes, 1 no. That is the q
 			if err := d.fetch(cmd.Context(), c); err != nil {
 				return err
 			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(d)
-			}
-			wrong, err := d.print(cmd.OutOrStdout())
+			wrong, err := d.report(cmd.OutOrStdout(), asJSON)
 			if err == nil && wrong {
 				err = &exitError{Code: exitFailed}
 			}
@@ -95,53 +92,85 @@ type statusDevice struct {
 // mostShown is how many devices that are not ready are listed.
 const mostShown = 20
 
-// print writes the glance and says whether something is wrong.
-func (d *statusDocument) print(w io.Writer) (bool, error) {
-	var g web.Gateway
-	var devices []statusDevice
-	var sinks []web.Sink
-	var alarms []web.Alarm
-	var l web.Document
+// glance is what a person needs of a statusDocument.
+type glance struct {
+	gateway web.Gateway
+	devices []statusDevice
+	sinks   []web.Sink
+	alarms  []web.Alarm
+	ledger  web.Document
+}
+
+// report writes the document, or the glance, and says whether something is wrong.
+func (d *statusDocument) report(w io.Writer, asJSON bool) (wrong bool, err error) {
+	var g glance
 	for _, x := range []struct {
 		from json.RawMessage
 		into any
-	}{{d.Gateway, &g}, {d.Devices, &devices}, {d.Sinks, &sinks}, {d.Alarms, &alarms}, {d.Ledger, &l}} {
+	}{{d.Gateway, &g.gateway}, {d.Devices, &g.devices}, {d.Sinks, &g.sinks}, {d.Alarms, &g.alarms}, {d.Ledger, &g.ledger}} {
 		if err := json.Unmarshal(x.from, x.into); err != nil {
 			return false, err
 		}
 	}
-	fmt.Fprintf(w, "%s, millrace %s, up %s\n", g.Name, g.Version, time.Since(g.Started).Round(time.Second))
-	for _, a := range alarms {
-		fmt.Fprintf(w, "  %s since %s: %s; %s\n", strings.ToUpper(a.Severity), a.Since.Local().Format("15:04:05"), a.Text, a.Todo)
+	if asJSON {
+		err = json.NewEncoder(w).Encode(d)
+	} else {
+		err = g.print(w, time.Now())
 	}
+	return len(g.alarms) > 0 || g.ledger.Residue != 0, err
+}
+
+func (g *glance) print(w io.Writer, now time.Time) error {
+	fmt.Fprintf(w, "%s, millrace %s, up %s\n", g.gateway.Name, g.gateway.Version, now.Sub(g.gateway.Started).Round(time.Second))
+	for _, a := range g.alarms {
+		fmt.Fprintf(w, "  %s since %s: %s; %s\n", strings.ToUpper(a.Severity), clock(a.Since, now), a.Text, a.Todo)
+	}
+	if err := g.printDevices(w, now); err != nil {
+		return err
+	}
+	for _, s := range g.sinks {
+		fmt.Fprintf(w, "sink %s (%s): %s, %d delivered, %d waiting %s\n", s.ID, s.Kind, s.State, s.Delivered, s.Waiting, s.Reason)
+	}
+	v := g.ledger.Values
+	_, err := fmt.Fprintf(w, "ledger: %d read, %d filtered, %d queued, %d journaled, residue %d\n", v.Read, v.Filtered, v.Queued, v.Journaled, g.ledger.Residue)
+	return err
+}
+
+// printDevices counts the devices by state and lists those that are not ready.
+func (g *glance) printDevices(w io.Writer, now time.Time) error {
 	count := map[string]int{}
-	for _, x := range devices {
+	for _, x := range g.devices {
 		count[x.State]++
 	}
-	fmt.Fprintf(w, "devices: %d", len(devices))
+	fmt.Fprintf(w, "devices: %d", len(g.devices))
 	for _, s := range slices.Sorted(maps.Keys(count)) {
 		fmt.Fprintf(w, ", %d %s", count[s], s)
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	shown := 0
-	for _, x := range devices {
+	for _, x := range g.devices {
 		if x.State == web.StateReady && !x.OutOfService {
 			continue
 		}
 		if shown++; shown <= mostShown {
-			fmt.Fprintf(t, "  %s\t%s\tsince %s\t%s\n", x.ID, x.State, x.Since.Local().Format("15:04:05"), x.Reason)
+			fmt.Fprintf(t, "  %s\t%s\tsince %s\t%s\n", x.ID, x.State, clock(x.Since, now), x.Reason)
 		}
 	}
 	if err := t.Flush(); err != nil {
-		return false, err
+		return err
 	}
 	if shown > mostShown {
 		fmt.Fprintf(w, "  and %d more that are not ready\n", shown-mostShown)
 	}
-	for _, s := range sinks {
-		fmt.Fprintf(w, "sink %s (%s): %s, %d delivered, %d waiting %s\n", s.ID, s.Kind, s.State, s.Delivered, s.Waiting, s.Reason)
+	return nil
+}
+
+// clock writes the time of day, and the day when it is not today's.
+func clock(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05")
 	}
-	fmt.Fprintf(w, "ledger: %d read, %d filtered, %d queued, %d journaled, residue %d\n", l.Values.Read, l.Values.Filtered, l.Values.Queued, l.Values.Journaled, l.Residue)
-	return len(alarms) > 0 || l.Residue != 0, nil
+	return t.Format("2006-01-02 15:04:05")
 }

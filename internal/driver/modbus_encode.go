@@ -183,6 +183,15 @@ func (p *modbusPoint) parseValue(s string) (tag.Value, error) {
 	return out, nil
 }
 
+// baseOf returns the base of a whole number as strconv takes it. Zeros in front are no sign of an octal number: whoever types 010 means ten.
+func baseOf(s string) int {
+	s = strings.TrimLeft(s, "+-")
+	if len(s) > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9' {
+		return 10
+	}
+	return 0
+}
+
 func (p *modbusPoint) parseElem(s string) (tag.Value, error) {
 	if p.typ == typeBool {
 		switch strings.ToLower(s) {
@@ -193,10 +202,11 @@ func (p *modbusPoint) parseElem(s string) (tag.Value, error) {
 		}
 		return tag.Value{}, &ValueError{p.String(), s, "it is true or false"}
 	}
-	if n, err := strconv.ParseInt(s, 0, 64); err == nil {
+	base := baseOf(s)
+	if n, err := strconv.ParseInt(s, base, 64); err == nil {
 		return tag.Value{Kind: tag.Int64, Bits: uint64(n)}, nil
 	}
-	if n, err := strconv.ParseUint(s, 0, 64); err == nil {
+	if n, err := strconv.ParseUint(s, base, 64); err == nil {
 		return tag.Value{Kind: tag.Uint64, Bits: n}, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)

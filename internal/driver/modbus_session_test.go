@@ -505,6 +505,40 @@ func TestOneShotReadings(t *testing.T) {
 	}
 }
 
+// A value that cannot be written is refused before anything is sent, and zeros in front do not make a number octal.
+func TestParseValue(t *testing.T) {
+	for _, c := range []struct{ address, value, want string }{
+		{"holding:5", "010", "10"}, {"holding:5:int16", "-0099", "-99"}, {"holding:5", "0x10", "16"}, {"holding:5", "0", "0"}, {"holding:5", "0o17", "15"},
+		{"holding:5.3", "true", "true"}, {"holding:5:uint64", "18446744073709551615", "18446744073709551615"},
+		{"holding:5", "70000", "goes from 0 to 65535"}, {"holding:5", "1.5", "whole numbers"}, {"holding:5:float32", "1e39", "goes up to"},
+		{"holding:5:string[2]", "abc", "2 fit"}, {"holding:5:int16[2]", "[1]", "2 elements"},
+		{"input:5", "1", "only gives it"}, {"discrete:5", "true", "only gives it"}, {"holding.5.INT16:scale=0.1", "1", "without scale"},
+	} {
+		v, err := Modbus{}.ParseValue(c.address, c.value)
+		got := v.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
+			t.Errorf("%s=%s: %s, want %s", c.address, c.value, got, c.want)
+		}
+	}
+}
+
+// What was never sent is not reported as written.
+func TestWriteOnceWithoutADevice(t *testing.T) {
+	a := device.Addr{Scheme: "modbus", Host: "127.0.0.1:1", Path: "1"}
+	results, err := WriteOnce(t.Context(), Modbus{}, a, []Assignment{{"holding:5", "1"}, {"coil:1", "true"}}, time.Second)
+	if err == nil || len(results) != 2 {
+		t.Fatalf("%v, %v", results, err)
+	}
+	for _, r := range results {
+		if r.Err == nil || r.MayHaveHappened {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestParseAssignment(t *testing.T) {
 	for in, want := range map[string]Assignment{
 		"holding:5:int16=42":          {"holding:5:int16", "42"},

@@ -122,7 +122,8 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 	return out, err
 }
 
-// WriteOnce opens a session, writes and closes it. Nothing is sent when an address or a value is wrong.
+// WriteOnce opens a session, writes and closes it. Nothing is sent when an address or a value is wrong. Without a session every result says
+// that nothing was sent.
 func WriteOnce(ctx context.Context, d Dialect, a device.Addr, w []Assignment, timeout time.Duration) ([]device.Result, error) {
 	writes := make([]device.Write, len(w))
 	for i, x := range w {
@@ -133,7 +134,16 @@ func WriteOnce(ctx context.Context, d Dialect, a device.Addr, w []Assignment, ti
 		writes[i] = device.Write{Tag: device.TagSpec{ID: tag.ID(i + 1), Name: x.Address, Address: x.Address, Writable: true}, Value: v}
 	}
 	results := make([]device.Result, len(w))
-	err := once(ctx, d, a, nil, timeout, func(s device.Session, p device.Plan) error { return s.Write(ctx, p, writes, results) })
+	tried := false
+	err := once(ctx, d, a, nil, timeout, func(s device.Session, p device.Plan) error {
+		tried = true
+		return s.Write(ctx, p, writes, results)
+	})
+	for i := range results {
+		if !tried {
+			results[i].Err = fmt.Errorf("not sent: %w", err)
+		}
+	}
 	return results, err
 }
 

@@ -79,7 +79,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		if !probe && !s.guard.hostAllowed(r.Host) {
 			s.counts.hostRefused.Add(1)
 			writeError(w, http.StatusMisdirectedRequest, "the host name "+r.Host+" is not one of this gateway's",
-				"ask by IP address or localhost, or add the name to the configuration's list of web hosts")
+				"ask by IP address, by localhost, or by the name that its machine has")
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && !s.guard.originAllowed(r) {
