@@ -72,7 +72,7 @@ func problemList(list config.Errors) []problemJSON {
 }
 
 func checkJSON(cmd *cobra.Command, path string) error {
-	cfg, err := config.Load(path, drivers())
+	cfg, err := load(path)
 	r := checkResult{OK: err == nil, Problems: []problemJSON{}, Warnings: []problemJSON{}}
 	switch list := config.AsErrors(err); {
 	case list != nil:

@@ -295,6 +295,9 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	old := g.cfg
 	g.mu.Unlock()
 	changes := config.Diff(old, next)
+	if err := checkParts(next); err != nil {
+		return changes, err
+	}
 	if err := g.assign(ctx, next); err != nil {
 		return changes, err
 	}

@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"millrace/internal/config"
+	"millrace/internal/tag"
 )
 
 // loadConfig loads the configuration at path. What is wrong with it is printed, one problem a line, and the error is a usage error that
 // has been said already. Warnings are printed too.
 func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
-	cfg, err := config.Load(path, drivers())
+	cfg, err := load(path)
 	if err != nil {
 		printProblems(stderr, err)
 		return cfg, &exitError{Code: exitUsage}
@@ -27,6 +28,32 @@ func loadConfig(path string, stderr io.Writer) (*config.Config, error) {
 		fmt.Fprintf(stderr, "warning: %v\n", w)
 	}
 	return cfg, nil
+}
+
+// load loads the configuration at path, and tries whether its parts can be made.
+func load(path string) (*config.Config, error) {
+	cfg, err := config.Load(path, drivers())
+	if err == nil {
+		err = checkParts(cfg)
+	}
+	return cfg, err
+}
+
+// checkParts says which sinks and notifications of cfg cannot be made. Nothing is opened for that.
+func checkParts(cfg *config.Config) error {
+	var bad config.Errors
+	for _, s := range cfg.Sinks {
+		if _, err := sinkOf(cfg.Gateway.Name, s, func(tag.ID) string { return "" }); err != nil {
+			bad = append(bad, &config.Error{Place: config.Place{File: cfg.Path}, Msg: fmt.Sprintf("sink %s: %v", s.ID, err)})
+		}
+	}
+	if _, err := (&notes{log: slog.New(slog.DiscardHandler)}).makeHooks(cfg); err != nil {
+		bad = append(bad, &config.Error{Place: config.Place{File: cfg.Path}, Msg: err.Error()})
+	}
+	if bad == nil {
+		return nil
+	}
+	return bad
 }
 
 func printProblems(w io.Writer, err error) {

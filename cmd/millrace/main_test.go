@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -138,6 +139,28 @@ func TestBadInputIsExplained(t *testing.T) {
 				t.Errorf("exit %d, want %d with %q:\n%s%s", code, c.code, c.say, out, errs)
 			}
 		})
+	}
+}
+
+// A sink that cannot be made is found by check, and a password is in no message.
+func TestBadSinksAreFoundEarly(t *testing.T) {
+	dir := t.TempDir()
+	for _, url := range []string{
+		"postgres://me:s3cret@db:notaport/x", "postgres://me:s3cret@[::1/x", "postgres://me:s3c%zzs3cret@db/x", "postgres://m e:s3cret@db/x?sslmode=bogus",
+		"host=db password=s3cret sslmode=bogus", "host=db password='s3cret", "mysql://me:s3cret@db/x", "host=db password = s3cret port=x", "password=s3cret host",
+		"postgres://me@db:notaport/x?password=s3cret",
+	} {
+		path := write(t, dir, "bad.yaml", fmt.Sprintf("devices:\n  - {id: a, address: \"modbus://127.0.0.1/1\", groups: {g: {interval: 1s, tags: {t: coil:1}}}}\n"+
+			"sinks:\n  - {id: pg, type: postgres, url: %q}\n", url))
+		for _, args := range [][]string{{"check", "-c", path}, {"check", "--json", "-c", path}, {"run", "-c", path}} {
+			out, errs, code := millrace(t, args...)
+			if code != exitUsage || !strings.Contains(out+errs, "sink pg") {
+				t.Errorf("%v with %s: exit %d: %s%s", args, url, code, out, errs)
+			}
+			if strings.Contains(out+errs, "s3cret") {
+				t.Errorf("%v with %s tells: %s%s", args, url, out, errs)
+			}
+		}
 	}
 }
 

@@ -106,6 +106,24 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A sink that cannot be made is refused with everything that came with it, and its password is told to nobody.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	dir := t.TempDir()
+	m := plant(t, sim.ModbusConfig{Devices: 2, ByPort: true})
+	r := startRig(t, dir, reloadConfig(dir, m, "a", "one"), rigOptions{})
+	r.reads("a", 2)
+	bad := strings.Replace(reloadConfig(dir, m, "a=20 b", ""), "sinks:\n", "sinks:\n  - {id: one, type: postgres, url: 'postgres://me:s3cret@db:notaport/x'}\n", 1)
+	write(t, dir, "gateway.yaml", bad)
+	until(t, "the alarm", func() bool { _, ok := r.alarm("reload"); return ok })
+	if a, _ := r.alarm("reload"); !strings.Contains(a.Text, "sink one") || strings.Contains(a.Text, "s3cret") {
+		t.Errorf("%+v", a)
+	}
+	if _, there := r.runtime.Device("b"); there || r.device("a").Groups[0].Interval.Milliseconds() != 50 || r.sink("one").Kind != "file" {
+		t.Errorf("a part was applied: %+v, %+v", r.Devices(), r.Sinks())
+	}
+	r.stop()
+}
+
 // What is out of service stays so over a reload and a restart, and is not polled.
 func TestMaintenanceOutlivesRestart(t *testing.T) {
 	dir := t.TempDir()

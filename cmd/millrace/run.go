@@ -171,7 +171,7 @@ func (g *gateway) watched() []config.File {
 }
 
 func (g *gateway) reloadFile(ctx context.Context, path string) {
-	next, err := config.Load(path, drivers())
+	next, err := load(path)
 	g.mu.Lock()
 	g.files = next.Files
 	g.mu.Unlock()

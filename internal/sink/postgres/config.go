@@ -52,7 +52,7 @@ func (c Config) withDefaults() (Config, *pgconn.Config, error) {
 	}
 	pc, err := pgconn.ParseConfig(c.URL)
 	if err != nil {
-		return c, nil, fmt.Errorf("postgres: url: %w", err)
+		return c, nil, errors.New("postgres: url: " + withoutURL(err))
 	}
 	pc.ConnectTimeout = c.ConnectTimeout
 	pc.RuntimeParams["client_encoding"] = "UTF8"
@@ -60,6 +60,15 @@ func (c Config) withDefaults() (Config, *pgconn.Config, error) {
 		pc.RuntimeParams["application_name"] = "millrace"
 	}
 	return c, pc, nil
+}
+
+// withoutURL returns what pgconn has against a URL, without the URL that it quotes: not every form of a password in it is made unreadable.
+func withoutURL(err error) string {
+	text := err.Error()
+	if i := strings.LastIndex(text, "`: "); i >= 0 {
+		return text[i+len("`: "):]
+	}
+	return text
 }
 
 // quote returns an identifier as SQL text.
