@@ -14,16 +14,28 @@ func (l *Ledger) Run(ctx context.Context, every time.Duration, alarm func(Snapsh
 	t := time.NewTicker(every)
 	defer t.Stop()
 	var w watch
+	defer l.remember(nil)
+	var checked []int64
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			if s := l.Snapshot(); w.see(s.Residue) {
+			s := l.take()
+			checked = append([]int64{s.Residue}, checked[:min(len(checked), standing-2)]...)
+			l.remember(checked)
+			if w.see(s.Residue) {
 				alarm(s)
 			}
 		}
 	}
+}
+
+// remember keeps the residues of the last checks for Snapshot.
+func (l *Ledger) remember(checked []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.checked = checked
 }
 
 // watch decides which residues are alarms. It looks at the least of standing checks.

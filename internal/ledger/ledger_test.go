@@ -201,3 +201,34 @@ func TestCountsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A value that is between two counts when the account is taken is no residue, one that stays there is; without Run nothing moves any more.
+func TestSnapshotBesideChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := sound()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx, time.Second, func(Snapshot) {}) }()
+		time.Sleep(1500 * time.Millisecond)
+		p.Offered(3, 0)
+		if r := p.Snapshot().Residue; r != 0 {
+			t.Errorf("a value on its way is a residue of %d", r)
+		}
+		time.Sleep(time.Second)
+		if r := p.Snapshot().Residue; r != 0 {
+			t.Errorf("after one check it is %d", r)
+		}
+		time.Sleep(time.Second)
+		if r := p.Snapshot().Residue; r != 3 {
+			t.Errorf("after two checks it is %d", r)
+		}
+		p.Offered(1, 0)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if r := p.Snapshot().Residue; r != 4 {
+			t.Errorf("at the end it is %d", r)
+		}
+	})
+}
