@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,21 @@ func TestADeviceThatDoesNotEchoIDs(t *testing.T) {
 	m := plant(t, 1, "wrong_id")
 	a := addrOf(m, 1, map[string]string{"echo_id": "false"})
 	readImage(t, a, &observer{timeout: 5 * time.Second})
+}
+
+func TestTheReasonNamesTheOptionForIDsThatAreNotEchoed(t *testing.T) {
+	for fault, want := range map[string]bool{"wrong_id": true, "wrong_id:every=2": false} {
+		a := addrOf(plant(t, 1, fault), 1, map[string]string{"window": "1"})
+		_, err := driver.ReadOnce(context.Background(), driver.Modbus{}, a, []string{"holding:5", "input:5"}, 5*time.Second)
+		var foreign *modbus.ForeignError
+		if !errors.As(err, &foreign) || strings.Contains(err.Error(), "echo_id: false") != want {
+			t.Errorf("%s: %v", fault, err)
+		}
+		_, err = driver.WriteOnce(context.Background(), driver.Modbus{}, a, []driver.Assignment{{Address: "holding:5", Value: "1"}}, 5*time.Second)
+		if want && (err == nil || !strings.Contains(err.Error(), "echo_id: false")) {
+			t.Errorf("%s: write: %v", fault, err)
+		}
+	}
 }
 
 func TestTLSWithClientCertificate(t *testing.T) {

@@ -124,7 +124,7 @@ func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch
 		rev.relearn(s.split.learned.Holes)
 	}
 	s.dec.into = nil
-	return err
+	return s.hint(err)
 }
 
 func firstOf(a, b error) error {

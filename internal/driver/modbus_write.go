@@ -113,7 +113,7 @@ func (p *modbusPoint) writeCall(unit uint8, data []byte, most int) (*modbus.Call
 func (s *modbusSession) do(ctx context.Context, c *modbus.Call) error {
 	calls := [1]modbus.Call{*c}
 	if err := s.client.Do(ctx, calls[:]); err != nil {
-		return err
+		return s.hint(err)
 	}
 	c.Data = calls[0].Data
 	return calls[0].Err
