@@ -40,13 +40,13 @@ type gateway struct {
 	events  *eventQueue
 	notes   *notes
 
-	reload sync.Mutex // one reload at a time
+	reload   sync.Mutex // one reload at a time
+	stopping bool       // under reload: no more of them
 
 	mu      sync.Mutex
 	cfg     *config.Config
 	files   []config.File // what to watch for changes
 	view    *view
-	marks   map[string]store.Mark // by device, or device/tag
 	residue alarmState
 	disk    alarmState
 	reloads alarmState // the last reload that was refused
@@ -83,7 +83,7 @@ func openGateway(ctx context.Context, cfg *config.Config, log *slog.Logger) (*ga
 }
 
 func openGatewayOn(ctx context.Context, cfg *config.Config, log *slog.Logger, s seams) (*gateway, error) {
-	g := &gateway{log: log, seams: s, started: time.Now(), cfg: cfg, files: cfg.Files, marks: map[string]store.Mark{}}
+	g := &gateway{log: log, seams: s, started: time.Now(), cfg: cfg, files: cfg.Files}
 	if err := g.open(ctx); err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
@@ -93,7 +93,7 @@ func openGatewayOn(ctx context.Context, cfg *config.Config, log *slog.Logger, s 
 func (g *gateway) open(ctx context.Context) error {
 	data := g.cfg.Gateway.Data
 	if err := os.MkdirAll(data, 0o750); err != nil {
-		return err
+		return fmt.Errorf("data directory: %w; gateway.data says where it is to be", err)
 	}
 	var err error
 	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
@@ -139,6 +139,10 @@ func (g *gateway) openJournal() error {
 		OnSynced: g.ledger.Journaled, OnDropped: g.ledger.Dropped,
 		OnError: (&quietLog{log: g.log}).error,
 	})
+	var locked *vfs.LockedError
+	if errors.As(err, &locked) {
+		return fmt.Errorf("%w: another gateway runs on this data directory", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -201,14 +205,12 @@ func (g *gateway) assign(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	clear(g.marks)
+	byName := make(map[string]store.Mark, len(marks))
 	for _, m := range marks {
-		g.marks[markKey(m)] = m
+		byName[markKey(m)] = m
 	}
 	for i := range cfg.Devices {
-		if err := g.prepareSpec(ctx, &cfg.Devices[i]); err != nil {
+		if err := g.prepareSpec(ctx, &cfg.Devices[i], byName); err != nil {
 			return err
 		}
 	}
@@ -222,14 +224,14 @@ func markKey(m store.Mark) string {
 	return m.Tag
 }
 
-// prepareSpec puts in what the store keeps of a device. g.mu is held.
-func (g *gateway) prepareSpec(ctx context.Context, s *device.Spec) error {
-	if m, ok := g.marks[s.Name]; ok {
+// prepareSpec puts in what the store keeps of a device. marks are by device, or device/tag.
+func (g *gateway) prepareSpec(ctx context.Context, s *device.Spec, marks map[string]store.Mark) error {
+	if m, ok := marks[s.Name]; ok {
 		s.OutOfService, s.Reason = true, m.Reason
 	}
 	for i := range s.Groups {
 		for j := range s.Groups[i].Tags {
-			if _, ok := g.marks[s.Groups[i].Tags[j].Name]; ok {
+			if _, ok := marks[s.Groups[i].Tags[j].Name]; ok {
 				s.Groups[i].Tags[j].OutOfService = true
 			}
 		}
@@ -266,6 +268,7 @@ func (g *gateway) Run(ctx context.Context) error {
 		errs.add(g.runtime.Run(ctx))
 	}
 	g.log.Info("stopping: devices are closed, the journal takes what is queued")
+	g.endReloads()
 	stopDisk()
 	writer.Wait()
 	g.sinks.stop(drainSinks)
@@ -295,6 +298,9 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	old := g.cfg
 	g.mu.Unlock()
 	changes := config.Diff(old, next)
+	if g.stopping {
+		return changes, errStopping
+	}
 	if err := checkParts(next); err != nil {
 		return changes, err
 	}
@@ -315,6 +321,15 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 		err = errors.Join(err, g.notes.start(ctx, &kept))
 	}
 	return changes, err
+}
+
+var errStopping = errors.New("the gateway is stopping")
+
+// endReloads waits for a reload that runs and lets no other begin: nobody would end a sink that it starts.
+func (g *gateway) endReloads() {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	g.stopping = true
 }
 
 // config returns the configuration that runs.

@@ -122,6 +122,13 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		t.Errorf("a part was applied: %+v, %+v", r.Devices(), r.Sinks())
 	}
 	r.stop()
+	late, err := load(write(t, dir, "late.yaml", reloadConfig(dir, m, "a", "one two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reload(t.Context(), late); err == nil || len(r.Sinks()) != 1 {
+		t.Errorf("a gateway that has stopped took a configuration: %v, %+v", err, r.Sinks())
+	}
 }
 
 // What is out of service stays so over a reload and a restart, and is not polled.
@@ -157,4 +164,15 @@ func TestMaintenanceOutlivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.reads("b", 2)
+}
+
+// The second gateway on a data directory says that there is a first one.
+func TestOneGatewayADirectory(t *testing.T) {
+	dir := t.TempDir()
+	m := plant(t, sim.ModbusConfig{})
+	r := startRig(t, dir, reloadConfig(dir, m, "a", "one"), rigOptions{})
+	defer r.stop()
+	if _, errs, code := millrace(t, "run", "-c", filepath.Join(dir, "gateway.yaml")); code != exitFailed || !strings.Contains(errs, "another gateway") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
 }

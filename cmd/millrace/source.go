@@ -233,13 +233,6 @@ func (g *gateway) mark(ctx context.Context, what, name string, m web.Maintenance
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	if m.On {
-		g.marks[name] = k
-	} else {
-		delete(g.marks, name)
-	}
-	g.mu.Unlock()
 	g.log.Info("maintenance", what, name, "on", m.On, "reason", m.Reason, "by", m.By)
 	return g.runtime.SetOutOfService(name, m.On, m.Reason)
 }

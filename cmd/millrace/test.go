@@ -95,7 +95,7 @@ func oneCycle(ctx context.Context, cfg *config.Config, only string, timeout time
 	}
 	close(next)
 	wg.Wait()
-	return slices.Concat(out...), ctx.Err()
+	return slices.Concat(out...), context.Cause(ctx)
 }
 
 // cycleOf reads every tag of one device once.

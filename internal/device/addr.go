@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 func ParseAddr(s string, ports map[string]int) (Addr, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		return Addr{}, fmt.Errorf("address %q: %w", s, cause(err))
+		return Addr{}, fmt.Errorf("address %q: %w", withoutUser(s), cause(err))
 	}
 	port, known := ports[u.Scheme]
 	switch {
@@ -39,6 +40,14 @@ func ParseAddr(s string, ports map[string]int) (Addr, error) {
 	return a, nil
 }
 
+// withoutUser hides what may be a password in an address that cannot be parsed.
+func withoutUser(s string) string {
+	if i := strings.LastIndex(s, "@"); i >= 0 {
+		return "..." + s[i:]
+	}
+	return s
+}
+
 // cause strips the "parse URL:" that url.Parse puts before what is wrong.
 func cause(err error) error {
 	var e *url.Error
@@ -56,8 +65,12 @@ func schemes(ports map[string]int) string {
 	return strings.Join(names, ", ")
 }
 
+// hostPort returns host and port in one form for all ways to write them: who shares a connection is found by it.
 func hostPort(u *url.URL, port int) (string, error) {
-	host := u.Hostname()
+	host := strings.ToLower(u.Hostname())
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+		host = ip.String()
+	}
 	if host == "" {
 		return "", errors.New("the host is missing")
 	}

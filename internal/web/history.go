@@ -62,8 +62,9 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 func (s *Server) readHistory(ctx context.Context, q historyQuery) ([]*thinner, error) {
 	series := make([]*thinner, len(q.ids))
 	byID := map[tag.ID]*thinner{}
+	from, to := q.span(s.src.Gateway().Journal.Oldest, time.Now())
 	for i, id := range q.ids {
-		series[i] = newThinner(q.from.UnixMilli(), q.to.UnixMilli(), q.points)
+		series[i] = newThinner(from.UnixMilli(), to.UnixMilli(), q.points)
 		byID[id] = series[i]
 	}
 	err := s.src.History(ctx, q.ids, q.from, q.to, func(v Sample) bool {
@@ -73,6 +74,21 @@ func (s *Server) readHistory(ctx context.Context, q historyQuery) ([]*thinner, e
 		return true
 	})
 	return series, err
+}
+
+// span is the part of q's time in which there can be values: who asks for all since 1970 gets as many points as who knows better.
+func (q *historyQuery) span(oldest, now time.Time) (from, to time.Time) {
+	from, to = q.from, q.to
+	if from.Before(oldest) {
+		from = oldest
+	}
+	if now.Before(to) {
+		to = now
+	}
+	if !from.Before(to) {
+		return q.from, q.to
+	}
+	return from, to
 }
 
 // pointOf makes a gap of what was no measurement: bad values, and values repeated because the device was away.
@@ -139,6 +155,7 @@ func parseHistory(v url.Values, idx *tagIndex, now time.Time) (historyQuery, err
 	if q.to, err = parseTime(v.Get("to"), now, now); err != nil {
 		return q, err
 	}
+	q.from, q.to = inNanoseconds(q.from), inNanoseconds(q.to)
 	if !q.from.Before(q.to) {
 		return q, errors.New("from is not before to")
 	}
@@ -147,6 +164,18 @@ func parseHistory(v url.Values, idx *tagIndex, now time.Time) (historyQuery, err
 		err = errors.New("points is less than 10")
 	}
 	return q, err
+}
+
+// inNanoseconds moves what lies outside the times that values can have, 1677 to 2262, to their end.
+func inNanoseconds(t time.Time) time.Time {
+	first, last := time.Unix(0, math.MinInt64), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // parseTime reads RFC 3339, unix milliseconds, or a duration before or after now.

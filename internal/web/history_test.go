@@ -55,6 +55,22 @@ func TestThinnerKeepsPeaksAndGaps(t *testing.T) {
 	}
 }
 
+// The slices are of the time that has values, however much more was asked for.
+func TestSpan(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	for _, c := range []struct{ from, to, oldest, now, wantFrom, wantTo int64 }{
+		{0, 9_000_000, 1000, 2000, 1000, 2000},
+		{1200, 1500, 1000, 2000, 1200, 1500},
+		{0, 500, 1000, 2000, 0, 500},
+		{3000, 4000, 1000, 2000, 3000, 4000},
+	} {
+		q := historyQuery{from: at(c.from), to: at(c.to)}
+		if from, to := q.span(at(c.oldest), at(c.now)); from.Unix() != c.wantFrom || to.Unix() != c.wantTo {
+			t.Errorf("%+v: %d to %d", c, from.Unix(), to.Unix())
+		}
+	}
+}
+
 func TestThinnerTakesTimesOutside(t *testing.T) {
 	th := newThinner(1000, 1000, 3)
 	for _, at := range []int64{math.MinInt32, 0, 1000, 5000, math.MaxInt32} {
@@ -104,6 +120,9 @@ func TestParseHistory(t *testing.T) {
 		"tag=a/x&from=-1h&to=-1h":            "from is not before to",
 		"ids=1,,2":                           `"" is no tag number`,
 		"ids=99999999999":                    `"99999999999" is no tag number`,
+		"tag=a/x&from=0001-01-01T00:00:00Z":  "1 1677-09-21T00:12:43Z 2026-03-01T12:00:00Z 1000",
+		"tag=a/x&to=9999-12-31T00:00:00Z":    "1 2026-03-01T11:00:00Z 2262-04-11T23:47:16Z 1000",
+		"tag=a/x&from=-9223372036854775808":  "1 1677-09-21T00:12:43Z 2026-03-01T12:00:00Z 1000",
 		"ids=4294967295-4294967295&from=-1h": "1 2026-03-01T11:00:00Z 2026-03-01T12:00:00Z 1000",
 	} {
 		v, err := url.ParseQuery(query)
