@@ -108,7 +108,8 @@ func (d *deadLetters) open() error {
 	return nil
 }
 
-// read returns the end of the last good line.
+// read notes which rows the lines hold, and returns the end of the last whole line. A line that is none (a bad block, somebody's editor)
+// costs itself: those behind it may be the only place where their rows are.
 func (d *deadLetters) read(f vfs.File) (int64, error) {
 	size, err := f.Size()
 	if err != nil || size == 0 {
@@ -128,15 +129,14 @@ func (d *deadLetters) read(f vfs.File) (int64, error) {
 			Epoch  string `json:"epoch"`
 			Offset uint64 `json:"offset"`
 		}
-		if err := json.Unmarshal(p[end:end+int64(i)], &l); err != nil {
-			return end, nil
-		}
-		epoch, err := strconv.ParseUint(l.Epoch, 16, 64)
-		if err != nil {
-			return end, nil
-		}
-		d.have[Cursor{epoch, l.Offset}] = struct{}{}
+		line := p[end : end+int64(i)]
 		end += int64(i) + 1
+		if json.Unmarshal(line, &l) != nil {
+			continue
+		}
+		if epoch, err := strconv.ParseUint(l.Epoch, 16, 64); err == nil {
+			d.have[Cursor{epoch, l.Offset}] = struct{}{}
+		}
 	}
 }
 

@@ -211,6 +211,29 @@ func TestCrashBeforeTheCursorMoves(t *testing.T) {
 	})
 }
 
+// A line of the dead-letter file that was damaged, by the disk or by hand, costs no other line.
+func TestDamagedDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, s := newLog(), &memSink{t: t, before: refuses(1, 3)}
+		log.add(8)
+		r := start(t, log, s, nil)
+		time.Sleep(time.Second)
+		r.end()
+		file, was := filepath.Join(r.dir, "dead-letter", "mem.jsonl"), deadLines(t, r.dir)
+		if err := os.WriteFile(file, []byte("x"+strings.Join(was, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log.add(8)
+		r2 := start(t, log, &memSink{t: t, before: refuses(9)}, func(c *Config) { c.DataDir = r.dir })
+		time.Sleep(time.Second)
+		r2.end()
+		lines := deadLines(t, r.dir)
+		if len(lines) != 3 || lines[1] != was[1] || !strings.Contains(lines[2], `"offset":9,`) {
+			t.Errorf("dead-letter file: %v", lines)
+		}
+	})
+}
+
 func TestDeadLetterFileHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, s := newLog(), &memSink{t: t, before: refuses(1, 2, 3, 4, 5)}

@@ -13,6 +13,7 @@ import (
 // The codes that the sink itself acts on [PostgreSQL appendix A].
 const (
 	codeUniqueViolation = "23505"
+	codeNotNull         = "23502"
 	codeCheckViolation  = "23514"
 	codeBadBinary       = "22P03"
 	codeBadCopy         = "22P04"
@@ -48,10 +49,11 @@ func (e *Error) MayHaveHappened() bool {
 // Retryable is false only when the server named the data as the fault: data exceptions (22), broken constraints (23), rows larger
 // than its limits (54), and exceptions that triggers raise (P0). Everything else, from a lost connection over a full disk to a
 // missing privilege, can be put right without losing a row. So can a missing partition, which is a check violation without a
-// constraint, and a column of another type, which is a data exception of every row.
+// constraint, a column of another type, which is a data exception of every row, and a column of somebody else's that must have a
+// value: those of the sink that must have one always do.
 func (e *Error) Retryable() bool {
 	switch {
-	case len(e.Code) != 5, e.Code == codeBadBinary, e.Code == codeBadCopy:
+	case len(e.Code) != 5, e.Code == codeBadBinary, e.Code == codeBadCopy, e.Code == codeNotNull:
 		return true
 	case e.Code == codeCheckViolation && e.constraint == "":
 		return true
