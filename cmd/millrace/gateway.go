@@ -107,6 +107,9 @@ func (g *gateway) open(ctx context.Context) error {
 	if g.store, err = store.Open(ctx, data); err != nil {
 		return err
 	}
+	if err := g.checkNames(); err != nil {
+		return err
+	}
 	if err := g.assign(ctx, g.cfg); err != nil {
 		return err
 	}
@@ -128,6 +131,17 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	g.view = newView(g.cfg)
 	return nil
+}
+
+// checkNames refuses to give numbers anew while the journal holds values of the old ones: they would be delivered under other names.
+func (g *gateway) checkNames() error {
+	rows := g.journal.Rows(g.journal.Bounds())
+	if rows == 0 || g.store.Catalog().Len() > 0 {
+		return nil
+	}
+	data := g.cfg.Gateway.Data
+	return fmt.Errorf("%s holds no tags, but the journal holds %d values, and which tags they are of was written there: "+
+		"put the file back, or move %s away and begin anew", filepath.Join(data, store.FileName), rows, filepath.Join(data, "journal"))
 }
 
 func (g *gateway) openJournal() error {
@@ -262,7 +276,7 @@ func (g *gateway) Run(ctx context.Context) error {
 		g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
 	})
 	rest.Go(func() { g.watch(after) })
-	if err := errors.Join(g.notes.start(base, g.cfg), g.sinks.start(base, g.cfg.Sinks)); err != nil {
+	if err := g.startConsumers(base); err != nil {
 		errs.add(err)
 	} else {
 		errs.add(g.runtime.Run(ctx))
@@ -276,6 +290,14 @@ func (g *gateway) Run(ctx context.Context) error {
 	rest.Wait()
 	g.notes.stop()
 	return errs.join()
+}
+
+// startConsumers starts webhooks and sinks. A reload comes before or after it, never between.
+func (g *gateway) startConsumers(ctx context.Context) error {
+	g.reload.Lock()
+	defer g.reload.Unlock()
+	cfg := g.config()
+	return errors.Join(g.notes.start(ctx, cfg), g.sinks.start(ctx, cfg.Sinks))
 }
 
 // Close gives back what the gateway holds on the disk. Run has ended, or never began.
@@ -304,6 +326,10 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	if err := checkParts(next); err != nil {
 		return changes, err
 	}
+	made, err := g.sinks.prepare(next.Sinks, changes)
+	if err != nil {
+		return changes, err
+	}
 	if err := g.assign(ctx, next); err != nil {
 		return changes, err
 	}
@@ -316,9 +342,9 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	g.mu.Lock()
 	g.cfg, g.view = &kept, newView(&kept)
 	g.mu.Unlock()
-	err := g.sinks.change(context.WithoutCancel(ctx), kept.Sinks, changes)
+	g.sinks.change(ctx, kept.Sinks, changes, made)
 	if changes.Notify {
-		err = errors.Join(err, g.notes.start(ctx, &kept))
+		err = g.notes.start(ctx, &kept)
 	}
 	return changes, err
 }

@@ -35,6 +35,7 @@ type rig struct {
 type rigOptions struct {
 	seams seams
 	tweak func(*config.Config) // after the file was read
+	early func(*gateway)       // between opening and running
 }
 
 // startRig writes text as the configuration in dir and runs it until the test ends, or stop.
@@ -52,6 +53,9 @@ func startRig(t *testing.T, dir, text string, o rigOptions) *rig {
 	o.seams.event = r.events.add
 	if r.gateway, err = openGatewayOn(t.Context(), cfg, slog.New(r.log), o.seams); err != nil {
 		t.Fatal(err)
+	}
+	if o.early != nil {
+		o.early(r.gateway)
 	}
 	ctx, end := context.WithCancel(context.Background())
 	r.end = end

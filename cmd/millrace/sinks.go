@@ -17,53 +17,83 @@ type sinkSet struct {
 	g *gateway
 
 	mu      sync.Mutex
+	phase   sinkPhase
 	running []*runningSink // in the order of the configuration
 	alarms  map[string]alarmState
 }
+
+// sinkPhase is how far a sinkSet is: workers are started by start, and changed only between start and stop.
+type sinkPhase uint8
+
+const (
+	sinksWait sinkPhase = iota
+	sinksRun
+	sinksEnded
+)
 
 // runningSink is a worker and the goroutine that runs it.
 type runningSink struct {
 	cfg    config.Sink
 	worker *sink.Worker
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the worker has ended
+	cancel context.CancelFunc // nil until it runs
+	done   chan struct{}      // closed when the worker has ended
 }
 
 func newSinkSet(g *gateway) *sinkSet { return &sinkSet{g: g, alarms: map[string]alarmState{}} }
 
 // start runs a worker for each of cfgs. They end by stop, not by ctx.
 func (s *sinkSet) start(ctx context.Context, cfgs []config.Sink) error {
-	var errs []error
-	for _, c := range cfgs {
-		errs = append(errs, s.add(ctx, c))
-	}
-	return errors.Join(errs...)
-}
-
-func (s *sinkSet) add(ctx context.Context, c config.Sink) error {
-	to, err := sinkOf(s.g.config().Gateway.Name, c, s.g.name)
-	if err != nil {
-		return fmt.Errorf("sink %s: %w", c.ID, err)
-	}
-	w, err := sink.New(sink.Config{
-		ID: c.ID, Log: sink.FromJournal(s.g.journal), Sink: to, Account: s.g.ledger.Sink(c.ID), Names: s.g.name,
-		DataDir: s.g.config().Gateway.Data, FromOldest: c.From == "oldest", Alarm: func(text string) { s.alarm(c.ID, text) },
-	})
+	made, err := s.makeAll(cfgs)
 	if err != nil {
 		return err
 	}
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r := &runningSink{cfg: c, worker: w, cancel: cancel, done: make(chan struct{})}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phase = sinksRun
+	for _, r := range made {
+		s.launch(ctx, r)
+	}
+	return nil
+}
+
+// makeAll makes a worker for each of cfgs. Nothing of it runs, or has touched anything, yet.
+func (s *sinkSet) makeAll(cfgs []config.Sink) ([]*runningSink, error) {
+	var made []*runningSink
+	var errs []error
+	for _, c := range cfgs {
+		r, err := s.make(c)
+		made, errs = append(made, r), append(errs, err)
+	}
+	return made, errors.Join(errs...)
+}
+
+func (s *sinkSet) make(c config.Sink) (*runningSink, error) {
+	gw := s.g.config().Gateway
+	to, err := sinkOf(gw.Name, c, s.g.name)
+	if err != nil {
+		return nil, fmt.Errorf("sink %s: %w", c.ID, err)
+	}
+	w, err := sink.New(sink.Config{
+		ID: c.ID, Log: sink.FromJournal(s.g.journal), Sink: to, Account: s.g.ledger.Sink(c.ID), Names: s.g.name,
+		DataDir: gw.Data, FromOldest: c.From == "oldest", DrainTimeout: drainSinks, Alarm: func(text string) { s.alarm(c.ID, text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &runningSink{cfg: c, worker: w, done: make(chan struct{})}, nil
+}
+
+// launch runs r until it is cancelled. s.mu is held.
+func (s *sinkSet) launch(ctx context.Context, r *runningSink) {
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
 	s.running = append(s.running, r)
-	s.mu.Unlock()
 	go func() {
 		defer close(r.done)
-		if err := w.Run(life); err != nil {
-			s.g.log.Error("sink stopped", "sink", c.ID, "error", err)
+		if err := r.worker.Run(life); err != nil {
+			s.g.log.Error("sink stopped", "sink", r.cfg.ID, "error", err)
 		}
 	}()
-	return nil
 }
 
 // alarm keeps the last thing that a person should hear of a sink.
@@ -74,9 +104,10 @@ func (s *sinkSet) alarm(id, text string) {
 	s.alarms[id] = alarmState{since: time.Now(), text: text}
 }
 
-// stop lets every sink take what the journal still has, for d at most, and ends the workers.
+// stop lets every sink take what the journal still has, for d at most, and ends the workers. None is started after it.
 func (s *sinkSet) stop(d time.Duration) {
 	s.mu.Lock()
+	s.phase = sinksEnded
 	all := slices.Clone(s.running)
 	s.mu.Unlock()
 	for _, r := range all {
@@ -94,21 +125,40 @@ func (s *sinkSet) stop(d time.Duration) {
 	}
 }
 
-// change makes cfgs the sinks: those that are gone or differ are ended, and what is new is started.
-func (s *sinkSet) change(ctx context.Context, cfgs []config.Sink, c config.Changes) error {
+// prepare makes the workers that a change to cfgs needs.
+func (s *sinkSet) prepare(cfgs []config.Sink, c config.Changes) ([]*runningSink, error) {
+	return s.makeAll(slices.DeleteFunc(slices.Clone(cfgs), func(k config.Sink) bool {
+		return !slices.Contains(c.SinksAdded, k.ID) && !slices.Contains(c.SinksChanged, k.ID)
+	}))
+}
+
+// change makes cfgs the sinks: those that are gone or differ are ended, and those in made, which prepare has returned, run. Before start,
+// which runs what the configuration says then, and after stop it does nothing.
+func (s *sinkSet) change(ctx context.Context, cfgs []config.Sink, c config.Changes, made []*runningSink) {
+	s.mu.Lock()
+	phase := s.phase
+	s.mu.Unlock()
+	if phase != sinksRun {
+		return
+	}
 	for _, id := range append(slices.Clone(c.SinksRemoved), c.SinksChanged...) {
 		s.remove(id)
 	}
 	for _, id := range c.SinksRemoved {
 		s.g.ledger.Close(id)
 	}
-	var errs []error
-	for _, cfg := range cfgs {
-		if slices.Contains(c.SinksAdded, cfg.ID) || slices.Contains(c.SinksChanged, cfg.ID) {
-			errs = append(errs, s.add(ctx, cfg))
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != sinksRun { // stopped in the meantime
+		return
 	}
-	return errors.Join(errs...)
+	for _, r := range made {
+		s.launch(ctx, r)
+	}
+	place := func(r *runningSink) int {
+		return slices.IndexFunc(cfgs, func(k config.Sink) bool { return k.ID == r.cfg.ID })
+	}
+	slices.SortFunc(s.running, func(a, b *runningSink) int { return place(a) - place(b) })
 }
 
 // remove ends the worker of sink id. Its cursor stays in the journal until it is forgotten.
