@@ -27,6 +27,8 @@ const (
 	floats    = 1000
 	settle    = 5 * time.Second
 	measure   = 20 * time.Second
+
+	startWithin = time.Minute
 )
 
 func benchPath(ctx context.Context, w io.Writer, millrace string) error {
@@ -93,19 +95,18 @@ func pathRun(ctx context.Context, millrace string, interval time.Duration) (r ra
 	}
 	defer terminate(gateway, &err)
 
-	select {
-	case <-time.After(settle):
-	case <-ctx.Done():
-		return r, ctx.Err()
+	if err := awaitPage(ctx, webPort); err != nil {
+		return r, err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return r, err
 	}
 	a, err := takeSample(ctx, gateway.cmd.Process.Pid, webPort)
 	if err != nil {
 		return r, err
 	}
-	select {
-	case <-time.After(measure):
-	case <-ctx.Done():
-		return r, ctx.Err()
+	if err := pause(ctx, measure); err != nil {
+		return r, err
 	}
 	b, err := takeSample(ctx, gateway.cmd.Process.Pid, webPort)
 	if err != nil {
@@ -118,6 +119,30 @@ func pathRun(ctx context.Context, millrace string, interval time.Duration) (r ra
 	r.residue = b.metrics["millrace_ledger_residue"]
 	r.cores, r.wire, r.peak = (b.cpu-a.cpu)/s, (b.wire-a.wire)/s, b.peak
 	return r, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitPage waits until the gateway's page answers: on a busy machine a start takes seconds.
+func awaitPage(ctx context.Context, webPort string) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	for {
+		_, err := scrape(ctx, "http://127.0.0.1:"+webPort+"/metrics")
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, 100*time.Millisecond) != nil {
+			return fmt.Errorf("the gateway's page does not answer: %w", err)
+		}
+	}
 }
 
 // plannedBytes asks the gateway how many bytes of frames a second it will exchange with all devices of a configuration.
