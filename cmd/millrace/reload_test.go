@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,9 +35,6 @@ func reloadConfig(dir string, m *sim.Modbus, names, sinks string) string {
 
 // A reload touches what changed and nothing else; a bad file changes nothing and raises an alarm, which a good one takes back.
 func TestReload(t *testing.T) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP) // so that one that comes before the gateway listens does not end the test
-	defer signal.Stop(hup)
 	dir := t.TempDir()
 	m := plant(t, sim.ModbusConfig{Devices: 3, ByPort: true})
 	r := startRig(t, dir, reloadConfig(dir, m, "a b", "one"), rigOptions{})

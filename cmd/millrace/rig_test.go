@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -59,7 +60,10 @@ func startRig(t *testing.T, dir, text string, o rigOptions) *rig {
 	}
 	ctx, end := context.WithCancel(context.Background())
 	r.end = end
-	go func() { r.done <- r.serve(ctx, 0) }()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, reloadSignals()...)
+	t.Cleanup(func() { signal.Stop(hup) })
+	go func() { r.done <- r.serve(ctx, hup, 0) }()
 	t.Cleanup(r.stop)
 	return r
 }

@@ -56,6 +56,10 @@ mistake leaves the last good configuration running. At the start a mistake ends 
 
 // run is the whole life of a gateway.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) error {
+	// From here on a SIGHUP asks for a reload, at the latest when the gateway runs; it ends nothing.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, reloadSignals()...)
+	defer signal.Stop(hup)
 	if err := checkDescriptors(cfg); err != nil {
 		return usageError(err)
 	}
@@ -63,11 +67,11 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(g.serve(ctx, tap), g.Close())
+	return errors.Join(g.serve(ctx, hup, tap), g.Close())
 }
 
-// serve runs the gateway with its page, follows its configuration file, and returns when ctx ends or one of them cannot go on.
-func (g *gateway) serve(ctx context.Context, tap int) error {
+// serve runs the gateway with its page, follows its configuration file (hup asks for a reload too), and returns when ctx ends or one of them cannot go on.
+func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int) error {
 	cfg, log := g.config(), g.log
 	life, end := context.WithCancel(ctx)
 	defer end()
@@ -85,7 +89,7 @@ func (g *gateway) serve(ctx context.Context, tap int) error {
 			end()
 		})
 	}
-	wg.Go(func() { g.follow(life, cfg.Path) })
+	wg.Go(func() { g.follow(life, cfg.Path, hup) })
 	if tap > 0 {
 		wg.Go(func() { errs.add(g.tap(life, os.NewFile(uintptr(tap), "tap"))) })
 	}
@@ -136,7 +140,7 @@ func (g *gateway) sayGoodbye() {
 }
 
 // follow reloads the configuration when its files change, and on SIGHUP where there is one, until ctx ends.
-func (g *gateway) follow(ctx context.Context, path string) {
+func (g *gateway) follow(ctx context.Context, path string, hup <-chan os.Signal) {
 	changed := make(chan struct{}, 1) // one reload for all changes that wait
 	poke := func() {
 		select {
@@ -144,9 +148,6 @@ func (g *gateway) follow(ctx context.Context, path string) {
 		default:
 		}
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, reloadSignals()...)
-	defer signal.Stop(hup)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	watch, stopWatch := context.WithCancel(ctx)

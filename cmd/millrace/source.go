@@ -233,7 +233,6 @@ func (g *gateway) mark(ctx context.Context, what, name string, m web.Maintenance
 	if err != nil {
 		return err
 	}
-	g.log.Info("maintenance", what, name, "on", m.On, "reason", m.Reason, "by", m.By)
 	return g.runtime.SetOutOfService(name, m.On, m.Reason)
 }
 
