@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ nothing that it did not get until max_bytes is reached. Forget gives that place 
 			if _, err := journal.Stat(cmd.Context(), vfs.OS{}, dir); err != nil {
 				return noJournal(err, data)
 			}
-			j, err := journal.Open(journal.Config{Dir: dir})
+			j, err := journal.Open(journal.Config{Dir: dir, MaxBytes: math.MaxInt64, MaxAge: math.MaxInt64}) // it is not for this command to remove values
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
 	"time"
@@ -75,8 +74,8 @@ func hasRawText(v tag.Value) bool {
 	case tag.String:
 		return !utf8.Valid(v.Aux)
 	case tag.String | tag.Array:
-		for it := (elems{v: v}); it.next(); {
-			if !utf8.Valid(it.e.Aux) {
+		for it := v.Elems(); it.Next(); {
+			if !utf8.Valid(it.Value.Aux) {
 				return true
 			}
 		}
@@ -101,39 +100,13 @@ func appendValue(dst []byte, v tag.Value, base64ed bool) []byte {
 		return v.AppendJSON(dst, tag.JSONOptions{})
 	}
 	dst = append(dst, '[')
-	for it := (elems{v: v}); it.next(); {
-		if it.i > 1 {
+	for it := v.Elems(); it.Next(); {
+		if it.Index > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendValue(dst, it.e, base64ed)
+		dst = appendValue(dst, it.Value, base64ed)
 	}
 	return append(dst, ']')
-}
-
-// elems walks the elements of an array. Elements without a width are found one behind the other: asking for each by its number
-// would take the square of the time.
-type elems struct {
-	v tag.Value // what is left of it, when its elements have no width
-	i int       // elements walked
-	e tag.Value
-}
-
-func (it *elems) next() bool {
-	n := it.i
-	if it.v.Kind.Elem().Width() == 0 {
-		n = 0
-	}
-	e, ok := it.v.Elem(n)
-	if !ok {
-		return false
-	}
-	if e.Kind.Width() == 0 {
-		_, used := binary.Uvarint(it.v.Aux)
-		it.v.Aux = it.v.Aux[used+len(e.Aux):]
-	}
-	it.e = e
-	it.i++
-	return true
 }
 
 func appendFloat(dst []byte, f float64, bits int) []byte {

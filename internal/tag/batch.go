@@ -179,6 +179,35 @@ func (v Value) Elem(i int) (Value, bool) {
 	}
 }
 
+// Elems walks the elements of an array. Those without a width lie one behind the other: asking for each by its number would take the
+// square of the time.
+type Elems struct {
+	Index int // of Value
+	Value Value
+
+	kind Kind
+	rest []byte // what is behind Value
+}
+
+// Elems returns a walk that stands before v's first element. What is no array has none.
+func (v Value) Elems() Elems { return Elems{Index: -1, kind: v.Kind, rest: v.Aux} }
+
+// Next goes to the next element, and says whether there is one.
+func (it *Elems) Next() bool {
+	e, ok := Value{Kind: it.kind, Aux: it.rest}.Elem(0)
+	if !ok {
+		return false
+	}
+	n := e.Kind.Width()
+	if n == 0 {
+		_, used := binary.Uvarint(it.rest)
+		n = used + len(e.Aux)
+	}
+	it.Value, it.rest = e, it.rest[n:]
+	it.Index++
+	return true
+}
+
 // loadBits reads one value of kind k, which has a Width, little endian, and extends it as Batch.Bits wants it.
 func loadBits(k Kind, p []byte) uint64 {
 	switch k {

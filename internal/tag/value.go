@@ -19,16 +19,13 @@ type JSONOptions struct {
 func (v Value) AppendJSON(dst []byte, o JSONOptions) []byte {
 	if v.Kind.IsArray() {
 		dst = append(dst, '[')
-		for i := 0; ; i++ {
-			e, ok := v.Elem(i)
-			if !ok {
-				return append(dst, ']')
-			}
-			if i > 0 {
+		for it := v.Elems(); it.Next(); {
+			if it.Index > 0 {
 				dst = append(dst, ',')
 			}
-			dst = e.AppendJSON(dst, o)
+			dst = it.Value.AppendJSON(dst, o)
 		}
+		return append(dst, ']')
 	}
 	switch v.Kind {
 	case Bool:
