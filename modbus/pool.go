@@ -65,6 +65,7 @@ func (c PoolConfig) withDefaults() (PoolConfig, error) {
 type Pool struct {
 	cfg  PoolConfig
 	room chan struct{} // 1: something came free; who takes it passes it on while there is more
+	news chan struct{} // 1: for Borrow, which has no use for a free slot: one came back, or ended
 
 	mu     sync.Mutex
 	idle   []resting // the one used last at the end
@@ -101,7 +102,7 @@ func NewPool(addr string, cfg PoolConfig) (*Pool, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = func(ctx context.Context) (*Client, error) { return Dial(ctx, addr, cfg.Client) }
 	}
-	return &Pool{cfg: cfg, room: make(chan struct{}, 1)}, nil
+	return &Pool{cfg: cfg, room: make(chan struct{}, 1), news: make(chan struct{}, 1)}, nil
 }
 
 // Run warms the pool up, one connection after the other, sends heartbeats and closes what is idle, until ctx ends. Then it closes the idle
@@ -141,7 +142,53 @@ func (p *Pool) Get(ctx context.Context) (*Client, error) {
 	}
 }
 
-// Put takes a connection of Get back. One that has ended frees its slot.
+// Borrow lends an idle connection and never dials: for a caller that leaves that to Run. While all are lent, asked or being dialled it waits; without
+// any the error unwraps to net.ErrClosed. Give it back with Put.
+func (p *Pool) Borrow(ctx context.Context) (*Client, error) {
+	for {
+		c, none := p.borrow()
+		switch {
+		case c != nil:
+			return c, nil
+		case none:
+			return nil, fmt.Errorf("modbus: pool: there is no connection: %w", net.ErrClosed)
+		}
+		select {
+		case <-p.news:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("modbus: pool: no connection is idle: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// TryBorrow is Borrow without waiting: nil when no connection is idle.
+func (p *Pool) TryBorrow() *Client {
+	c, _ := p.borrow()
+	return c
+}
+
+// borrow returns an idle connection, or says whether there is none that may become idle.
+func (p *Pool) borrow() (c *Client, none bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c = p.pop()
+	p.passOn()
+	none = p.open == 0
+	if len(p.idle) > 0 || none {
+		p.tell() // others that wait
+	}
+	return c, none
+}
+
+// tell wakes one of those who wait in Borrow. The caller holds mu.
+func (p *Pool) tell() {
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+}
+
+// Put takes a connection of Get or Borrow back. One that has ended frees its slot.
 func (p *Pool) Put(c *Client) {
 	now := time.Now()
 	p.giveBack(resting{client: c, used: now, heard: now})
@@ -174,19 +221,27 @@ func (p *Pool) take() (c *Client, dial bool, err error) {
 	if p.closed {
 		return nil, false, fmt.Errorf("modbus: pool: %w", net.ErrClosed)
 	}
-	for n := len(p.idle); n > 0; n = len(p.idle) {
-		c := p.idle[n-1].client
-		p.idle = p.idle[:n-1]
-		if c.Err() == nil {
-			return c, false, nil
-		}
-		p.open-- // its reader has closed it, or is about to
+	if c := p.pop(); c != nil {
+		return c, false, nil
 	}
 	if p.open < p.cfg.Slots {
 		p.open++
 		return nil, true, nil
 	}
 	return nil, false, nil
+}
+
+// pop takes the connection used last out of the idle ones, nil when there is none that is open. The caller holds mu.
+func (p *Pool) pop() *Client {
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		c := p.idle[n-1].client
+		p.idle = p.idle[:n-1]
+		if c.Err() == nil {
+			return c
+		}
+		p.open-- // its reader has closed it, or is about to
+	}
+	return nil
 }
 
 // passOn wakes one who waits when there is something to be had. The caller holds mu.
@@ -209,6 +264,7 @@ func (p *Pool) dial(ctx context.Context) (*Client, error) {
 		p.stats.DialFailed++
 		p.open--
 		p.passOn()
+		p.tell()
 		return nil, err
 	}
 	p.stats.Dialled++
@@ -225,6 +281,7 @@ func (p *Pool) giveBack(r resting) {
 		p.open--
 	}
 	p.passOn()
+	p.tell()
 	p.mu.Unlock()
 	if !keep {
 		_ = r.client.Close()
@@ -239,6 +296,7 @@ func (p *Pool) shut() {
 	p.idle = nil
 	p.open -= len(idle)
 	p.passOn()
+	p.tell()
 	p.mu.Unlock()
 	for _, r := range idle {
 		_ = r.client.Close()
@@ -286,9 +344,10 @@ func (p *Pool) closeWorn(now time.Time) {
 	}
 }
 
-// warm dials until Warm connections are open. It reports false when a dial failed.
+// warm dials until Warm connections are open. It reports false when a dial failed, or the device ended what it had accepted: one that takes
+// fewer connections is not stormed.
 func (p *Pool) warm(ctx context.Context) bool {
-	for {
+	for range p.cfg.Warm {
 		p.mu.Lock()
 		enough := p.open >= p.cfg.Warm
 		if !enough {
@@ -303,7 +362,11 @@ func (p *Pool) warm(ctx context.Context) bool {
 			return false // counted; Redial tries again
 		}
 		p.Put(c)
+		if c.Err() != nil {
+			return false
+		}
 	}
+	return true
 }
 
 // silent takes out an idle connection whose heartbeat is due.

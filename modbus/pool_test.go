@@ -185,6 +185,60 @@ func TestPoolGetWaitsForASlot(t *testing.T) {
 	})
 }
 
+// Borrow takes what is there, waits for what may come, and never dials.
+func TestPoolBorrow(t *testing.T) {
+	inPool(t, PoolConfig{Warm: 2, Slots: 4, Heartbeat: -1, Idle: time.Hour}, func(t *testing.T, p *Pool, r *rack) {
+		a, b := p.TryBorrow(), p.TryBorrow()
+		if a == nil || b == nil || p.TryBorrow() != nil {
+			t.Fatalf("borrowed %v, %v of two", a, b)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := p.Borrow(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a third one: %v", err)
+		}
+		results := make(chan error, 3)
+		for range 3 {
+			go func() {
+				c, err := p.Borrow(t.Context())
+				if err == nil {
+					p.Put(c)
+				}
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		p.Put(a)
+		for range 3 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		c, err := p.Borrow(t.Context())
+		if err != nil || c != a {
+			t.Errorf("got %v, %v", c, err)
+		}
+		for range 3 {
+			go func() {
+				_, err := p.Borrow(t.Context())
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		_, _ = a.Close(), b.Close()
+		p.Put(a)
+		p.Put(b)
+		for range 3 {
+			if err := <-results; !errors.Is(err, net.ErrClosed) {
+				t.Errorf("without any: %v", err)
+			}
+		}
+		if r.dials != 2 {
+			t.Errorf("%d dials", r.dials)
+		}
+	})
+}
+
 func TestPoolRedials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rack{t: t, fail: true, began: time.Now()}

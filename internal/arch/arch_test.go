@@ -40,6 +40,7 @@ var free = []string{"internal/arch", "docs", "bench"}
 var goStatements = map[string]int{
 	"internal/device": 1,  // one an endpoint, by its shard, while a job of it runs
 	"internal/sim":    1,  // one a listener, by Run
+	"internal/driver": 2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
 	"internal/listen": 1,  // one a connection, by Serve
 	"modbus":          1,  // the reader of a Client's connection, by NewClient; Close waits for it
 	"cmd/millrace":    15, // the parts of a gateway, a sink's worker, a webhook, the simulators, one cycle's readers: each waited for by who starts it

@@ -62,7 +62,7 @@ func compare[T any](old, new []T, name func(T) string, same func(a, b T) bool) (
 // sameSpec compares what a configuration says of a device. Numbers and IDs come from the catalog, and the rest from the run.
 func sameSpec(a, b device.Spec) bool {
 	return a.Addr.String() == b.Addr.String() && maps.Equal(a.Addr.Options, b.Addr.Options) &&
-		a.Driver == b.Driver && a.Profile == b.Profile && a.Slots == b.Slots &&
+		a.Driver == b.Driver && a.Profile == b.Profile && a.Slots == b.Slots && a.Limits.Connections == b.Limits.Connections &&
 		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect &&
 		slices.EqualFunc(a.Groups, b.Groups, sameGroup)
 }

@@ -151,6 +151,7 @@ var optionKeys = mapping[device.Spec]{
 	name: "options",
 	keys: []key[device.Spec]{
 		integer("slots", "1", "Connections that the device's address may have from us at once.", func(s *device.Spec) *int { return &s.Slots }).within(1, 1024),
+		integer("pool", "1", "Connections that are kept, at most as many as slots; the requests of one Read are spread over them.", func(s *device.Spec) *int { return &s.Limits.Connections }).within(1, 64),
 		number("requests_per_second", "", "Most requests a second to the device's address. No limit without it.", func(s *device.Spec) *float64 { return &s.RequestsPerSecond }).within(0.001, 1e6),
 		duration("pause_after_connect", "0s", "Wait between connecting and the first request.", func(s *device.Spec) *time.Duration { return &s.PauseAfterConnect }).within(0, 60),
 		passed("window", formText, "Modbus: requests in flight at once on a connection: a number, or `auto`, which begins with one and finds out, which is also what happens without it."),
@@ -161,6 +162,8 @@ var optionKeys = mapping[device.Spec]{
 		passed("gap", formInteger, "Modbus: addresses of no interest that may be read to save a request."),
 		passed("echo_id", formBool, "Modbus: false for a device that does not repeat the transaction id."),
 		passed("dial_timeout", formDuration, "Modbus: longest time that a connection may take to be made."),
+		passed("heartbeat", formDuration, "Modbus: how long a connection may be silent before the device is asked heartbeat_read over it, at least 1s; never without it."),
+		passed("heartbeat_read", formText, "Modbus: `device_id`, or the address of a register or bit; `holding:0` without it. An exception is an answer too."),
 		passed("ca", formFile, "modbus+tls: the authorities that the device's certificate may be from. Relative to the configuration file, as are cert and key."),
 		passed("cert", formFile, "modbus+tls: our certificate."),
 		passed("key", formFile, "modbus+tls: its key."),

@@ -78,6 +78,8 @@ func TestPlanRespectsWindowAndPace(t *testing.T) {
 		"slots: 1":               150 * time.Millisecond,
 		"window: 2":              100 * time.Millisecond,
 		"window: 16":             50 * time.Millisecond,
+		"window: auto":           150 * time.Millisecond,
+		"slots: 3, pool: 2":      100 * time.Millisecond,
 		"requests_per_second: 2": 1500 * time.Millisecond,
 	} {
 		if got := load(options); time.Duration(got.Busy) != want {
@@ -87,11 +89,11 @@ func TestPlanRespectsWindowAndPace(t *testing.T) {
 }
 
 func TestPlanJSON(t *testing.T) {
-	b, err := json.Marshal(PlanOf(mustLoad(t, overloaded), drivers()))
+	b, err := json.Marshal(PlanOf(mustLoad(t, strings.ReplaceAll(overloaded, "profile: remote", "profile: remote\n    options: {slots: 3, pool: 2, max_window: 8}")), drivers()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"busy_ms":1500`, `"interval_ms":3000`, `"op":"read holding","from":1000,"to":1000,"tags":1`, `"load":1.3`, `"rtt_ms":500`} {
+	for _, want := range []string{`"busy_ms":1000`, `"interval_ms":3000`, `"window":1,"max_window":8`, `"connections":2,"slots":3`, `"op":"read holding","from":1000,"to":1000,"tags":1`, `"load":0.867`, `"rtt_ms":500`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("no %s in %s", want, b)
 		}

@@ -210,6 +210,10 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 	if !l.applyOptions(&spec, d, t, sc) {
 		return
 	}
+	if err := spec.CheckConnections(); err != nil {
+		l.failf(d.at(), "device %s: %v", d.id, err)
+		return
+	}
 	drafts := d.groups
 	if t != nil {
 		drafts = merged(t.groups, d.groups)

@@ -176,6 +176,9 @@ func (r *Runtime) hire(fresh map[string]*unit, gone []*unit) {
 	r.mail.call(func(s *shard) {
 		now := time.Now()
 		for _, u := range order {
+			s.attach(u)
+		}
+		for _, u := range order {
 			s.add(u, now)
 			s.stepAll()
 		}

@@ -58,6 +58,7 @@ type Span struct {
 // or the protocol's own limit.
 type Limits struct {
 	Window       int       // requests in flight at once on a connection; what one device of an endpoint taught holds for all of them
+	Connections  int       // that a session may have, configured; 0 is 1
 	WindowTried  time.Time // when more in flight failed last, zero when it never did
 	MaxRegisters int       // 16-bit registers in one read
 	MaxBits      int       // bits in one read

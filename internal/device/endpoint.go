@@ -33,6 +33,8 @@ type endpoint struct {
 	notBefore time.Time // end of the pause after connect
 	pause     time.Duration
 	slots     resilience.Slots
+	pool      int // connections that the next session may have
+	held      int // slots taken by the session, or by its dial
 	backoff   resilience.Backoff
 	rate      resilience.Bucket
 	timer     timer // when the first job in the queue may start
@@ -102,6 +104,7 @@ func (e *endpoint) dial(ctx context.Context) error {
 	u.mu.Lock()
 	lim := u.limits
 	u.mu.Unlock()
+	lim.Connections = e.held
 	e.reading.Store(nil)
 	e.rt.counters.opens.Add(1)
 	s, err := u.driver.Open(ctx, u.spec.Addr, lim, e)
@@ -168,8 +171,11 @@ func (e *endpoint) settle() {
 	}
 	e.patience.Store(int64(e.profile.Ceiling))
 	e.backoff.Follow(e.profile)
-	slots, rate, pause := 0, 0.0, time.Duration(0)
+	slots, rate, pause, pool := 0, 0.0, time.Duration(0), 0
 	for _, u := range e.units {
+		if n := u.spec.Limits.Connections; n > 0 && (pool == 0 || n < pool) {
+			pool = n
+		}
 		if slots == 0 || u.spec.Slots < slots {
 			slots = u.spec.Slots
 		}
@@ -179,6 +185,10 @@ func (e *endpoint) settle() {
 		pause = max(pause, u.spec.PauseAfterConnect)
 	}
 	e.slots.SetLimit(max(slots, 1))
+	e.pool = max(min(pool, slots), 1)
+	if pause > 0 {
+		e.pool = 1
+	}
 	e.rate.SetRate(rate)
 	e.pause = pause
 }

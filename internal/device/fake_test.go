@@ -50,6 +50,7 @@ type plc struct {
 	quiet    bool        // keeps no polls
 	onRead   func(o Observer)
 	limits   Limits
+	pools    []int // Limits.Connections of each dial
 }
 
 func (p *plc) set(m mode) {
@@ -75,6 +76,13 @@ func (p *plc) is() mode {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mode
+}
+
+// allowed returns how many connections each session was allowed.
+func (p *plc) allowed() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.pools)
 }
 
 func (p *plc) dialled() int {
@@ -142,9 +150,10 @@ func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 	return &fakePlan{a.Path, good, requests}, errors.Join(errs...)
 }
 
-func (d *fakeDriver) Open(ctx context.Context, a Addr, _ Limits, o Observer) (Session, error) {
+func (d *fakeDriver) Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error) {
 	p := d.plc(a.Host)
 	p.mu.Lock()
+	p.pools = append(p.pools, lim.Connections)
 	p.dials = append(p.dials, time.Now())
 	p.mu.Unlock()
 	switch p.is() {

@@ -3,7 +3,7 @@ package device
 import "slices"
 
 func (l Limits) equal(o Limits) bool {
-	return l.Window == o.Window && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
+	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
 		l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
 }
 

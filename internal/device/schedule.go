@@ -8,11 +8,13 @@ import (
 
 var (
 	errSilent   = errors.New("nothing on its connection answers")
+	errSlots    = errors.New("its connections are more than its slots")
 	errSessions = errors.New("the gateway has as many connections open as it may")
 )
 
-// add attaches u to its endpoint, which may be new, and starts it.
-func (s *shard) add(u *unit, now time.Time) {
+// attach gives u its endpoint, which may be new. All units are attached before the first of them dials: what each of them says of its endpoint
+// counts.
+func (s *shard) attach(u *unit) {
 	e := s.endpoints[u.key]
 	if e == nil {
 		e = s.newEndpoint(u)
@@ -20,6 +22,11 @@ func (s *shard) add(u *unit, now time.Time) {
 	u.endpoint = e
 	e.units = append(e.units, u)
 	e.settle()
+}
+
+// add starts u.
+func (s *shard) add(u *unit, now time.Time) {
+	e := u.endpoint
 	if len(u.table.outOfService()) > 0 {
 		e.push(job{kind: jobMark, unit: u, mark: markTagsOut})
 	}
@@ -181,6 +188,9 @@ func (s *shard) enqueue(g *group, due, now time.Time) {
 // want asks for a session on behalf of u.
 func (s *shard) want(u *unit, now time.Time) {
 	e := u.endpoint
+	if e.open && e.held > e.slots.Limit() {
+		s.hangUp(e, errSlots, now) // the configuration has fewer now
+	}
 	switch {
 	case e.open:
 		s.post(u, event{kind: evOpened, at: now}, nil)
@@ -190,7 +200,7 @@ func (s *shard) want(u *unit, now time.Time) {
 		u.waiting = true
 		if !e.dialling {
 			e.dialling = true
-			e.push(job{kind: jobOpen, unit: u, at: s.dials.Reserve(now, 1)})
+			e.push(job{kind: jobOpen, unit: u, at: s.dials.Reserve(now, e.pool)})
 		}
 	}
 }
@@ -262,12 +272,11 @@ func (s *shard) begin(e *endpoint, j job) {
 			e.dialling = false
 			return
 		}
-		if !s.sockets.Take() {
+		if !s.takeSlots(e) {
 			s.dialFailed(e, errSessions, time.Now())
 			return
 		}
 		j.unit = e.units[i]
-		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
 	}
 	e.busy, e.job = true, j
 	s.jobs.Add(1)
@@ -283,7 +292,7 @@ func (s *shard) ended(e *endpoint) {
 	case jobRead:
 		s.turned(e, e.job.group)
 	case jobClose:
-		s.giveSlot(e)
+		s.giveSlots(e)
 	case jobMark:
 		s.marked(e.job, e.outcome.ended)
 	}
@@ -313,15 +322,26 @@ func (s *shard) serviceChanged(u *unit, now time.Time) {
 	}
 }
 
-func (s *shard) giveSlot(e *endpoint) {
-	e.slots.Give()
-	s.sockets.Give()
+// takeSlots takes a slot for each connection of e's next session, fewer when the gateway has no more, and says whether there was one.
+func (s *shard) takeSlots(e *endpoint) bool {
+	for e.held < e.pool && s.sockets.Take() {
+		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
+		e.held++
+	}
+	return e.held > 0
+}
+
+func (s *shard) giveSlots(e *endpoint) {
+	for ; e.held > 0; e.held-- {
+		e.slots.Give()
+		s.sockets.Give()
+	}
 }
 
 func (s *shard) dialled(e *endpoint) {
 	now := e.outcome.ended
 	if e.outcome.err != nil {
-		s.giveSlot(e)
+		s.giveSlots(e)
 		s.dialFailed(e, e.outcome.err, now)
 		return
 	}

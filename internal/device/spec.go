@@ -23,7 +23,7 @@ type Spec struct {
 	OutOfService bool   // set by hand: not polled, its connection given back
 	Reason       string // why it is out of service, in the words of who said so
 
-	Slots             int           // connections its endpoint may hold at once; 0 is 1. The gateway opens one
+	Slots             int           // connections its endpoint may hold at once; 0 is 1. The gateway opens one, or Limits.Connections
 	RequestsPerSecond float64       // most requests a second to the endpoint, reckoned over whole turns; 0 is no limit
 	PauseAfterConnect time.Duration // between the end of the handshake and the first request
 }
@@ -63,11 +63,28 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.PauseAfterConnect < 0 {
 		bad("the pause after connect must not be below 0, not %v", s.PauseAfterConnect)
 	}
+	if err := s.CheckConnections(); err != nil {
+		errs = append(errs, err)
+	}
 	errs = append(errs, checkGroups(s.Groups)...)
 	if err := errors.Join(errs...); err != nil {
 		return s, fmt.Errorf("device %s: %w", s.Name, err)
 	}
 	return s, nil
+}
+
+// CheckConnections says what keeps the device from having as many connections as Limits says.
+func (s *Spec) CheckConnections() error {
+	n := s.Limits.Connections
+	switch {
+	case n < 0:
+		return fmt.Errorf("a pool must not have below 0 connections, not %d", n)
+	case n > max(s.Slots, 1):
+		return fmt.Errorf("a pool of %d connections needs as many slots, not %d", n, max(s.Slots, 1))
+	case n > 1 && s.PauseAfterConnect > 0:
+		return errors.New("pool and pause_after_connect exclude each other: a pool makes connections while others are asked")
+	}
+	return nil
 }
 
 func checkGroups(groups []Group) []error {

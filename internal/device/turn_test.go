@@ -167,6 +167,56 @@ func TestUserLimits(t *testing.T) {
 	})
 }
 
+// A session may have as many connections as all devices of its endpoint allow, and as the gateway has left; they are given back with it.
+func TestPools(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{MaxSessions: 5})
+		specs := b.units(3)
+		specs[0].Slots, specs[0].Limits.Connections = 4, 4
+		specs[1].Slots, specs[1].Limits.Connections = 8, 3
+		specs[2].Slots = 6
+		other := b.spec(9, time.Second, 1)
+		other.Slots, other.Limits.Connections = 4, 4
+		b.apply(specs...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.apply(append(specs, other)...)
+		time.Sleep(10 * time.Second)
+		if got := fmt.Sprint(b.plc(1).allowed(), b.plc(9).allowed()); got != "[3] [2]" {
+			t.Errorf("connections allowed %v, want 3 of 5, then the 2 left", got)
+		}
+		b.apply(other)
+		b.plc(9).set(refuses)
+		time.Sleep(time.Second)
+		b.plc(9).set(fine)
+		time.Sleep(20 * time.Second)
+		if got := b.plc(9).allowed(); got[len(got)-1] != 4 {
+			t.Errorf("alone %v, want 4 in the end", got)
+		}
+		other.Slots, other.Limits.Connections = 2, 2
+		b.apply(other)
+		time.Sleep(time.Second)
+		if got := b.plc(9).allowed(); got[len(got)-1] != 2 || b.plc(9).connections() != 1 || b.status("d0009").Outages > 1 {
+			t.Errorf("with fewer slots %v, %+v", got, b.status("d0009"))
+		}
+		b.quit()
+	})
+}
+
+func TestPoolsNeedSlots(t *testing.T) {
+	for want, s := range map[string]Spec{
+		"needs as many slots, not 1": {Limits: Limits{Connections: 2}},
+		"needs as many slots, not 3": {Slots: 3, Limits: Limits{Connections: 4}},
+		"below 0":                    {Limits: Limits{Connections: -1}},
+		"exclude each other":         {Slots: 4, Limits: Limits{Connections: 4}, PauseAfterConnect: 1},
+		"":                           {Slots: 4, Limits: Limits{Connections: 4}},
+	} {
+		if err := s.CheckConnections(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 // Periods that pass while a turn runs are counted and skipped, never queued.
 func TestOverrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

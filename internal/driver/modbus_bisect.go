@@ -210,7 +210,7 @@ func (s *modbusSession) halve(ctx context.Context, plan *modbusPlan) error {
 			parts = append(parts, pt)
 		}
 	}
-	err := s.client.Do(ctx, s.calls)
+	err := s.send(ctx, s.calls)
 	for i, pt := range parts {
 		err = firstOf(err, s.settle(plan, pt, &s.calls[i]))
 	}

@@ -2,6 +2,8 @@ package driver
 
 import (
 	"context"
+	"errors"
+	"net"
 	"time"
 
 	"millrace/modbus"
@@ -12,38 +14,54 @@ import (
 func (s *modbusSession) exchange(ctx context.Context, plan *modbusPlan) error {
 	if !plan.auto {
 		s.setWindow(plan.window)
-		return s.client.Do(ctx, s.calls)
+		return s.send(ctx, s.calls)
 	}
 	l := &s.learner
-	s.setWindow(l.begin(plan, len(s.calls)))
+	s.setWindow(l.begin(plan, s.each(len(s.calls))))
 	trial := l.onTrial()
-	overtook := s.overtook(trial)
-	err := s.client.Do(ctx, s.calls)
+	before := s.disorder(trial)
+	err := s.send(ctx, s.calls)
 	if ctx.Err() != nil {
 		return err
 	}
 	left := err != nil || trial && s.spoiled()
-	fault := l.disturbed() || left || s.overtook(trial) != overtook
+	fault := l.disturbed() || left || s.disorder(trial) != before
 	if learned := l.end(fault, time.Now()); learned.Window > 0 {
 		s.obs.Learned(learned)
 	}
-	if !trial || !left || s.client.Err() != nil {
+	if !trial || !left || errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return s.again(ctx)
 }
 
 func (s *modbusSession) setWindow(n int) {
-	if s.window != n {
-		s.window = n
+	if s.window == n {
+		return
+	}
+	s.window = n
+	if s.pool == nil {
 		s.client.SetWindow(n)
+	} else {
+		s.pool.window = n
 	}
 }
 
-// overtook returns how many replies came out of their order, 0 when nobody wants to know.
-func (s *modbusSession) overtook(wanted bool) uint64 {
-	if !wanted {
+// each returns how many of n requests one connection gets.
+func (s *modbusSession) each(n int) int {
+	if s.pool == nil {
+		return n
+	}
+	return (n + s.pool.size - 1) / s.pool.size
+}
+
+// disorder counts replies out of their order and connections of a pool that ended; 0 when nobody wants to know.
+func (s *modbusSession) disorder(wanted bool) uint64 {
+	switch {
+	case !wanted:
 		return 0
+	case s.pool != nil:
+		return s.pool.disorder
 	}
 	return s.client.Stats().Overtook
 }
@@ -79,9 +97,9 @@ func (s *modbusSession) again(ctx context.Context) error {
 		if !spoiled(&s.calls[i]) {
 			continue
 		}
-		if err := s.client.Do(ctx, s.calls[i:i+1]); err != nil {
+		if err := s.send(ctx, s.calls[i:i+1]); err != nil {
 			if ctx.Err() == nil {
-				_ = s.client.Close()
+				_ = s.Close()
 				err = &modbus.ClosedError{Err: err}
 			}
 			return err

@@ -29,6 +29,9 @@ type fake struct {
 	inFlight int                            // most requests that came in one segment
 	bursts   int                            // segments with more than one
 	conns    int
+	served   []int // requests on each connection
+	doomed   int   // requests until the connection is ended that the last of them comes on, unanswered
+	news     chan struct{}
 	bears    int // requests in one segment; 0 is any number
 	beyond   burstMode
 	addr     string
@@ -48,7 +51,7 @@ const (
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{mapCode: modbus.IllegalDataAddress, unknown: map[modbus.Function]bool{}, answer: map[uint8]modbus.ExceptionCode{}}
+	f := &fake{mapCode: modbus.IllegalDataAddress, unknown: map[modbus.Function]bool{}, answer: map[uint8]modbus.ExceptionCode{}, news: make(chan struct{}, 1)}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -71,8 +74,11 @@ func newFake(t *testing.T) *fake {
 func (f *fake) serve(c net.Conn) {
 	defer c.Close()
 	f.mu.Lock()
+	me := f.conns
 	f.conns++
+	f.served = append(f.served, 0)
 	f.mu.Unlock()
+	f.tell()
 	buf, have, stuck := make([]byte, 65536), 0, false
 	for {
 		n, err := c.Read(buf[have:])
@@ -93,9 +99,10 @@ func (f *fake) serve(c net.Conn) {
 			took, frames = took+n, append(frames, fr)
 		}
 		out, open := f.answerAll(frames)
-		if !open {
+		if !open || f.ends(me, len(frames)) {
 			return
 		}
+		f.tell()
 		have = copy(buf, buf[took:have])
 		if stuck {
 			continue
@@ -105,6 +112,46 @@ func (f *fake) serve(c net.Conn) {
 			return
 		}
 	}
+}
+
+// tell wakes await.
+func (f *fake) tell() {
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until there was a connection, or a request, since the last time.
+func (f *fake) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-f.news:
+	case <-t.Context().Done():
+	}
+}
+
+func (f *fake) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.requests)
+}
+
+// hangUpOn makes the nth request from now on, from 1, end its connection.
+func (f *fake) hangUpOn(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.doomed = n
+}
+
+// ends counts n requests on connection c and says whether it is to end.
+func (f *fake) ends(c, n int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.served[c] += n
+	was := f.doomed
+	f.doomed = max(0, f.doomed-n)
+	return was > 0 && f.doomed == 0
 }
 
 // answerAll answers the requests of one segment. It answers false when the connection is to end.

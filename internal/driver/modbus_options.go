@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"millrace/internal/device"
+	"millrace/modbus"
 )
 
 // The schemes of Modbus addresses.
@@ -40,6 +41,8 @@ type modbusOptions struct {
 	key          string
 	ca           string
 	serverName   string
+	heartbeat    time.Duration // 0 never
+	beat         modbus.Call
 }
 
 // OptionError is a wrong option of a device.
@@ -66,10 +69,15 @@ var modbusOptionTable = map[string]func(o *modbusOptions, v string) error{
 	"gap":           gapOption,
 	"echo_id":       echoOption,
 	"dial_timeout":  func(o *modbusOptions, v string) error { return durationOption(&o.dialTimeout, v) },
-	"cert":          func(o *modbusOptions, v string) error { o.cert = v; return nil },
-	"key":           func(o *modbusOptions, v string) error { o.key = v; return nil },
-	"ca":            func(o *modbusOptions, v string) error { o.ca = v; return nil },
-	"server_name":   func(o *modbusOptions, v string) error { o.serverName = v; return nil },
+	"heartbeat":     heartbeatOption,
+	"heartbeat_read": func(o *modbusOptions, v string) (err error) {
+		o.beat, err = beatOption(v)
+		return err
+	},
+	"cert":        func(o *modbusOptions, v string) error { o.cert = v; return nil },
+	"key":         func(o *modbusOptions, v string) error { o.key = v; return nil },
+	"ca":          func(o *modbusOptions, v string) error { o.ca = v; return nil },
+	"server_name": func(o *modbusOptions, v string) error { o.serverName = v; return nil },
 }
 
 // tlsOptions are the options that mean something with modbus+tls only.
@@ -124,6 +132,35 @@ func durationOption(p *time.Duration, v string) error {
 	return nil
 }
 
+// minHeartbeat keeps a heartbeat from becoming a poll.
+const minHeartbeat = time.Second
+
+func heartbeatOption(o *modbusOptions, v string) error {
+	if err := durationOption(&o.heartbeat, v); err != nil {
+		return err
+	}
+	if o.heartbeat < minHeartbeat {
+		return fmt.Errorf("shorter than %v", minHeartbeat)
+	}
+	return nil
+}
+
+// beatOption reads the question of a heartbeat: a legal request, since an empty one is not.
+func beatOption(v string) (modbus.Call, error) {
+	if v == "device_id" {
+		return modbus.Call{Function: modbus.FuncReadDeviceID, Quantity: uint16(modbus.DeviceIDBasic)}, nil
+	}
+	p, err := parseModbus(v)
+	if err != nil {
+		return modbus.Call{}, err
+	}
+	c := modbus.Call{Function: readFunction(p.area), Address: uint16(p.addr), Quantity: 1}
+	if p.unit != noUnit {
+		c.Unit = uint8(p.unit)
+	}
+	return c, nil
+}
+
 // parseModbusOptions reads and checks all of a.
 func parseModbusOptions(a device.Addr) (modbusOptions, error) {
 	port, ok := Modbus{}.Ports()[a.Scheme]
@@ -172,6 +209,15 @@ func (o *modbusOptions) parse(options map[string]string) error {
 		if o.rtu && w.n > 1 {
 			return &OptionError{w.name, strconv.Itoa(w.n), "RTU has no transaction id: one request at a time"}
 		}
+	}
+	if o.beat.Function != 0 && o.heartbeat == 0 {
+		return &OptionError{Option: "heartbeat_read", What: "it has no effect without heartbeat"}
+	}
+	if o.beat.Function == 0 {
+		o.beat = modbus.Call{Function: modbus.FuncReadHolding, Quantity: 1}
+	}
+	if o.beat.Unit == 0 {
+		o.beat.Unit = o.unit
 	}
 	if o.window > 0 && o.maxWindow > 0 {
 		return &OptionError{"max_window", strconv.Itoa(o.maxWindow), "it has no effect beside a fixed window"}

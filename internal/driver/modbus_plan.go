@@ -117,7 +117,7 @@ func (p *modbusPlan) Requests() []device.Request {
 
 // Pace returns what is known of the window now.
 func (p *modbusPlan) Pace() device.Pace {
-	return device.Pace{Window: p.window, MaxWindow: p.most, Connections: 1}
+	return device.Pace{Window: p.window, MaxWindow: p.most, Connections: max(1, p.lim.Connections)}
 }
 
 func readName(a modbusArea) string {

@@ -10,9 +10,10 @@ import (
 	"millrace/modbus"
 )
 
-// modbusSession is one connection. Its memory grows to what the largest plan needs and stays.
+// modbusSession is one connection, or a pool of them. Its memory grows to what the largest plan needs and stays.
 type modbusSession struct {
-	client  *modbus.Client
+	client  *modbus.Client // nil with a pool
+	pool    *modbusPool
 	obs     device.Observer
 	window  int // that is set
 	learner windowLearner
@@ -62,7 +63,12 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	}
 	s := &modbusSession{obs: o, window: cfg.Window}
 	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
-	if s.client, err = modbus.Dial(ctx, opts.host, cfg); err != nil {
+	if lim.Connections > 1 || opts.heartbeat > 0 {
+		s.pool, err = openPool(ctx, &opts, cfg, max(1, lim.Connections))
+	} else {
+		s.client, err = modbus.Dial(ctx, opts.host, cfg)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.learner.open(opts.limit(lim), time.Now(), 2*o.Timeout())
@@ -90,8 +96,22 @@ func (o *modbusOptions) config(lim device.Limits) (modbus.Config, error) {
 // Limits returns nothing: Modbus does not negotiate.
 func (s *modbusSession) Limits() device.Limits { return device.Limits{} }
 
-// Close ends the connection.
-func (s *modbusSession) Close() error { return s.client.Close() }
+// Close ends all connections.
+func (s *modbusSession) Close() error {
+	if s.pool != nil {
+		s.pool.close()
+		return nil
+	}
+	return s.client.Close()
+}
+
+// send makes calls that only read.
+func (s *modbusSession) send(ctx context.Context, calls []modbus.Call) error {
+	if s.pool != nil {
+		return s.pool.read(ctx, calls)
+	}
+	return s.client.Do(ctx, calls)
+}
 
 // Read sends p's requests, as many at once as the window allows, and decodes the replies into rows. A request that the device refuses for its
 // addresses or length is asked again in halves, so that one bad tag costs one tag; what that teaches goes to Observer.Learned.

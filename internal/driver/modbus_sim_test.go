@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -395,6 +396,38 @@ func TestATrialIsNoOutage(t *testing.T) {
 	}
 	if n := m.Stats().Faults[sim.Serial]; n != 1 {
 		t.Errorf("%d requests were dropped", n)
+	}
+}
+
+// TestADeviceTakesFewerConnectionsThanThePool reads whole all the same, and the device is not stormed.
+func TestADeviceTakesFewerConnectionsThanThePool(t *testing.T) {
+	m := plant(t, 1, "slots:2")
+	points := image()
+	a, o := addrOf(m, 1, map[string]string{"max_registers": "20"}), &observer{timeout: 5 * time.Second}
+	lim := device.Limits{Connections: 5}
+	s, err := driver.Modbus{}.Open(t.Context(), a, lim, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := compile(t, a, lim, points)
+	for range 300 {
+		var b tag.Batch
+		if err := s.Read(t.Context(), plan, &b); err != nil {
+			t.Fatal(err)
+		}
+		if good := check(t, points, &b); good != len(points) {
+			t.Fatalf("%d good of %d", good, len(points))
+		}
+	}
+	st := m.Stats()
+	if st.Open > 2 || st.Connections != 2 || st.Refused > 4 {
+		t.Errorf("%+v", st)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	for m.Stats().Open > 0 { // the device hears of it a moment later
+		runtime.Gosched()
 	}
 }
 

@@ -112,7 +112,13 @@ func (p *modbusPoint) writeCall(unit uint8, data []byte, most int) (*modbus.Call
 // do sends one call and waits for what comes of it.
 func (s *modbusSession) do(ctx context.Context, c *modbus.Call) error {
 	calls := [1]modbus.Call{*c}
-	if err := s.client.Do(ctx, calls[:]); err != nil {
+	var err error
+	if s.pool != nil {
+		err = s.pool.once(ctx, calls[:])
+	} else {
+		err = s.client.Do(ctx, calls[:])
+	}
+	if err != nil {
 		return s.hint(err)
 	}
 	c.Data = calls[0].Data
