@@ -49,9 +49,14 @@ const (
 	repeats // answers the last one twice
 )
 
+// fakeOfPipes is a fake without an address: the test makes its connections.
+func fakeOfPipes() *fake {
+	return &fake{mapCode: modbus.IllegalDataAddress, unknown: map[modbus.Function]bool{}, answer: map[uint8]modbus.ExceptionCode{}, news: make(chan struct{}, 1)}
+}
+
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{mapCode: modbus.IllegalDataAddress, unknown: map[modbus.Function]bool{}, answer: map[uint8]modbus.ExceptionCode{}, news: make(chan struct{}, 1)}
+	f := fakeOfPipes()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

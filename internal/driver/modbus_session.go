@@ -57,12 +57,10 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := opts.config(lim)
+	s, cfg, err := newModbusSession(&opts, lim, o)
 	if err != nil {
 		return nil, err
 	}
-	s := &modbusSession{obs: o, window: cfg.Window}
-	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
 	if lim.Connections > 1 || opts.heartbeat > 0 {
 		s.pool, err = openPool(ctx, &opts, cfg, max(1, lim.Connections))
 	} else {
@@ -73,6 +71,17 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	}
 	s.learner.open(opts.limit(lim), time.Now(), 2*o.Timeout())
 	return s, nil
+}
+
+// newModbusSession returns a session without its connection, and what that is to be made with.
+func newModbusSession(opts *modbusOptions, lim device.Limits, o device.Observer) (*modbusSession, modbus.Config, error) {
+	cfg, err := opts.config(lim)
+	if err != nil {
+		return nil, cfg, err
+	}
+	s := &modbusSession{obs: o, window: cfg.Window}
+	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
+	return s, cfg, nil
 }
 
 func (s *modbusSession) late(by time.Duration) {

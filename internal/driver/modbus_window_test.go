@@ -8,10 +8,12 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
+	"millrace/modbus"
 )
 
 // spread returns n addresses that no request joins, and what a fake whose memory counts up has there.
@@ -23,9 +25,10 @@ func spread(n int) (addresses, want []string) {
 	return addresses, want
 }
 
-// pupil reads a fake as the runtime does: what was learned is in the next plan, and what ends is opened again.
+// pupil reads a fake over pipes, within synctest, as the runtime does: what was learned is in the next plan, and what ends is opened again.
 type pupil struct {
 	t         *testing.T
+	f         *fake
 	a         device.Addr
 	w         *watcher
 	s         *modbusSession
@@ -43,7 +46,8 @@ func newPupil(t *testing.T, f *fake, requests int, options map[string]string) *p
 	for i := range f.mem.regs[areaHolding] {
 		f.mem.regs[areaHolding][i] = uint16(i)
 	}
-	p := &pupil{t: t, a: f.addrOf("1", options), w: newWatcher()}
+	f.addr = "plc:502"
+	p := &pupil{t: t, f: f, a: f.addrOf("1", options), w: newWatcher()}
 	p.w.timeout = 5 * time.Second
 	p.addresses, p.want = spread(requests)
 	t.Cleanup(p.close)
@@ -72,12 +76,21 @@ func (p *pupil) silence(f *fake, on bool) {
 
 func (p *pupil) open() {
 	p.t.Helper()
-	s, err := Modbus{}.Open(context.Background(), p.a, p.lim, p.w)
+	opts, err := parseModbusOptions(p.a)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.s = s.(*modbusSession)
-	p.s.learner.settle = 0 // else the first Reads would not count
+	s, cfg, err := newModbusSession(&opts, p.lim, p.w)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	go p.f.serve(far)
+	if s.client, err = modbus.NewClient(near, cfg); err != nil {
+		p.t.Fatal(err)
+	}
+	s.learner.open(opts.limit(p.lim), time.Now(), 0) // else the first Reads would not count
+	p.s = s
 }
 
 func (p *pupil) read(n int) {
@@ -116,6 +129,10 @@ func (p *pupil) read(n int) {
 	}
 }
 
+func inBubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
+}
+
 func TestLearnsTheWindow(t *testing.T) {
 	for name, c := range map[string]struct {
 		bears     int
@@ -140,13 +157,10 @@ func TestLearnsTheWindow(t *testing.T) {
 		"refuses the second, which is busy": {1, isBusy, nil, 1, true, 0, 1},
 		"answers the second twice":          {1, repeats, nil, 1, true, 0, 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFake(t)
+		inBubble(t, name, func(t *testing.T) {
+			f := fakeOfPipes()
 			f.bears, f.beyond = c.bears, c.beyond
 			p := newPupil(t, f, max(5, c.window+1), c.options)
-			if c.beyond == hangs || c.fails && c.beyond == answersSome {
-				p.w.timeout = time.Second // there will be some
-			}
 			p.read(130 + 125*bits.Len(uint(c.window)))
 			if p.lim.Window != c.window || p.lim.WindowTried.IsZero() == c.fails || p.disturbed != c.disturbed || f.conns != c.conns {
 				t.Errorf("learned %+v, %d Reads disturbed, %d connections; want %d, %v, %d, %d", p.lim, p.disturbed, f.conns, c.window, c.fails, c.disturbed, c.conns)
@@ -159,11 +173,12 @@ func TestLearnsTheWindow(t *testing.T) {
 }
 
 // A trial that failed is not made again on the same day, on no connection, and once on the next.
-func TestOneTrialADay(t *testing.T) {
-	f := newFake(t)
+func TestOneTrialADay(t *testing.T) { synctest.Test(t, oneTrialADay) }
+
+func oneTrialADay(t *testing.T) {
+	f := fakeOfPipes()
 	f.bears, f.beyond = 1, answersSome
 	p := newPupil(t, f, 3, nil)
-	p.w.timeout = time.Second
 	for range 4 {
 		p.read(300)
 		p.close()
@@ -179,8 +194,10 @@ func TestOneTrialADay(t *testing.T) {
 }
 
 // What an earlier run learned holds after the first whole Read. When it does not any more, that is learned at the cost of no value.
-func TestALearnedWindowIsTriedAgain(t *testing.T) {
-	f := newFake(t)
+func TestALearnedWindowIsTriedAgain(t *testing.T) { synctest.Test(t, aLearnedWindowIsTriedAgain) }
+
+func aLearnedWindowIsTriedAgain(t *testing.T) {
+	f := fakeOfPipes()
 	p := newPupil(t, f, 9, nil)
 	p.lim.Window = 4
 	p.read(1)
@@ -195,7 +212,6 @@ func TestALearnedWindowIsTriedAgain(t *testing.T) {
 	f.mu.Lock()
 	f.bears, f.beyond = 1, answersSome
 	f.mu.Unlock()
-	p.w.timeout = time.Second
 	p.read(60)
 	if p.lim.Window != 1 || p.disturbed != 0 || f.bursts > 9*30+3 {
 		t.Errorf("%+v, %d disturbed", p.lim, p.disturbed)
@@ -203,8 +219,10 @@ func TestALearnedWindowIsTriedAgain(t *testing.T) {
 }
 
 // A device that is away teaches nothing of its window.
-func TestADeadDeviceTeachesNothing(t *testing.T) {
-	f := newFake(t)
+func TestADeadDeviceTeachesNothing(t *testing.T) { synctest.Test(t, aDeadDeviceTeachesNothing) }
+
+func aDeadDeviceTeachesNothing(t *testing.T) {
+	f := fakeOfPipes()
 	p := newPupil(t, f, 9, nil)
 	p.read(300)
 	if p.lim.Window != 4 {
