@@ -24,7 +24,7 @@ func (s *modbusSession) hint(err error) error {
 		return nil // before there is anything to allocate
 	}
 	var f *modbus.ForeignError
-	if !errors.As(err, &f) || f.Why != "transaction" || s.client.Stats().Replied > 0 {
+	if !errors.As(err, &f) || f.Why != "transaction" || s.client == nil || s.client.Stats().Replied > 0 {
 		return err
 	}
 	return &HintError{err, "a device that does not repeat transaction ids needs echo_id: false"}
