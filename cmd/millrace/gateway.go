@@ -56,6 +56,7 @@ type gateway struct {
 type seams struct {
 	journal vfs.FS             // under the journal; nil is the machine's
 	event   func(device.Event) // hears of every event of a device before anybody else; called by the scheduler, must not block
+	look    time.Duration      // how often the configuration's files are looked at; 0 is as config.Watch likes
 }
 
 // alarmState is one thing that may be wrong.

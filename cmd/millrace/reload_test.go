@@ -53,15 +53,18 @@ func TestReload(t *testing.T) {
 	}
 	rewrite := func(text string) { write(t, dir, "gateway.yaml", text) }
 
-	// SIGHUP: one changes, one comes, and a sink.
-	rewrite(reloadConfig(dir, m, "a b=20 c", "one two"))
+	// SIGHUP, and nothing has changed.
 	until(t, "SIGHUP is heard", func() bool {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		_, there := r.runtime.Device("c")
-		return there
+		return r.log.find("reload: ") != ""
 	})
+	untouched()
+
+	// One changes, one comes, and a sink.
+	rewrite(reloadConfig(dir, m, "a b=20 c", "one two"))
+	until(t, "c is there", func() bool { _, there := r.runtime.Device("c"); return there })
 	r.reads("b", 2)
 	r.reads("c", 3)
 	if d := r.device("b"); d.Groups[0].Interval.Milliseconds() != 200 || m.DeviceStats(2).Connections != 1 {
@@ -70,7 +73,7 @@ func TestReload(t *testing.T) {
 	until(t, "the new sink delivers from the oldest value on", func() bool { return r.sink("two").Delivered > 10 })
 	untouched()
 
-	// The file alone: a mistake, seen by itself.
+	// A mistake.
 	rewrite(strings.Replace(reloadConfig(dir, m, "a", "one"), "interval:", "intervall:", 1))
 	until(t, "the alarm", func() bool { _, ok := r.alarm("reload"); return ok })
 	if a, _ := r.alarm("reload"); a.Severity != web.Warning || !strings.Contains(a.Text, `did you mean "interval"`) {

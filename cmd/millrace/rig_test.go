@@ -51,7 +51,7 @@ func startRig(t *testing.T, dir, text string, o rigOptions) *rig {
 		o.tweak(cfg)
 	}
 	r := &rig{t: t, path: path, log: &logBook{}, events: &eventBook{}, done: make(chan error, 1)}
-	o.seams.event = r.events.add
+	o.seams.event, o.seams.look = r.events.add, 100*time.Millisecond
 	if r.gateway, err = openGatewayOn(t.Context(), cfg, slog.New(r.log), o.seams); err != nil {
 		t.Fatal(err)
 	}

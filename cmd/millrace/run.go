@@ -152,7 +152,7 @@ func (g *gateway) follow(ctx context.Context, path string, hup <-chan os.Signal)
 	defer wg.Wait()
 	watch, stopWatch := context.WithCancel(ctx)
 	defer stopWatch()
-	wg.Go(func() { config.Watch(watch, 0, g.watched, poke) })
+	wg.Go(func() { config.Watch(watch, g.seams.look, g.watched, poke) })
 	for {
 		select {
 		case <-ctx.Done():
