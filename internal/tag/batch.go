@@ -26,7 +26,7 @@ type Batch struct {
 	Aux     []byte
 }
 
-// FlagClockStepped marks a batch received after the gateway's clock jumped; its values are uncertain.
+// FlagClockStepped marks the first batch of a device after the gateway's clock was set: its times and those before it are not of one clock.
 const FlagClockStepped uint32 = 1
 
 // Len returns the number of rows.
