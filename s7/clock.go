@@ -15,22 +15,28 @@ const (
 )
 
 // clockBytes are 00, a hint at the century, and a DT.
-const clockBytes = 2 + dtLen
+const (
+	clockBytes = 2 + dtLen
+	century19  = 0x19
+	century20  = 0x20
+)
 
 // Clock is the time of a PLC: the data of an answer.
 type Clock struct{ Time time.Time } // wall clock as UTC, milliseconds
 
 // AppendTo appends the 10 bytes. m.Time is within 1990..2089, or nothing is appended.
 func (m *Clock) AppendTo(b []byte) []byte {
-	century := byte(0x20)
 	if m.Time.Year() < 2000 {
-		century = 0x19
+		return m.appendTo(b, century19)
 	}
-	timed, err := TypeDT.AppendTime(append(b, 0, century), m.Time)
-	if err != nil {
+	return m.appendTo(b, century20)
+}
+
+func (m *Clock) appendTo(b []byte, century byte) []byte {
+	if !inDT(m.Time) {
 		return b
 	}
-	return timed
+	return appendDT(append(b, 0, century), m.Time)
 }
 
 // Decode reads the 10 bytes. The century is read off the year: stacks disagree about the hint.
@@ -57,11 +63,11 @@ func (ReadClockRequest) AppendTo(b []byte, ref uint16) []byte {
 // SetClockRequest sets the time.
 type SetClockRequest struct{ Clock }
 
-// AppendTo appends the PDU. Time is within 1990..2089.
+// AppendTo appends the PDU. Time is within 1990..2089. PLCs want the hint to be 19 here, whatever the year.
 func (m *SetClockRequest) AppendTo(b []byte, ref uint16) []byte {
 	start := len(b)
 	u := request(GroupTime, SubClockSet)
-	return EndUserdata(m.Clock.AppendTo(u.Begin(b, ref)), start)
+	return EndUserdata(m.appendTo(u.Begin(b, ref), century19), start)
 }
 
 // Decode reads a request. It answers the error that it deserves, or 0; what is no date is ErrDateTime.

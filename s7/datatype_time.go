@@ -114,7 +114,7 @@ func (t DataType) AppendTime(b []byte, v time.Time) ([]byte, error) {
 			return wire.AppendU64(b, uint64(v.UnixNano())), nil
 		}
 	case TypeDT:
-		if y := v.Year(); y >= dtFirstYear && y <= dtLastYear {
+		if inDT(v) {
 			return appendDT(b, v), nil
 		}
 	case TypeDTL:
@@ -164,6 +164,9 @@ func decodeDT(b []byte) (time.Time, bool) {
 	ms := f[6]*10 + int(b[7]>>4)
 	return clockTime(year, f[1], f[2], f[3], f[4], f[5], ms*int(time.Millisecond))
 }
+
+// inDT reports whether v is a time that a DT can hold.
+func inDT(v time.Time) bool { return v.Year() >= dtFirstYear && v.Year() <= dtLastYear }
 
 func appendDT(b []byte, v time.Time) []byte {
 	y, m, d := v.Date()

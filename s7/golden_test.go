@@ -90,7 +90,7 @@ var goldenMessages = []struct {
 	{"block list", "3207 0000 0102 0008 0006 0001120411430200 FF090002 3041", &BlockListRequest{BlockDB}, new(BlockListRequest)},
 	{"block info", "3207 0000 0102 0008 000C 0001120411430300 FF090008 3041303030303141",
 		&BlockInfoRequest{BlockFile{BlockDB, 1, FileActive}}, new(BlockInfoRequest)},
-	{"set clock", "3207 0000 0102 0008 000E 0001120411470200 FF09000A 0020 24022912345678 95", &SetClockRequest{Clock{noon}}, new(SetClockRequest)},
+	{"set clock", "3207 0000 0102 0008 000E 0001120411470200 FF09000A 0019 24022912345678 95", &SetClockRequest{Clock{noon}}, new(SetClockRequest)},
 	{"password", "3207 0000 0102 0008 000C 0001120411450100 FF090008 2534504125345041",
 		func() encoder { m := NewPasswordRequest("pa"); return &m }(), new(PasswordRequest)},
 	{"cyclic", "3207 0000 0102 0008 0014 0001120411420100 FF090010 0001 01 05 120A1002 0002 0001 84 000008",

@@ -177,10 +177,10 @@ const (
 func (m *ModeRecord) AppendTo(b []byte) []byte {
 	b = append(wire.AppendU16(b, modeEvent), modeEventAll, byte(m.Mode))
 	b = appendPadded(b, nil, modeSpare, 0)
-	if timed, err := TypeDT.AppendTime(b, m.At); err == nil {
-		return timed
+	if !inDT(m.At) {
+		return appendPadded(b, nil, dtLen, 0)
 	}
-	return appendPadded(b, nil, dtLen, 0)
+	return appendDT(b, m.At)
 }
 
 // Decode reads a record.

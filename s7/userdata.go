@@ -98,6 +98,11 @@ func (m *Userdata) FollowUp() Userdata {
 	return Userdata{Type: UserdataRequest, Group: m.Group, Sub: m.Sub, Seq: m.Seq, Long: true, Code: ReturnNoObject}
 }
 
+// IsFollowUp reports whether m asks for the next part of an answer: a request of the long form without data.
+func (m *Userdata) IsFollowUp() bool {
+	return m.Type == UserdataRequest && m.Long && len(m.Data) == 0
+}
+
 // AnswersTo reports whether m is an answer to a request of the group and subfunction of asked.
 func (m *Userdata) AnswersTo(asked *Userdata) bool {
 	return m.Type == UserdataResponse && m.Group == asked.Group && m.Sub == asked.Sub

@@ -18,15 +18,28 @@ import (
 // Proxy forwards connections to one target and records what goes through, both ways.
 type Proxy struct {
 	Addr string // where to connect
+	Recording
 
 	target   string
 	listener net.Listener
 	wg       sync.WaitGroup
 
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	next  uint16
+}
+
+// Recording is what connections carried, in order. The zero value is empty; Add may be called from any goroutine.
+type Recording struct {
 	mu       sync.Mutex
-	conns    map[net.Conn]bool
-	next     uint16
 	segments []segment
+}
+
+// Add records that connection conn (from 1) carried data now. data is copied.
+func (r *Recording) Add(conn uint16, fromPeer bool, data []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.segments = append(r.segments, segment{time.Now(), conn, fromPeer, append([]byte(nil), data...)})
 }
 
 // segment is one piece of one direction of one connection.
@@ -88,9 +101,7 @@ func (p *Proxy) forward(n uint16, to, from net.Conn, fromPeer bool) {
 	for {
 		k, err := from.Read(buf)
 		if k > 0 {
-			p.mu.Lock()
-			p.segments = append(p.segments, segment{time.Now(), n, fromPeer, append([]byte(nil), buf[:k]...)})
-			p.mu.Unlock()
+			p.Add(n, fromPeer, buf[:k])
 			if _, err := to.Write(buf[:k]); err != nil {
 				return
 			}
@@ -102,11 +113,11 @@ func (p *Proxy) forward(n uint16, to, from net.Conn, fromPeer bool) {
 }
 
 // Stream returns all bytes of connection n (from 1) in one direction.
-func (p *Proxy) Stream(n int, fromPeer bool) []byte {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (r *Recording) Stream(n int, fromPeer bool) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var out []byte
-	for _, s := range p.segments {
+	for _, s := range r.segments {
 		if int(s.conn) == n && s.fromPeer == fromPeer {
 			out = append(out, s.data...)
 		}
@@ -128,9 +139,9 @@ const (
 )
 
 // writePcap writes what was recorded as a capture with made-up IP and TCP headers; the target's port is port.
-func (p *Proxy) writePcap(path string, port uint16) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (r *Recording) writePcap(path string, port uint16) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	le := binary.LittleEndian
 	out := le.AppendUint32(nil, 0xA1B2C3D4)
 	out = le.AppendUint16(out, 2)
@@ -139,7 +150,7 @@ func (p *Proxy) writePcap(path string, port uint16) error {
 	out = le.AppendUint32(out, 65535)
 	out = le.AppendUint32(out, linkRaw)
 	sequence := map[uint16]*[2]uint32{}
-	for _, s := range p.segments {
+	for _, s := range r.segments {
 		seq := sequence[s.conn]
 		if seq == nil {
 			seq = &[2]uint32{1, 1}
@@ -182,10 +193,10 @@ func tcpPacket(s segment, data []byte, seq *[2]uint32, port uint16) []byte {
 
 // Dissect has tshark read the recording as protocol on port and returns the number of frames of it: one for each value of field.
 // A frame that the dissector calls malformed fails the test.
-func (p *Proxy) Dissect(t testing.TB, port uint16, protocol, field string) int {
+func (r *Recording) Dissect(t testing.TB, port uint16, protocol, field string) int {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run.pcap")
-	if err := p.writePcap(path, port); err != nil {
+	if err := r.writePcap(path, port); err != nil {
 		t.Fatal(err)
 	}
 	const malformed = "_ws.malformed"
