@@ -1,6 +1,10 @@
 package s7
 
-import "millrace/wire"
+import (
+	"slices"
+
+	"millrace/wire"
+)
 
 // ReadRequest asks for variables.
 type ReadRequest struct {
@@ -77,10 +81,7 @@ func GrowReadItem(b []byte, start int, size DataSize, n int) (grown, data []byte
 	b = AppendReadItem(b, start, head)
 	wire.PutU16(b, len(b)-2, size.wireLength(n))
 	at := len(b)
-	for cap(b) < at+n {
-		b = append(b[:cap(b)], 0)
-	}
-	b = b[:at+n]
+	b = slices.Grow(b, n)[:at+n]
 	return b, b[at:]
 }
 

@@ -102,6 +102,12 @@ func TestConnect(t *testing.T) {
 	if err := m.Decode(unhex(nmapConnect)[4:]); err != nil || m.SrcRef != 0x14 || m.Size != TPDUSize1024 || !bytes.Equal(m.Called, []byte{1, 2}) {
 		t.Errorf("nmap's: %+v, %v", m, err)
 	}
+	if err := m.Decode(unhex("0fe0 0000 0014 00 f0 02 0102 c0 01 09 c2 00")); err != nil || m.Size != TPDUSize512 || len(m.Called) != 0 {
+		t.Errorf("an unknown parameter: %+v, %v", m, err)
+	}
+	if s := TPDUSizeFor(960); s != TPDUSize1024 || TPDUSizeFor(1021) != s || TPDUSizeFor(1022) != TPDUSize2048 || TPDUSizeFor(65000) != TPDUSize8192 {
+		t.Errorf("size for 960: %v", s)
+	}
 	bare := Connect{Code: TPDUConnectRequest, SrcRef: 9}
 	if cc := bare.Confirm(1, TPDUSize2048); cc.Size != TPDUSize2048 || cc.DstRef != 9 {
 		t.Errorf("without parameters: %+v", cc)

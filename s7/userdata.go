@@ -86,10 +86,17 @@ func (m *Userdata) Reply() Userdata {
 	return Userdata{Type: UserdataResponse, Group: m.Group, Sub: m.Sub, Seq: m.Seq, Long: true, Code: ReturnOK, Size: DataOctet}
 }
 
+// Confirm returns the answer to m that has no data.
+func (m *Userdata) Confirm() Userdata {
+	r := m.Reply()
+	r.Code, r.Size = ReturnNoObject, DataNone
+	return r
+}
+
 // Refuse returns the answer to m that refuses it.
 func (m *Userdata) Refuse(code ErrorCode) Userdata {
-	r := m.Reply()
-	r.Err, r.Code, r.Size = code, ReturnNoObject, DataNone
+	r := m.Confirm()
+	r.Err = code
 	return r
 }
 

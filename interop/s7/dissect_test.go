@@ -56,11 +56,11 @@ func (tr *trace) service(request message, data []byte) {
 		panic("own request does not decode")
 	}
 	tr.pdu(false, b)
-	r := u.Reply()
-	r.Seq, r.Data = 1, data
-	if len(data) == 0 {
-		r.Code, r.Size = s7.ReturnNoObject, s7.DataNone
+	r := u.Confirm()
+	if len(data) > 0 {
+		r = u.Reply()
 	}
+	r.Seq, r.Data = 1, data
 	tr.answer(&r)
 }
 
@@ -167,6 +167,9 @@ func (tr *trace) services() {
 	tr.answer(&push)
 	pieces := s7.SubscribeRequest{Base: s7.TimeBase1s, Factor: 5, Items: []s7.Item{s7.DBRead(s7.AppendDBPieces(nil, s7.DBPiece{Len: 4, DB: 1}, s7.DBPiece{Len: 2, DB: 2, Start: 8}))}}
 	tr.job(&pieces)
+	no := s7.Userdata{Type: s7.UserdataRequest, Group: s7.GroupCyclic, Sub: s7.SubCyclicSubscribe}
+	no = no.Refuse(s7.ErrCyclicFull)
+	tr.answer(&no)
 	tr.service(&s7.UnsubscribeRequest{Function: s7.SubCyclicSubscribe, Job: 1}, nil)
 	first, last := s7.BSendPart{First: true, RID: 7, Total: 5, Data: []byte{1, 2, 3}}, s7.BSendPart{RID: 7, Data: []byte{4, 5}}
 	tr.pdu(false, first.AppendTo(nil, tr.ref(), 1, true))
