@@ -35,11 +35,11 @@ func (g *gateway) Alarms() []web.Alarm {
 		}
 	}
 	for _, d := range g.runtime.Devices() {
-		if !down(d.State) || d.Outages == 0 && d.State == device.Opening {
+		if d.DownSince.IsZero() {
 			continue
 		}
 		out = append(out, web.Alarm{
-			ID: "device:" + d.Name, Severity: web.Warning, Since: wrongSince(d), Device: d.Name,
+			ID: "device:" + d.Name, Severity: web.Warning, Since: d.DownSince, Device: d.Name,
 			Text: d.Name + ": " + d.Reason, Todo: "look at the device and its network; it is read again as soon as it answers",
 		})
 	}
@@ -68,11 +68,6 @@ func (g *gateway) journalAlarms() []web.Alarm {
 
 func severity(a web.Alarm) int {
 	return slices.Index([]string{web.Critical, web.Warning, web.Info}, a.Severity)
-}
-
-// down says whether a device in state s is not there.
-func down(s device.State) bool {
-	return s == device.Cooling || s == device.Suspect || s == device.Opening
 }
 
 // wrongSince is when the device got into the state that it is in; one that is down is tried again and again, and has been down since the
