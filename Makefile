@@ -12,7 +12,7 @@ help: ## what there is
 check: ## formatting, vet, lint, cross-builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
-	$(GOLANGCI) run ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(GOLANGCI) run ./... # a cache that trees share reports paths of another tree
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
