@@ -301,21 +301,24 @@ func TestCloseCutsACallerThatReads(t *testing.T) {
 
 // The reader may deliver the last answer of a turn, and leave, before the turn comes to wait: reading then would wait for nothing.
 func TestACallerDoesNotReadForWhatCame(t *testing.T) {
-	c := withMem(t, Config{Timeout: time.Minute}, echo)
-	tn := c.newTurn(make([]Call, 1))
-	c.mu.Lock()
-	c.role = roleFree
-	c.mu.Unlock()
-	tn.signal()
-	if c.claim(t.Context(), tn, false) {
-		t.Error("claimed")
-	}
-	<-tn.wake
-	if !c.claim(t.Context(), tn, false) {
-		t.Error("not claimed")
-	}
-	c.mu.Lock()
-	c.role, c.reader = roleReader, nil
-	c.wakeReader()
-	c.mu.Unlock()
+	synctest.Test(t, func(t *testing.T) {
+		c := withMem(t, Config{Timeout: time.Minute}, echo)
+		synctest.Wait() // the reader reads, and does not take the role meanwhile
+		tn := c.newTurn(make([]Call, 1))
+		c.mu.Lock()
+		c.role = roleFree
+		c.mu.Unlock()
+		tn.signal()
+		if c.claim(t.Context(), tn, false) {
+			t.Error("claimed")
+		}
+		<-tn.wake
+		if !c.claim(t.Context(), tn, false) {
+			t.Error("not claimed")
+		}
+		c.mu.Lock()
+		c.role, c.reader = roleReader, nil
+		c.wakeReader()
+		c.mu.Unlock()
+	})
 }
