@@ -1,0 +1,113 @@
+package s7
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// Error is what became of a variable, or of a service, that the PLC did not answer with what it was asked for. It satisfies net.Error.
+type Error struct {
+	Function Function // 0 with Userdata
+	Group    Group    // of Userdata
+	Sub      uint8    // of Userdata
+	Item     Item     // of a read or a write: the variable
+	Object   string   // of a service: on what, as "DB7"; may be empty
+
+	Code    ReturnCode // what the PLC said of the variable; 0 when it said nothing of it
+	Refused ErrorCode  // why the PLC refused the whole request, when this variable was alone in it
+	Detail  uint8      // of a PI service or a stop that was refused: DetailRunning, DetailStopped
+	Sent    bool       // bytes of a request with it may have left
+	Written int        // bytes of a variable in several pieces that were written before this happened
+	Err     error      // the cause; nil when the PLC said it
+}
+
+func (e *Error) Error() string {
+	s := "s7: " + e.operation() + ": "
+	switch {
+	case e.Err != nil:
+		return s + e.Err.Error()
+	case e.Refused != 0:
+		return s + "refused: " + e.Refused.String()
+	}
+	return s + fmt.Sprintf("%v (0x%02X)", e.Code, uint8(e.Code))
+}
+
+// operation returns what was to be done, with what.
+func (e *Error) operation() string {
+	s := e.Function.String()
+	if e.Function == 0 {
+		s = fmt.Sprintf("%v %d", e.Group, e.Sub)
+	}
+	if e.Function == FuncRead || e.Function == FuncWrite {
+		return s + " " + e.Item.String()
+	}
+	if e.Object != "" {
+		s += " " + e.Object
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether the answer, or room to send the request, did not come in time.
+func (e *Error) Timeout() bool {
+	var n net.Error
+	return errors.As(e.Err, &n) && n.Timeout()
+}
+
+// Temporary is Timeout; net.Error wants it.
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+// changes reports whether what was asked changes something in the PLC.
+func (e *Error) changes() bool {
+	switch e.Function {
+	case FuncWrite, FuncPIService, FuncStop, FuncDownloadRequest, FuncDownloadBlock, FuncDownloadEnded:
+		return true
+	case 0:
+		return e.Group == GroupTime && (e.Sub == SubClockSet || e.Sub == SubClockSetForm)
+	}
+	return false
+}
+
+// MayHaveHappened reports whether the PLC may have done what changes something. It is false for what only reads, for a request of which no byte left, and for answers
+// that say that nothing was done.
+func (e *Error) MayHaveHappened() bool {
+	switch {
+	case !e.changes():
+		return false
+	case e.Written > 0:
+		return true
+	case !e.Sent:
+		return false
+	case e.Refused != 0:
+		return false
+	case e.Code != 0:
+		return e.Code == ReturnHardware
+	}
+	return true
+}
+
+// Retryable reports whether the same may be asked again, on another connection if this one ended, without harm and with a chance. Whether the context still
+// wants it is the caller's to ask.
+func (e *Error) Retryable() bool {
+	if e.MayHaveHappened() {
+		return false
+	}
+	switch {
+	case e.Err != nil:
+		var arg *ArgumentError
+		return !errors.As(e.Err, &arg)
+	case e.Refused != 0:
+		return e.Refused == ErrInfoNotNow || e.Refused>>8 == 0x83 // no resources, for now
+	}
+	return e.Code == ReturnBusy
+}
+
+// ArgumentError is a call that cannot be put on the wire; nothing was sent.
+type ArgumentError struct {
+	What string // "no elements", ...
+}
+
+func (e *ArgumentError) Error() string { return e.What }
