@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +36,11 @@ matches and ends.`,
 			if err != nil {
 				return usageError(err)
 			}
-			return simulate(cmd, plant.Modbus, emit, sim.EmitOptions{})
+			all, err := plant.Simulators()
+			if err != nil {
+				return usageError(err)
+			}
+			return simulate(cmd, all, emit, sim.EmitOptions{})
 		},
 	}
 	configFlag(cmd, &path)
@@ -44,12 +49,52 @@ matches and ends.`,
 	return cmd
 }
 
+// simFlags are the flags that the simulators of all protocols have.
+type simFlags struct {
+	listen  string
+	devices int
+	by      string
+	faults  []string
+	seed    uint64
+	emit    bool
+	options sim.EmitOptions
+}
+
+func (o *simFlags) add(cmd *cobra.Command, listen string) {
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", listen, "address of the first device")
+	f.IntVar(&o.devices, "devices", 1, "number of devices")
+	f.StringVar(&o.by, "by", "address", "what tells devices apart: address or port")
+	f.StringArrayVar(&o.faults, "fault", nil, "a fault; repeatable")
+	f.Uint64Var(&o.seed, "seed", 1, "of the faults' dice")
+	f.BoolVar(&o.emit, "emit-config", false, "print the matching gateway configuration and end")
+	f.IntVar(&o.options.Waves, "waves", 0, "with --emit-config: live values read of each device (default 10)")
+	f.DurationVar(&o.options.Interval, "interval", time.Second, "with --emit-config: how often they are read")
+}
+
+// parse reads what flags cannot check by themselves.
+func (o *simFlags) parse(p sim.Protocol) (byPort bool, faults []sim.Fault, err error) {
+	if o.by != "address" && o.by != "port" {
+		return false, nil, fmt.Errorf("--by is address or port, not %q", o.by)
+	}
+	for _, s := range o.faults {
+		f, err := p.ParseFault(s)
+		if err != nil {
+			return false, nil, err
+		}
+		faults = append(faults, f)
+	}
+	return o.by == "port", faults, nil
+}
+
+// faultHelp ends the help of a simulator.
+func faultHelp(p sim.Protocol) string {
+	return "\n\nFaults, repeatable: KIND[:ARGUMENT][,p=0.01][,every=N][,after=10s][,for=5s][,period=60s][,devices=3-5]. Kinds:\n" +
+		strings.Join(sim.FaultKinds(p), ", ") + ".\ndocs/simulator.md has them all."
+}
+
 func newSimModbusCommand() *cobra.Command {
-	var c sim.ModbusConfig
-	var o sim.EmitOptions
-	var faults []string
-	var by string
-	var emit bool
+	var o simFlags
 	cmd := &cobra.Command{
 		Use:   "modbus",
 		Short: "Simulate Modbus TCP devices",
@@ -58,75 +103,50 @@ func newSimModbusCommand() *cobra.Command {
   holding register a   a, but 60000-60999: 500 live float32 (ABCD) waves; writable
   input register a     65535 - a
   coil a               set when a is a multiple of 3; writable
-  discrete input a     set when a is a multiple of 5
-
-Faults, repeatable: KIND[:ARGUMENT][,p=0.01][,every=N][,after=10s][,for=5s][,period=60s][,devices=3-5]. Kinds: latency, jitter, late, duplicate, wrong_id,
-wrong_function, cut, rst, silence, exception, unmapped, cap, refuse, slots, trickle. docs/simulator.md has them all.`,
+  discrete input a     set when a is a multiple of 5` + faultHelp(sim.ProtocolModbus),
 		Example: "  millrace sim modbus --listen 127.0.0.1:1502 --devices 200 --fault silence:p=0.01\n" +
 			"  millrace sim modbus --devices 10000 --emit-config > g.yaml",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch by {
-			case "address":
-			case "port":
-				c.ByPort = true
-			default:
-				return usageError(fmt.Errorf("--by is address or port, not %q", by))
+			byPort, faults, err := o.parse(sim.ProtocolModbus)
+			if err != nil {
+				return usageError(err)
 			}
-			for _, s := range faults {
-				f, err := sim.ParseFault(s)
-				if err != nil {
-					return usageError(err)
-				}
-				c.Faults = append(c.Faults, f)
+			m, err := sim.NewModbus(sim.ModbusConfig{Listen: o.listen, Devices: o.devices, ByPort: byPort, Faults: faults, Seed: o.seed})
+			if err != nil {
+				return usageError(err)
 			}
-			return simulate(cmd, []sim.ModbusConfig{c}, emit, o)
+			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&c.Listen, "listen", "127.0.0.1:1502", "address of the first device")
-	f.IntVar(&c.Devices, "devices", 1, "number of devices")
-	f.StringVar(&by, "by", "address", "what tells devices apart: address or port")
-	f.StringArrayVar(&faults, "fault", nil, "a fault; repeatable")
-	f.Uint64Var(&c.Seed, "seed", 1, "of the faults' dice")
-	f.BoolVar(&emit, "emit-config", false, "print the matching gateway configuration and end")
-	f.IntVar(&o.Waves, "waves", 0, "with --emit-config: live values read of each device (default 10)")
-	f.DurationVar(&o.Interval, "interval", time.Second, "with --emit-config: how often they are read")
+	o.add(cmd, "127.0.0.1:1502")
 	return cmd
 }
 
-// simulate runs plants until the command is interrupted, or prints the configuration that matches the first.
-func simulate(cmd *cobra.Command, plants []sim.ModbusConfig, emit bool, o sim.EmitOptions) error {
-	var all []*sim.Modbus
-	for _, c := range plants {
-		m, err := sim.NewModbus(c)
-		if err != nil {
-			return usageError(err)
-		}
-		all = append(all, m)
-	}
+// simulate runs simulators until the command is interrupted, or prints the configuration that matches the only one.
+func simulate(cmd *cobra.Command, all []sim.Simulator, emit bool, o sim.EmitOptions) error {
 	if emit {
 		if len(all) != 1 {
 			return usageError(errors.New("--emit-config prints the configuration of one simulator; this plant has several"))
 		}
 		return all[0].EmitConfig(cmd.OutOrStdout(), o)
 	}
-	return runSims(cmd.Context(), all, plants, cmd.ErrOrStderr())
+	return runSims(cmd.Context(), all, cmd.ErrOrStderr())
 }
 
-func runSims(ctx context.Context, all []*sim.Modbus, plants []sim.ModbusConfig, w io.Writer) error {
+func runSims(ctx context.Context, all []sim.Simulator, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	var errs errorList
-	for i, m := range all {
+	for _, m := range all {
 		if err := m.Listen(ctx); err != nil {
 			cancel()
 			errs.add(err)
 			break
 		}
-		n := max(1, plants[i].Devices)
-		fmt.Fprintf(w, "simulating %d Modbus devices: %s to %s\n", n, m.Addr(1), m.Addr(n))
+		n := m.Devices()
+		fmt.Fprintf(w, "simulating %d %v devices: %s to %s\n", n, m.Protocol(), m.Addr(1), m.Addr(n))
 		wg.Go(func() {
 			defer cancel()
 			errs.add(m.Run(ctx))

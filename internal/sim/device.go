@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"millrace/modbus"
 )
 
 // Mode is what a device does with its connections.
@@ -20,21 +18,23 @@ const (
 	BlackHole      // connections stay and new ones are taken, and nothing is answered
 )
 
-// device is one simulated device. It has no goroutine, and no memory but this until somebody connects.
+// device is one simulated device. It has no goroutine, and no memory but this until somebody connects or writes.
 type device struct {
 	mu     sync.Mutex
-	mem    memory
+	number int // the first is 1
 	mode   Mode
 	rng    rand.PCG
 	conns  []net.Conn // open ones
 	faults []fault    // nil until the first connection
-	stats  DeviceStats
+
+	connections, refused, requests uint64 // as in DeviceStats
 }
 
-// fault is a Fault of one device with its count.
+// fault is a Fault of one device with its counts.
 type fault struct {
 	*Fault
-	seen int // replies or connections since the last one that it hit, for Every
+	seen   int    // replies or connections since the last one that it hit, for Every
+	struck uint64 // how often it hit
 }
 
 // DeviceStats counts what a device did.
@@ -45,6 +45,16 @@ type DeviceStats struct {
 	Faults      [Kinds]uint64
 }
 
+func (d *device) stats() DeviceStats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := DeviceStats{Connections: d.connections, Refused: d.refused, Requests: d.requests}
+	for i := range d.faults {
+		s.Faults[d.faults[i].Kind] += d.faults[i].struck
+	}
+	return s
+}
+
 // adopt gives the device the faults that are its own.
 func (d *device) adopt(all []Fault) {
 	if d.faults != nil || len(all) == 0 {
@@ -52,7 +62,7 @@ func (d *device) adopt(all []Fault) {
 	}
 	d.faults = make([]fault, 0, len(all))
 	for i := range all {
-		if all[i].of(d.mem.device) {
+		if all[i].of(d.number) {
 			d.faults = append(d.faults, fault{Fault: &all[i]})
 		}
 	}
@@ -75,16 +85,16 @@ func (d *device) hits(f *fault, elapsed time.Duration) bool {
 		hit = float64(d.rng.Uint64()>>11)/(1<<53) < f.P
 	}
 	if hit {
-		d.stats.Faults[f.Kind]++
+		f.struck++
 	}
 	return hit
 }
 
 // admit says whether a new connection may stay, and keeps it then.
-func (d *device) admit(c net.Conn, all []Fault, elapsed time.Duration) bool {
+func (d *device) admit(c net.Conn, of *fleet, elapsed time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.adopt(all)
+	d.adopt(of.site.Faults)
 	d.conns = slices.DeleteFunc(d.conns, isClosed)
 	ok := d.mode != Refusing
 	for i := range d.faults {
@@ -99,10 +109,10 @@ func (d *device) admit(c net.Conn, all []Fault, elapsed time.Duration) bool {
 		}
 	}
 	if !ok {
-		d.stats.Refused++
+		d.refused++
 		return false
 	}
-	d.stats.Connections++
+	d.connections++
 	d.conns = append(d.conns, c)
 	return true
 }
@@ -147,77 +157,17 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// effect is what the faults do to one reply.
-type effect struct {
-	delay     time.Duration
-	late      time.Duration
-	trickle   time.Duration
-	exception int
-	silence   bool
-	reset     bool
-	cut       bool
-	duplicate bool
-	wrongID   bool
-	wrongFunc bool
-}
-
 // effectOf rolls the dice for one reply, to a request before which so many of the same burst were served. The caller holds d.mu.
 func (d *device) effectOf(elapsed time.Duration, burst int) effect {
 	e := effect{silence: d.mode == BlackHole}
 	for i := range d.faults {
 		f := &d.faults[i]
-		switch f.Kind {
-		case Refuse, Slots, Unmapped, Cap:
+		if f.Kind.on() != answers || f.Kind == Serial && burst < f.Count {
 			continue
-		case Serial:
-			if burst < f.Count {
-				continue
-			}
 		}
 		if d.hits(f, elapsed) {
 			e.add(f, &d.rng)
 		}
 	}
 	return e
-}
-
-func (e *effect) add(f *fault, rng *rand.PCG) {
-	switch f.Kind {
-	case Latency:
-		e.delay += f.Duration
-	case Jitter:
-		e.delay += time.Duration(rng.Uint64() % uint64(f.Duration))
-	case Late:
-		e.late = f.Duration
-	case Duplicate:
-		e.duplicate = true
-	case WrongID:
-		e.wrongID = true
-	case WrongFunction:
-		e.wrongFunc = true
-	case Cut:
-		e.cut = true
-	case Reset:
-		e.reset = true
-	case Silence, Serial:
-		e.silence = true
-	case Exception:
-		e.exception = f.Count
-	case Trickle:
-		e.trickle = f.Duration
-	}
-}
-
-// deny returns the exception for n addresses that the device lacks or does not give at once, or 0. The caller holds d.mu.
-func (d *device) deny(elapsed time.Duration, reading bool, a area, addr, n int) modbus.ExceptionCode {
-	for i := range d.faults {
-		f := &d.faults[i]
-		switch {
-		case f.Kind == Cap && reading && (a == holdings || a == inputs) && n > f.Count && d.hits(f, elapsed):
-			return modbus.IllegalDataValue
-		case f.Kind == Unmapped && areaByName[f.Area] == a && addr <= f.To && f.From <= addr+n-1 && d.hits(f, elapsed):
-			return modbus.IllegalDataAddress
-		}
-	}
-	return 0
 }

@@ -203,7 +203,7 @@ func kept(m *Modbus, n int) int {
 	d := &m.devices[n-1]
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.mem.written)
+	return len(m.memories[n-1].written)
 }
 
 func TestTenThousandDevicesOnOneSocket(t *testing.T) {
@@ -221,7 +221,7 @@ func TestTenThousandDevicesOnOneSocket(t *testing.T) {
 	if len(m.lns) != 1 {
 		t.Errorf("%d sockets", len(m.lns))
 	}
-	if size := unsafe.Sizeof(device{}); size > 256 {
+	if size := unsafe.Sizeof(device{}) + unsafe.Sizeof(memory{}); size > 256 {
 		t.Errorf("a device takes %d bytes", size)
 	}
 	_, port, _ := net.SplitHostPort(m.Addr(1))
@@ -300,7 +300,7 @@ func TestOnlyLoopbackIsLetIn(t *testing.T) {
 		{local: "[::1]:1502", remote: "[::1]:4000"},
 		{local: "127.0.0.4:1502", remote: "127.0.0.1:4000"},
 	}
-	g := &gate{Listener: &strangers{conns: append([]*stranger(nil), conns...)}, m: m}
+	g := &gate{Listener: &strangers{conns: append([]*stranger(nil), conns...)}, f: &m.fleet}
 	c, err := g.Accept()
 	if err != nil || c.(*stranger) != conns[4] {
 		t.Fatalf("%v, %v", c, err)

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,6 +24,32 @@ import (
 //	      - latency:200ms,devices=3-5
 type Plant struct {
 	Modbus []ModbusConfig
+}
+
+// Simulator plays the devices of one protocol: Listen, then Run; any goroutine may call the other methods.
+type Simulator interface {
+	Protocol() Protocol
+	Devices() int
+	Addr(n int) string // of device n, from 1 on
+	Listen(ctx context.Context) error
+	Run(ctx context.Context) error
+	Stop(n int, mode Mode) error
+	Start(n int) error
+	Stats() Stats
+	EmitConfig(w io.Writer, o EmitOptions) error
+}
+
+// Simulators makes all simulators of the plant, in the order of the file. Nothing is open yet.
+func (p Plant) Simulators() ([]Simulator, error) {
+	var all []Simulator
+	for _, c := range p.Modbus {
+		m, err := NewModbus(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 // PlantError is what is wrong in a plant.yaml, and where.
@@ -109,15 +137,21 @@ func (p *plantParser) text(n *yaml.Node) (string, error) {
 }
 
 func (p *plantParser) modbus(n *yaml.Node) (ModbusConfig, error) {
-	var c ModbusConfig
-	err := p.mapping(n, map[string]func(*yaml.Node) error{
+	s, err := p.site(n, ProtocolModbus, nil)
+	return ModbusConfig{Listen: s.Listen, Devices: s.Devices, ByPort: s.ByPort, Faults: s.Faults, Seed: s.Seed}, err
+}
+
+// site reads a simulator of p; own are the keys that only its protocol has.
+func (p *plantParser) site(n *yaml.Node, of Protocol, own map[string]func(*yaml.Node) error) (site, error) {
+	var s site
+	keys := map[string]func(*yaml.Node) error{
 		"listen": func(n *yaml.Node) (err error) {
-			c.Listen, err = p.text(n)
+			s.Listen, err = p.text(n)
 			return err
 		},
 		"devices": func(n *yaml.Node) (err error) {
-			c.Devices, err = strconv.Atoi(n.Value)
-			if err != nil || c.Devices < 1 {
+			s.Devices, err = strconv.Atoi(n.Value)
+			if err != nil || s.Devices < 1 {
 				return p.bad(n, "devices is a number above 0, not %q", n.Value)
 			}
 			return nil
@@ -126,36 +160,37 @@ func (p *plantParser) modbus(n *yaml.Node) (ModbusConfig, error) {
 			if n.Value != "address" && n.Value != "port" {
 				return p.bad(n, "by is address or port, not %q", n.Value)
 			}
-			c.ByPort = n.Value == "port"
+			s.ByPort = n.Value == "port"
 			return nil
 		},
 		"seed": func(n *yaml.Node) (err error) {
-			if c.Seed, err = strconv.ParseUint(n.Value, 10, 64); err != nil {
+			if s.Seed, err = strconv.ParseUint(n.Value, 10, 64); err != nil {
 				return p.bad(n, "seed is a number from 0 on, not %q", n.Value)
 			}
 			return nil
 		},
-		"faults": func(n *yaml.Node) error { return p.list(n, func(n *yaml.Node) error { return p.fault(n, &c) }) },
-	})
-	if err != nil {
-		return c, err
+		"faults": func(n *yaml.Node) error { return p.list(n, func(n *yaml.Node) error { return p.fault(n, of, &s) }) },
 	}
-	if _, _, err := c.withDefaults(); err != nil {
-		return c, p.bad(n, "%v", err)
+	maps.Copy(keys, own)
+	if err := p.mapping(n, keys); err != nil {
+		return s, err
 	}
-	return c, nil
+	if _, _, err := s.withDefaults(of); err != nil {
+		return s, p.bad(n, "%v", err)
+	}
+	return s, nil
 }
 
-func (p *plantParser) fault(n *yaml.Node, c *ModbusConfig) error {
-	s, err := p.text(n)
+func (p *plantParser) fault(n *yaml.Node, of Protocol, s *site) error {
+	text, err := p.text(n)
 	if err != nil {
 		return err
 	}
-	f, err := ParseFault(s)
+	f, err := of.ParseFault(text)
 	if err != nil {
 		return p.bad(n, "%v", err)
 	}
-	c.Faults = append(c.Faults, f)
+	s.Faults = append(s.Faults, f)
 	return nil
 }
 

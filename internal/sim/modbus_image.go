@@ -1,4 +1,3 @@
-// Package sim plays devices: a plant of Modbus devices with a documented image, live values, and faults on demand.
 package sim
 
 import (
@@ -21,19 +20,7 @@ const (
 const (
 	firstWave = 60000
 	lastWave  = firstWave + 2*Waves - 1
-
-	// Waves is how many live values a device has.
-	Waves = 500
 )
-
-// Wave returns live value k, 0 to Waves-1, of a device at t: a sine between 0 and 100 with a period of 10 s + k * 0.5 s. The phase moves
-// with the number of the device, so that devices differ.
-func Wave(device, k int, t time.Time) float32 {
-	period := 10 + 0.5*float64(k)
-	seconds := float64(t.UnixMilli()%(int64(period*1000))) / 1000
-	phase := float64(device%360) / 360
-	return float32(50 + 50*math.Sin(2*math.Pi*(seconds/period+phase)))
-}
 
 // register returns what a register holds that nobody has written.
 func register(a area, device, addr int, now time.Time) uint16 {
@@ -67,19 +54,18 @@ func keyOf(unit uint8, a area, addr int) cellKey {
 
 // memory is what was written to a device. Nothing else of it is stored. Its owner locks it.
 type memory struct {
-	device  int
 	written map[cellKey]uint16 // nil until something is
 }
 
-// registers fills dst with len(dst)/2 registers from addr on. All of a reply is of one moment, so that no wave is torn.
-func (m *memory) registers(unit uint8, a area, addr int, now time.Time, dst []byte) {
+// registers fills dst with len(dst)/2 registers of a device from addr on. All of a reply is of one moment, so that no wave is torn.
+func (m *memory) registers(device int, unit uint8, a area, addr int, now time.Time, dst []byte) {
 	for i := 0; i < len(dst); i += 2 {
 		v, ok := uint16(0), false
 		if m.written != nil {
 			v, ok = m.written[keyOf(unit, a, addr)]
 		}
 		if !ok {
-			v = register(a, m.device, addr, now)
+			v = register(a, device, addr, now)
 		}
 		binary.BigEndian.PutUint16(dst[i:], v)
 		addr++

@@ -3,46 +3,26 @@ package sim
 import (
 	"context"
 	"encoding/binary"
-	"sync"
-	"time"
 
 	"millrace/modbus"
 )
 
 // session is one connection to a device: its memory for modbus.Server, and the faults on the way back.
 type session struct {
-	m *Modbus
-	d *device
-
-	// Of the request at hand; they belong to the connection's goroutine.
-	now    time.Time
-	effect effect
-
-	late sync.WaitGroup // late replies that wait or are being sent
-	mu   sync.Mutex
-	wait map[*time.Timer]struct{} // of those that wait
+	visit
+	m   *Modbus
+	mem *memory // under the device's lock
 }
 
 // open is modbus.ServerConfig.Open.
 func (m *Modbus) open(c *modbus.ServerConn) (modbus.Service, error) {
-	s := &session{m: m, d: m.deviceAt(c.LocalAddr())}
+	d := m.deviceAt(c.LocalAddr())
+	s := &session{visit: visit{f: &m.fleet, d: d}, m: m, mem: &m.memories[d.number-1]}
 	remote := c.RemoteAddr()
 	return modbus.Service{Handler: s, Intercept: s, Closed: func() {
 		s.end()
-		s.d.leave(remote)
+		d.leave(remote)
 	}}, nil
-}
-
-// end stops what waits and waits for what runs.
-func (s *session) end() {
-	s.mu.Lock()
-	for t := range s.wait {
-		if t.Stop() {
-			s.late.Done()
-		}
-	}
-	s.mu.Unlock()
-	s.late.Wait()
 }
 
 // servedUnit says whether the devices answer for a unit id; the others are behind a gateway that has no path to them.
@@ -50,92 +30,44 @@ func servedUnit(unit uint8) bool { return unit >= 1 && unit <= 247 || unit == 25
 
 // Request decides what is to become of the request.
 func (s *session) Request(_ context.Context, c *modbus.ServerConn, frame []byte) (modbus.ExceptionCode, error) {
-	s.now = time.Now()
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	s.d.stats.Requests++
-	s.effect = s.d.effectOf(s.elapsed(), c.Burst())
-	switch {
-	case s.effect.exception != 0:
-		return modbus.ExceptionCode(s.effect.exception), nil
+	switch code := s.asked(c); {
+	case code != 0:
+		return modbus.ExceptionCode(code), nil
 	case !servedUnit(frame[s.m.unitAt()]):
 		return modbus.GatewayPathUnavailable, nil
 	}
 	return 0, nil
 }
 
-func (s *session) elapsed() time.Duration { return s.now.Sub(s.m.started) }
-
 // Answer sends the answer as the faults will have it.
 func (s *session) Answer(ctx context.Context, c *modbus.ServerConn, _, answer []byte) error {
-	e := &s.effect
-	if e.delay > 0 {
-		if err := c.Pause(ctx, e.delay); err != nil {
-			return err
-		}
-	}
-	if e.wrongID {
+	if s.effect.wrongID {
 		// The highest bit: an id near the one asked for might be another request's, and then no client could tell.
 		answer[0] ^= 0x80
 	}
-	if e.wrongFunc {
+	if s.effect.wrongFunc {
 		answer[s.m.unitAt()+1] ^= 0x07 // 03 and 04 change places, 01 becomes 06
 	}
-	switch {
-	case e.silence:
-		return nil
-	case e.reset:
-		return &modbus.HangUpError{Reason: "fault", Reset: true}
-	case e.cut:
-		c.Send(answer[:len(answer)/2])
-		return &modbus.HangUpError{Reason: "fault"}
-	case e.late > 0:
-		s.later(c, e.late, append([]byte(nil), answer...))
-		return nil
-	case e.trickle > 0:
-		return trickle(ctx, c, e.trickle, answer)
-	case e.duplicate:
-		c.Send(answer)
-	}
-	c.Send(answer)
-	return nil
+	return s.answer(ctx, c, answer, hangUp)
 }
 
-// later sends an answer when it is too late.
-func (s *session) later(c *modbus.ServerConn, d time.Duration, answer []byte) {
-	s.late.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.wait == nil {
-		s.wait = map[*time.Timer]struct{}{}
-	}
-	var t *time.Timer
-	t = time.AfterFunc(d, func() {
-		defer s.late.Done()
-		s.mu.Lock()
-		delete(s.wait, t)
-		s.mu.Unlock()
-		_, _ = c.Write(answer) // on a connection that ended it fails, which is as late as can be
-	})
-	s.wait[t] = struct{}{}
-}
-
-// trickle sends an answer byte by byte.
-func trickle(ctx context.Context, c *modbus.ServerConn, each time.Duration, answer []byte) error {
-	for i := range answer {
-		c.Send(answer[i : i+1])
-		if err := c.Pause(ctx, each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func hangUp(reset bool) error { return &modbus.HangUpError{Reason: "fault", Reset: reset} }
 
 var areaOf = [...]area{modbus.Coils: coils, modbus.DiscreteInputs: discretes, modbus.InputRegisters: inputs, modbus.HoldingRegisters: holdings}
 
-// deny returns the exception for what r asks for, or 0. The caller holds d.mu.
+// deny returns the exception for addresses that the device lacks or does not give at once, or 0. The caller holds d.mu.
 func (s *session) deny(r *modbus.Request, reading bool) modbus.ExceptionCode {
-	return s.d.deny(s.elapsed(), reading, areaOf[r.Table], int(r.Address), int(r.Quantity))
+	a, addr, n := areaOf[r.Table], int(r.Address), int(r.Quantity)
+	for i := range s.d.faults {
+		f := &s.d.faults[i]
+		switch {
+		case f.Kind == Cap && reading && (a == holdings || a == inputs) && n > f.Count && s.d.hits(f, s.elapsed()):
+			return modbus.IllegalDataValue
+		case f.Kind == Unmapped && areaByName[f.Area] == a && addr <= f.To && f.From <= addr+n-1 && s.d.hits(f, s.elapsed()):
+			return modbus.IllegalDataAddress
+		}
+	}
+	return 0
 }
 
 // ReadBits is of modbus.Handler.
@@ -145,7 +77,7 @@ func (s *session) ReadBits(_ context.Context, r *modbus.Request, dst []byte) mod
 	if code := s.deny(r, true); code != 0 {
 		return code
 	}
-	s.d.mem.bits(r.Unit, areaOf[r.Table], int(r.Address), int(r.Quantity), dst)
+	s.mem.bits(r.Unit, areaOf[r.Table], int(r.Address), int(r.Quantity), dst)
 	return 0
 }
 
@@ -160,7 +92,7 @@ func (s *session) read(r *modbus.Request, dst []byte) modbus.ExceptionCode {
 	if code := s.deny(r, true); code != 0 {
 		return code
 	}
-	s.d.mem.registers(r.Unit, areaOf[r.Table], int(r.Address), s.now, dst)
+	s.mem.registers(s.d.number, r.Unit, areaOf[r.Table], int(r.Address), s.now, dst)
 	return 0
 }
 
@@ -172,7 +104,7 @@ func (s *session) WriteCoils(_ context.Context, r *modbus.Request, src []byte) m
 		return code
 	}
 	for i := range int(r.Quantity) {
-		s.d.mem.set(r.Unit, coils, int(r.Address)+i, uint16(src[i/8]>>(i%8))&1)
+		s.mem.set(r.Unit, coils, int(r.Address)+i, uint16(src[i/8]>>(i%8))&1)
 	}
 	return 0
 }
@@ -189,7 +121,7 @@ func (s *session) write(r *modbus.Request, src []byte) modbus.ExceptionCode {
 		return code
 	}
 	for i := range int(r.Quantity) {
-		s.d.mem.set(r.Unit, holdings, int(r.Address)+i, binary.BigEndian.Uint16(src[2*i:]))
+		s.mem.set(r.Unit, holdings, int(r.Address)+i, binary.BigEndian.Uint16(src[2*i:]))
 	}
 	return 0
 }
@@ -202,8 +134,8 @@ func (s *session) MaskWrite(_ context.Context, r *modbus.Request, and, or uint16
 		return code
 	}
 	var old [2]byte
-	s.d.mem.registers(r.Unit, holdings, int(r.Address), s.now, old[:])
-	s.d.mem.set(r.Unit, holdings, int(r.Address), binary.BigEndian.Uint16(old[:])&and|or&^and)
+	s.mem.registers(s.d.number, r.Unit, holdings, int(r.Address), s.now, old[:])
+	s.mem.set(r.Unit, holdings, int(r.Address), binary.BigEndian.Uint16(old[:])&and|or&^and)
 	return 0
 }
 
@@ -230,7 +162,7 @@ func (s *session) DeviceObject(_ context.Context, _ *modbus.Request, id uint8) (
 	case modbus.ObjectRevision:
 		return "1", true
 	case modbus.ObjectModelName:
-		return DeviceID(s.d.mem.device), true
+		return DeviceID(s.d.number), true
 	}
 	return "", false
 }
