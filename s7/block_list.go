@@ -179,35 +179,58 @@ const (
 
 // AppendTo appends the data of the answer.
 func (m *BlockInfo) AppendTo(b []byte) []byte {
-	b = wire.AppendU16(wire.AppendU16(wire.AppendU16(wire.AppendU16(b, blockInfoHead), blockInfoLen), blockInfoMark), blockMagic)
-	b = wire.AppendU16(append(b, 1, m.Flags, byte(m.Language), m.Subtype), m.Number)
-	b = wire.AppendU32(wire.AppendU32(b, m.LoadLen), m.Security)
-	b = appendBlockTime(appendBlockTime(b, m.Code), m.Interface)
-	b = wire.AppendU16(wire.AppendU16(wire.AppendU16(wire.AppendU16(b, m.SSBLen), m.ADDLen), m.LocalLen), m.MC7Len)
-	b = append(append(append(b, m.Author[:]...), m.Family[:]...), m.Name[:]...)
-	b = wire.AppendU16(append(b, m.Version, 0), m.Checksum)
-	return appendPadded(b, nil, blockInfoRest, 0)
+	b = wire.AppendU16(wire.AppendU16(wire.AppendU16(b, blockInfoHead), blockInfoLen), blockInfoMark)
+	return m.appendFoot(m.appendHead(b))
 }
 
 // Decode reads the data of an answer.
 func (m *BlockInfo) Decode(data []byte) error {
 	c := wire.Over(data)
-	c.Skip(9)
-	r := BlockInfo{Flags: c.U8(), Language: Language(c.U8()), Subtype: c.U8(), Number: c.U16(), LoadLen: c.U32(), Security: c.U32()}
-	r.Code, r.Interface = blockTime(&c), blockTime(&c)
-	r.SSBLen, r.ADDLen, r.LocalLen, r.MC7Len = c.U16(), c.U16(), c.U16(), c.U16()
-	copy(r.Author[:], c.Bytes(len(r.Author)))
-	copy(r.Family[:], c.Bytes(len(r.Family)))
-	copy(r.Name[:], c.Bytes(len(r.Name)))
-	r.Version = c.U8()
-	c.Skip(1)
-	r.Checksum = c.U16()
-	c.Skip(blockInfoRest)
+	c.Skip(6)
+	var r BlockInfo
+	r.decodeHead(&c)
+	r.decodeFoot(&c)
 	if !c.Complete() {
 		return malformedData(data, "block info")
 	}
 	*m = r
 	return nil
+}
+
+// appendHead appends the 36 bytes with which a block begins.
+func (m *BlockInfo) appendHead(b []byte) []byte {
+	b = wire.AppendU16(append(wire.AppendU16(b, blockMagic), 1, m.Flags, byte(m.Language), m.Subtype), m.Number)
+	b = wire.AppendU32(wire.AppendU32(b, m.LoadLen), m.Security)
+	b = appendBlockTime(appendBlockTime(b, m.Code), m.Interface)
+	return wire.AppendU16(wire.AppendU16(wire.AppendU16(wire.AppendU16(b, m.SSBLen), m.ADDLen), m.LocalLen), m.MC7Len)
+}
+
+// decodeHead reads what appendHead wrote and returns the two bytes that mark it.
+func (m *BlockInfo) decodeHead(c *wire.Cursor) (magic uint16) {
+	magic = c.U16()
+	c.Skip(1)
+	m.Flags, m.Language, m.Subtype, m.Number = c.U8(), Language(c.U8()), c.U8(), c.U16()
+	m.LoadLen, m.Security = c.U32(), c.U32()
+	m.Code, m.Interface = blockTime(c), blockTime(c)
+	m.SSBLen, m.ADDLen, m.LocalLen, m.MC7Len = c.U16(), c.U16(), c.U16(), c.U16()
+	return magic
+}
+
+// appendFoot appends the 36 bytes with which a block ends.
+func (m *BlockInfo) appendFoot(b []byte) []byte {
+	b = append(append(append(b, m.Author[:]...), m.Family[:]...), m.Name[:]...)
+	b = wire.AppendU16(append(b, m.Version, 0), m.Checksum)
+	return appendPadded(b, nil, blockInfoRest, 0)
+}
+
+func (m *BlockInfo) decodeFoot(c *wire.Cursor) {
+	copy(m.Author[:], c.Bytes(len(m.Author)))
+	copy(m.Family[:], c.Bytes(len(m.Family)))
+	copy(m.Name[:], c.Bytes(len(m.Name)))
+	m.Version = c.U8()
+	c.Skip(1)
+	m.Checksum = c.U16()
+	c.Skip(blockInfoRest)
 }
 
 // blockEpoch is when blocks begin to have times: milliseconds of the day and days since.

@@ -21,10 +21,12 @@ const (
 	ErrObjectDamaged      ErrorCode = 0x8704
 	ErrBlockNameSyntax    ErrorCode = 0xD201
 	ErrParameterSyntax    ErrorCode = 0xD202
+	ErrUnlinkedBlocks     ErrorCode = 0xD208
 	ErrBlockNotFound      ErrorCode = 0xD209
 	ErrNoBlock            ErrorCode = 0xD20E
 	ErrBlockTooLong       ErrorCode = 0xD20F
 	ErrBlockNumber        ErrorCode = 0xD210
+	ErrBlockHeader        ErrorCode = 0xD212
 	ErrBlockLength        ErrorCode = 0xD219
 	ErrRulesViolated      ErrorCode = 0xD240
 	ErrProtected          ErrorCode = 0xD241
@@ -93,6 +95,8 @@ func (e ErrorCode) serviceWords() string {
 		return "syntax error in block name"
 	case ErrParameterSyntax, ErrSecuritySyntax:
 		return "syntax error in parameters"
+	case ErrUnlinkedBlocks:
+		return "too many blocks that are not linked"
 	case ErrBlockNotFound:
 		return "block not found"
 	case ErrNoBlock:
@@ -101,6 +105,8 @@ func (e ErrorCode) serviceWords() string {
 		return "block too long"
 	case ErrBlockNumber:
 		return "invalid block number"
+	case ErrBlockHeader:
+		return "incorrect block header"
 	case ErrBlockLength:
 		return "incorrect block lengths"
 	case ErrRulesViolated:

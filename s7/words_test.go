@@ -73,7 +73,7 @@ func TestValuesHaveWords(t *testing.T) {
 			codes++
 		}
 	}
-	if codes != 37 {
+	if codes != 39 {
 		t.Errorf("%d error codes are named", codes)
 	}
 }
