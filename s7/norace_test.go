@@ -1,0 +1,5 @@
+//go:build !race
+
+package s7
+
+const underRace = false

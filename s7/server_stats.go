@@ -1,0 +1,73 @@
+package s7
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// ServerStats is a snapshot of what a Server did. The maps hold no zeros.
+type ServerStats struct {
+	Accepted     uint64                // connections that came out of the listeners: Open, and all of Refused and Ended
+	Open         int                   // connections there now
+	Refused      map[string]uint64     // connections turned away before Setup was answered, by reason
+	Ended        map[string]uint64     // connections ended later, by reason
+	AcceptErrors uint64                // accepts that failed and were tried again
+	Requests     map[Function]uint64   // by the function that came, known or not; 0 is Userdata, and a Job without a function
+	Refusals     map[ErrorCode]uint64  // requests refused as a whole; what an Interceptor then made of them is not seen
+	Items        map[ReturnCode]uint64 // items of reads and writes that were not served, by return code
+}
+
+// serverCounts is counted into by all connections.
+type serverCounts struct {
+	requests [256]atomic.Uint64
+	items    [256]atomic.Uint64
+
+	mu       sync.Mutex
+	refusals map[ErrorCode]uint64
+}
+
+func (c *serverCounts) refuse(code ErrorCode) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusals == nil {
+		c.refusals = make(map[ErrorCode]uint64)
+	}
+	c.refusals[code]++
+}
+
+func (c *serverCounts) allRefusals() map[ErrorCode]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.refusals)
+}
+
+// Stats returns a snapshot. Any goroutine may call it.
+func (s *Server) Stats() ServerStats {
+	l := s.listen.Stats()
+	return ServerStats{
+		Accepted: l.Accepted, Open: l.Open, AcceptErrors: l.AcceptErrors,
+		Refused: byName(l.Refused), Ended: byName(l.Ended),
+		Requests: nonZero[Function](&s.counts.requests),
+		Refusals: s.counts.allRefusals(),
+		Items:    nonZero[ReturnCode](&s.counts.items),
+	}
+}
+
+func byName[R ~string](m map[R]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for r, n := range m {
+		out[string(r)] = n
+	}
+	return out
+}
+
+func nonZero[K ~uint8](counts *[256]atomic.Uint64) map[K]uint64 {
+	out := make(map[K]uint64)
+	for i := range counts {
+		if n := counts[i].Load(); n > 0 {
+			out[K(i)] = n
+		}
+	}
+	return out
+}
