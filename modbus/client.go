@@ -5,8 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"sync"
 	"time"
+
+	"millrace/internal/inflight"
 )
 
 // Default ports.
@@ -16,10 +17,7 @@ const (
 )
 
 // MaxWindow is the most requests that a client keeps in flight on one connection.
-const MaxWindow = 64
-
-// maxUnanswered ids without a reply close the connection: a device that lost sixteen requests is not coming back on it.
-const maxUnanswered = 16
+const MaxWindow = inflight.MaxWindow
 
 // Config is how a Client works. The zero value is Modbus TCP, one request at a time, one second for a reply, nothing repeated.
 type Config struct {
@@ -86,33 +84,7 @@ func (c Config) hasIDs() bool { return c.Framing == FramingTCP && !c.NoEcho }
 // that ended stays so: dial a new one.
 type Client struct {
 	cfg    Config
-	conn   net.Conn
-	socket net.Conn      // below TLS
-	wired  bool          // a write may wait: its caller's cancellation is wired to the socket
-	secret bool          // TLS: how much of a failed write left is not known
-	inline bool          // callers may read their own answers
-	done   chan struct{} // closed when the reader has ended
-	resume chan struct{} // 1: the reader is to look at its role
-
-	writeBy time.Time   // the write deadline that is set; belongs to the turn that is sending
-	in      inbox       // belongs to the one who has the read role
-	x       rawExchange // likewise
-
-	mu        sync.Mutex // never held across I/O or a hook
-	err       error      // why the connection ended; nil while it is open
-	window    int
-	table     table
-	sending   bool
-	queue     []*turn // those that wait for room in the window, first come first served; one entry a calling goroutine
-	free      []*turn
-	stats     Stats
-	role      readRole
-	reader    *turn           // with roleCaller: whose goroutine reads
-	reads     uint64          // by callers
-	heard     time.Time       // the last answer
-	brisk     bool            // it came within a lull of the one before
-	watched   <-chan struct{} // of the context whose end cuts a caller's read
-	stopWatch func() bool
+	flight *inflight.Conn
 }
 
 // Stats counts what went over a connection.
@@ -144,9 +116,7 @@ func Dial(ctx context.Context, addr string, cfg Config) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
 	addr, host := withPort(addr, cfg.TLS != nil)
-	// 10 s, 3 s, 3 times finds a dead peer in 19 s; the library's own defaults take 150 s.
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3},
-		Control: userTimeout(cfg.UserTimeout)}
+	d := inflight.Dialer(cfg.UserTimeout)
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("modbus: dial %s: %w", addr, err)
@@ -195,100 +165,47 @@ func NewClient(conn net.Conn, cfg Config) (*Client, error) {
 	return newClient(conn, cfg, tcp)
 }
 
-// newClient makes a client whose callers read their own answers where inline says so: right on any connection, quick on one with a buffer.
-// Without ids they never do: a duplicate that nobody has read yet would pass for the answer to the next request.
+// The read buffer starts with room for one answer and some, and grows while reads fill it.
+const (
+	readBufferMin = 2 * MaxADU
+	readBufferMax = 16 * MaxADU
+)
+
+// newClient makes a client whose callers read their own answers where inline says so.
 func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, closing(conn, err)
 	}
-	c := &Client{cfg: cfg, conn: conn, socket: conn, inline: inline && cfg.hasIDs(), window: cfg.Window, done: make(chan struct{}), resume: make(chan struct{}, 1),
-		in: inbox{buf: make([]byte, readBufferMin)}}
-	if s, ok := conn.(*tls.Conn); ok {
-		c.socket, c.secret = s.NetConn(), true
-	}
-	_, tcp := conn.(*net.TCPConn)
-	c.wired = !tcp
-	c.useRaw(conn)
-	go c.read()
-	return c, nil
+	d := &dialogue{framing: cfg.Framing, noIDs: !cfg.hasIDs()}
+	h := cfg.Hooks
+	return &Client{cfg: cfg, flight: inflight.New(conn, d, inflight.Config{
+		Window: cfg.Window, Timeout: cfg.Timeout, Retries: cfg.Retries, NoIDs: d.noIDs, Inline: inline, ReadMin: readBufferMin, ReadMax: readBufferMax,
+		NewWork: func() inflight.Work { return &run{dialogue: d} },
+		Hooks:   inflight.Hooks{Timeout: h.Timeout, Replied: h.Replied, TimedOut: h.TimedOut, Late: h.Late, Foreign: h.Foreign},
+	})}, nil
 }
 
 // Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	first := c.err == nil
-	c.end(nil)
-	c.mu.Unlock()
-	if first {
-		_ = c.conn.Close() // says goodbye in TLS; that the peer is gone already is no news
-	}
-	<-c.done
+	c.flight.Close()
 	return nil
 }
 
 // Err returns nil while the connection is open, then the *ClosedError with which it ended.
-func (c *Client) Err() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
+func (c *Client) Err() error { return c.flight.Err() }
 
 // Done returns a channel that is closed when the connection has ended.
-func (c *Client) Done() <-chan struct{} { return c.done }
+func (c *Client) Done() <-chan struct{} { return c.flight.Done() }
 
 // SetWindow sets how many requests are in flight at once, from 1 to MaxWindow; what is outside is taken as the nearest of them. It takes effect
 // with the next request. Without transaction ids the window stays 1.
-func (c *Client) SetWindow(n int) {
-	if !c.cfg.hasIDs() {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.window = min(max(n, 1), MaxWindow)
-	c.kick()
-}
+func (c *Client) SetWindow(n int) { c.flight.SetWindow(n) }
 
 // Stats returns the counts so far.
 func (c *Client) Stats() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.stats
-	s.Window, s.InFlight = c.window, c.table.inFlight
-	_, s.Unanswered = c.table.unanswered(time.Time{})
-	return s
+	s := c.flight.Stats(nil)
+	return Stats{Sent: s.Sent, Repeated: s.Repeated, Replied: s.Replied, Exception: s.Refused, TimedOut: s.TimedOut, Late: s.Late, Duplicate: s.Duplicate,
+		Abandoned: s.Abandoned, Foreign: s.Foreign, Overtook: s.Overtook, BytesOut: s.BytesOut, BytesIn: s.BytesIn,
+		Window: s.Window, InFlight: s.InFlight, Unanswered: s.Unanswered}
 }
-
-// end fails everything in flight with the reason cause, nil for Close, and wakes all callers. The caller holds mu and hangs up afterwards. A frame
-// whose write has not returned is left to the one who writes it: only that one will know whether it left.
-func (c *Client) end(cause error) {
-	if c.err != nil {
-		return
-	}
-	c.err = &ClosedError{Err: cause}
-	c.unwatch()
-	c.wakeReader()
-	for i := range c.table.slots {
-		s := &c.table.slots[i]
-		if !s.used || s.givenUp() || s.writing {
-			continue
-		}
-		c.lost(s, c.err, true)
-	}
-	for _, t := range c.queue {
-		t.signal()
-	}
-}
-
-// lost completes the call of s with an error.
-func (c *Client) lost(s *slot, cause error, sent bool) {
-	t := s.turn
-	t.calls[s.call].fail(cause, sent)
-	t.open--
-	t.stop(cause)
-	c.table.withdraw(s)
-	t.signal()
-}
-
-// hangUp closes the socket at once, without a TLS goodbye that the peer might not read.
-func (c *Client) hangUp() { _ = c.socket.Close() }

@@ -25,8 +25,6 @@ type Call struct {
 	At time.Time
 	// Err is nil, or an *Error.
 	Err error
-
-	tries int // of this Do
 }
 
 // appendTo appends the request's PDU; the call was checked.

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
+
+	"millrace/internal/inflight"
 )
 
 // Error is what became of a request that was not answered with what it asked for. It satisfies net.Error.
@@ -75,38 +76,15 @@ func (e *Error) Retryable() bool {
 	return false
 }
 
-// TimeoutError is the cause when no reply came in time. It satisfies net.Error.
-type TimeoutError struct {
-	After time.Duration
-}
+// TimeoutError is the cause when no reply came in time; it has how long was waited, After. It satisfies net.Error.
+type TimeoutError = inflight.TimeoutError
 
-func (e *TimeoutError) Error() string { return "no reply within " + e.After.String() }
+// ClosedError is the cause when the connection ended. It unwraps to net.ErrClosed and to why, its Err: *ForeignError, *FrameError, *UnansweredError,
+// io.EOF, what the socket said; nil when Close was called.
+type ClosedError = inflight.ClosedError
 
-// Timeout is true.
-func (e *TimeoutError) Timeout() bool { return true }
-
-// Temporary is true; net.Error wants it.
-func (e *TimeoutError) Temporary() bool { return true }
-
-// ClosedError is the cause when the connection ended. It unwraps to net.ErrClosed and to why.
-type ClosedError struct {
-	Err error // *ForeignError, *FrameError, *UnansweredError, io.EOF, what the socket said; nil when Close was called
-}
-
-func (e *ClosedError) Error() string {
-	if e.Err == nil {
-		return "connection closed"
-	}
-	return "connection closed: " + e.Err.Error()
-}
-
-// Unwrap returns net.ErrClosed and the cause.
-func (e *ClosedError) Unwrap() []error {
-	if e.Err == nil {
-		return []error{net.ErrClosed}
-	}
-	return []error{net.ErrClosed, e.Err}
-}
+// UnansweredError closes a connection on which too many requests stay without a reply; it has how many, Requests.
+type UnansweredError = inflight.UnansweredError
 
 // ForeignError is a reply that fits nothing that was asked. What else comes from that peer cannot be trusted: the connection is closed.
 type ForeignError struct {
@@ -120,15 +98,6 @@ type ForeignError struct {
 func (e *ForeignError) Error() string {
 	return fmt.Sprintf("foreign reply (%s): transaction %d, unit %d, function 0x%02X, %d bytes",
 		e.Why, e.Transaction, e.Unit, uint8(e.Function), e.Length)
-}
-
-// UnansweredError closes a connection on which too many requests stay without a reply.
-type UnansweredError struct {
-	Requests int
-}
-
-func (e *UnansweredError) Error() string {
-	return fmt.Sprintf("%d requests without a reply", e.Requests)
 }
 
 // ArgumentError is a call that cannot be put on the wire; nothing was sent.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"millrace/internal/inflight/memconn"
 )
 
 // fuzzCalls are one call of every shape; their ids are 1, 2, ...
@@ -55,7 +57,7 @@ func FuzzClient(f *testing.F) {
 		if len(in) == 0 {
 			return
 		}
-		near, far := memPipe()
+		near, far := memconn.Pipe()
 		cfg := Config{Framing: Framing(in[0] & 1), NoEcho: in[0]&4 != 0, Window: MaxWindow, Timeout: time.Minute}
 		c, err := newClient(near, cfg, in[0]&2 != 0)
 		if err != nil {

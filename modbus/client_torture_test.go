@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/inflight/memconn"
 )
 
 // liar answers with the truth, but late, twice, out of order, or to something that nobody asked.
@@ -186,7 +188,7 @@ func sum(m map[string]int) (n int) {
 func tortureConnection(t *testing.T, l *liar, addr *uint16, inline bool) (right, wrong int, reads uint64, s Stats) {
 	near, far := net.Pipe()
 	if inline {
-		near, far = memPipe()
+		near, far = memconn.Pipe()
 	}
 	c, err := newClient(near, Config{Window: 1 + l.rng.IntN(8), Timeout: tortureTimeout}, inline)
 	if err != nil {
@@ -219,5 +221,5 @@ func tortureConnection(t *testing.T, l *liar, addr *uint16, inline bool) (right,
 	_ = c.Close()
 	<-ended
 	_ = far.Close()
-	return right, wrong, c.readsByCallers(), c.Stats()
+	return right, wrong, readsByCallers(c), c.Stats()
 }

@@ -5,24 +5,24 @@ import (
 	"fmt"
 )
 
-// oneCall runs one request of the typed methods. Its values and its data are buffers of the turn, which each and use see before it is released.
+// oneCall runs one request of the typed methods. Its values and its data are buffers of the run, which each and use see before it is released.
 func (c *Client) oneCall(ctx context.Context, call Call, values func(b []byte) []byte, use func(data []byte)) error {
-	t := c.newTurn(nil)
-	defer c.release(t)
+	t, r := c.begin()
+	defer c.flight.End(t)
 	if values != nil {
-		t.vals = values(t.vals[:0])
-		call.Values = t.vals
+		r.vals = values(r.vals[:0])
+		call.Values = r.vals
 	}
-	call.Data = t.data[:0]
-	t.one[0] = call
-	t.calls = t.one[:]
-	err := c.run(ctx, t)
-	t.data = t.one[0].Data
+	call.Data = r.data[:0]
+	r.one[0] = call
+	err := c.run(ctx, t, r, r.one[:])
+	done := r.one[0]
+	r.data, r.one[0] = done.Data, Call{}
 	if err == nil {
-		err = t.one[0].Err
+		err = done.Err
 	}
 	if err == nil && use != nil {
-		use(t.data)
+		use(r.data)
 	}
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"millrace/internal/inflight"
 )
 
 // PoolConfig is how a Pool works. The zero value keeps eight connections warm and opens no more.
@@ -114,7 +116,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return endOf(ctx)
+			return inflight.EndOf(ctx)
 		case <-timer.C:
 			timer.Reset(p.maintain(ctx))
 		}
@@ -137,7 +139,7 @@ func (p *Pool) Get(ctx context.Context) (*Client, error) {
 		select {
 		case <-p.room:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", p.cfg.Slots, endOf(ctx))
+			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", p.cfg.Slots, inflight.EndOf(ctx))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package modbus
+package inflight
 
 import (
 	"context"
@@ -15,17 +15,17 @@ import (
 // the scheduler's part of two system calls. It belongs to whoever has the read role.
 type rawExchange struct {
 	raw   syscall.RawConn       // nil where there is none
-	ready func(fd uintptr) bool // Client.exchangeReady, bound once
-	turn  *turn
+	ready func(fd uintptr) bool // Conn.exchangeReady, bound once
+	turn  *Turn
 	wrote int // bytes of turn.out
 	read  int
 	err   error // of the read
 }
 
 // useRaw lets c exchange over conn if it is a plain socket on a platform that has the calls.
-func (c *Client) useRaw(conn net.Conn) {
+func (c *Conn) useRaw(conn net.Conn) {
 	s, ok := conn.(*net.TCPConn)
-	if !ok || !rawCalls || !c.inline {
+	if !ok || !rawCalls || !c.cfg.Inline {
 		return
 	}
 	raw, err := s.SyscallConn()
@@ -37,7 +37,7 @@ func (c *Client) useRaw(conn net.Conn) {
 
 // exchange sends t.out and reads once. It answers false, with nothing read, where t cannot: the usual way goes on from x.wrote. Only a turn with
 // nothing else in flight can, because an answer that had come before would not make the descriptor ready again.
-func (c *Client) exchange(ctx context.Context, t *turn) bool {
+func (c *Conn) exchange(ctx context.Context, t *Turn) bool {
 	x := &c.x
 	if x.raw == nil || !t.fresh || !c.claim(ctx, t, true) {
 		return false
@@ -68,7 +68,7 @@ func (c *Client) exchange(ctx context.Context, t *turn) bool {
 }
 
 // exchangeReady sends when called first, and reads what there is when called again.
-func (c *Client) exchangeReady(fd uintptr) bool {
+func (c *Conn) exchangeReady(fd uintptr) bool {
 	x := &c.x
 	if x.wrote == 0 {
 		x.wrote = max(0, rawWrite(fd, x.turn.out)) // what fails here fails again on the usual way, which tells why

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package modbus
+package inflight
 
 import "errors"
 

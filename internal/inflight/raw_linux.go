@@ -1,6 +1,6 @@
 //go:build !386 && !s390x && !race
 
-package modbus
+package inflight
 
 import (
 	"syscall"

@@ -1,6 +1,6 @@
 //go:build unix && (!linux || 386 || s390x || race)
 
-package modbus
+package inflight
 
 import "syscall"
 

@@ -1,4 +1,4 @@
-package modbus
+package inflight
 
 import (
 	"syscall"

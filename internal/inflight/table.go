@@ -1,22 +1,22 @@
-package modbus
+package inflight
 
 import "time"
 
-// slot is one transaction id that has no reply yet.
+// slot is one id that has no answer yet.
 type slot struct {
 	id       uint16
-	unit     uint8
-	function Function
+	key      Key
 	used     bool
 	writing  bool // the write that carries the frame has not returned
 	at       int  // where the frame starts in that write
-	turn     *turn
-	call     int // index in turn.calls
+	turn     *Turn
+	call     int // the request's number in turn.Work
+	tries    int // with this one
 	sent     time.Time
 	deadline time.Time
 }
 
-// givenUp reports whether nobody waits for the reply any more. The id stays taken until it comes.
+// givenUp reports whether nobody waits for the answer any more. The id stays taken until it comes.
 func (s *slot) givenUp() bool { return s.turn == nil }
 
 // table holds the ids without a reply, and the last ones that got theirs. It is pure: no lock, no clock, no socket.
@@ -28,13 +28,12 @@ type table struct {
 	at       int
 }
 
-// answeredIDs is how far back a duplicate is known from a foreign reply: four times the usual largest window of 16.
+// answeredIDs is how far back a duplicate is known from a foreign answer: four times the usual largest window of 16.
 const answeredIDs = 64
 
 type answeredID struct {
-	id       uint16
-	unit     uint8
-	function Function // 0: unused entry; no request has function 0
+	id  uint16
+	key Key // 0: unused entry
 }
 
 // add takes a free id for s and returns it. Ids go up by one and skip those that still wait for a reply: an id that timed out is not used again
@@ -92,7 +91,7 @@ func (t *table) giveUp(s *slot) {
 
 // answer frees s, whose reply came, and remembers its id.
 func (t *table) answer(s *slot) {
-	t.answered[t.at] = answeredID{id: s.id, unit: s.unit, function: s.function}
+	t.answered[t.at] = answeredID{id: s.id, key: s.key}
 	t.at = (t.at + 1) % answeredIDs
 	t.withdraw(s)
 }
@@ -105,11 +104,10 @@ func (t *table) withdraw(s *slot) {
 	*s = slot{}
 }
 
-// duplicate reports whether fr repeats a reply that came lately.
-func (t *table) duplicate(fr Frame) bool {
-	f := fr.Function() &^ exceptionBit
+// duplicate reports whether h repeats an answer that came lately.
+func (t *table) duplicate(p Protocol, h Head) bool {
 	for _, a := range t.answered {
-		if a.id == fr.Transaction && a.unit == fr.Unit && a.function == f && f != 0 {
+		if a.id == h.ID && a.key != 0 && p.Fits(a.key, h.Key) == "" {
 			return true
 		}
 	}
@@ -130,7 +128,7 @@ func (t *table) unanswered(now time.Time) (timedOut, all int) {
 }
 
 // earliest returns the first deadline of what tn has in flight, zero when that is nothing.
-func (t *table) earliest(tn *turn) (by time.Time) {
+func (t *table) earliest(tn *Turn) (by time.Time) {
 	for i := range t.slots {
 		if s := &t.slots[i]; s.turn == tn && (by.IsZero() || s.deadline.Before(by)) {
 			by = s.deadline

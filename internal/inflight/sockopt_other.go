@@ -1,6 +1,6 @@
 //go:build !linux
 
-package modbus
+package inflight
 
 import (
 	"syscall"

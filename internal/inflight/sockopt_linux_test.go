@@ -1,4 +1,4 @@
-package modbus
+package inflight
 
 import (
 	"net"
@@ -13,19 +13,20 @@ func TestUserTimeoutIsSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for given, want := range map[time.Duration]int{0: 10_000, 7 * time.Second: 7_000, -1: 0} {
-		c, err := Dial(t.Context(), l.Addr().String(), Config{UserTimeout: given})
+	for given, want := range map[time.Duration]int{7 * time.Second: 7_000, -1: 0} {
+		d := Dialer(given)
+		c, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := c.conn.(*net.TCPConn).SyscallConn()
+		raw, err := c.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := -1
 		err = raw.Control(func(fd uintptr) { got, _ = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout) })
 		if err != nil || got != want {
-			t.Errorf("UserTimeout %v: the socket has %d ms, %v; want %d", given, got, err, want)
+			t.Errorf("user timeout %v: the socket has %d ms, %v; want %d", given, got, err, want)
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)
