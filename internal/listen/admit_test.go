@@ -46,7 +46,6 @@ func TestGlobalLimit(t *testing.T) {
 	for range 4 {
 		wantRefused(t, ln)
 	}
-	r.wantEnd(ReasonGlobalLimit, 4)
 	last.Close()
 	<-left
 	held(t, ln, 1)
