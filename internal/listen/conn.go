@@ -40,6 +40,7 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows and the setting of deadlines
 	draining bool
 	dropped  bool
+	idle     bool // EndIdle was called
 
 	// out is held across a write so that frames of several goroutines do not mix on the wire; the write deadline bounds the wait.
 	out sync.Mutex
@@ -135,7 +136,7 @@ func (c *Conn) setDeadline(at time.Duration, set func(time.Time) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.armed = at
-	if !c.draining {
+	if !c.draining && !c.idle {
 		_ = set(c.clock(at)) // fails only on a socket that is gone, which the next read says too
 	}
 }
@@ -191,6 +192,8 @@ func (c *Conn) expired(partial bool) error {
 	switch {
 	case c.dropped:
 		return &Error{Reason: ReasonDropped, Reset: true}
+	case c.idle:
+		return &Error{Reason: ReasonIdle}
 	case c.draining && !c.calledLast:
 		c.calledLast = true
 		if !partial || !c.established {
@@ -225,6 +228,15 @@ func (c *Conn) drain() {
 	c.raw.SetReadDeadline(past)
 }
 
+// EndIdle ends the connection as idle: for a protocol that knows better than IdleTimeout when that is. Its goroutine closes it. Any goroutine may
+// call it.
+func (c *Conn) EndIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = true
+	c.raw.SetReadDeadline(past)
+}
+
 // drop ends all I/O of the connection; its goroutine closes it. Any goroutine may call it.
 func (c *Conn) drop() {
 	c.mu.Lock()
@@ -239,8 +251,8 @@ func (c *Conn) isDraining() bool {
 	return c.draining
 }
 
-// explain turns what a handler returned into the end that is counted.
-func (c *Conn) explain(err error) End {
+// Explain turns what a Handler is about to return into the end that will be counted.
+func (c *Conn) Explain(err error) End {
 	e := End{Local: c.raw.LocalAddr(), Remote: c.raw.RemoteAddr(), Err: err}
 	c.mu.Lock()
 	draining, dropped := c.draining, c.dropped

@@ -139,7 +139,7 @@ func (s *Server) run(ctx context.Context, c *Conn, h Handler) {
 	if err == nil {
 		err = h(ctx, c)
 	}
-	end := c.explain(err)
+	end := c.Explain(err)
 	c.close(end)
 	s.release(end.Remote)
 	s.count(end)

@@ -16,6 +16,13 @@ type Protocol interface {
 	Serve(ctx context.Context, in, out []byte) (used int, answers []byte, err error)
 }
 
+// Pending is a Protocol some of whose frames come in parts that Serve uses one by one. The frame deadline then runs from the first part to
+// the last, and a connection that ends in between was cut.
+type Pending interface {
+	// Pending returns 0 between frames, and within one a number that is another one for each.
+	Pending() uint64
+}
+
 // buffer is lent to a connection while a frame is in flight.
 type buffer struct {
 	in  []byte // full length; n of it are filled
@@ -28,9 +35,11 @@ const keepOut = 64 << 10
 
 // loop is one run of Loop.
 type loop struct {
-	c   *Conn
-	p   Protocol
-	buf *buffer // nil while nothing is in flight
+	c       *Conn
+	p       Protocol
+	parts   Pending // nil when frames come whole
+	pending uint64  // the frame of which parts were used
+	buf     *buffer // nil while nothing is in flight
 	// send writes the gathered answers.
 	send func(b []byte) error
 }
@@ -40,6 +49,7 @@ type loop struct {
 func (c *Conn) Loop(ctx context.Context, p Protocol) error {
 	l := &loop{c: c, p: p}
 	l.send = l.sendPlain
+	l.parts, _ = p.(Pending)
 	defer l.release()
 	if run, ok := l.raw(); ok {
 		return run(ctx)
@@ -51,7 +61,7 @@ func (c *Conn) Loop(ctx context.Context, p Protocol) error {
 func (l *loop) plain(ctx context.Context) error {
 	l.acquire()
 	for {
-		if err := l.c.await(l.buf.n > 0); err != nil {
+		if err := l.c.await(l.partial()); err != nil {
 			return err
 		}
 		n, err := l.c.nc.Read(l.buf.in[l.buf.n:])
@@ -68,18 +78,20 @@ func (l *loop) plain(ctx context.Context) error {
 
 // readError turns the error of a read into the end of the connection, or into nil when there is reason to go on.
 func (l *loop) readError(err error) error {
-	partial := l.buf != nil && l.buf.n > 0
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return l.c.expired(partial)
-	case errors.Is(err, io.EOF) && partial:
+		return l.c.expired(l.partial())
+	case errors.Is(err, io.EOF) && l.partial():
 		return io.ErrUnexpectedEOF
 	default:
 		return err
 	}
 }
+
+// partial reports whether a frame has begun.
+func (l *loop) partial() bool { return l.pending != 0 || l.buf != nil && l.buf.n > 0 }
 
 // arrived serves what is whole after n more bytes came into the buffer.
 func (l *loop) arrived(ctx context.Context, n int) error {
@@ -105,9 +117,20 @@ func (l *loop) arrived(ctx context.Context, n int) error {
 	}
 	if from > 0 {
 		b.n = copy(b.in, b.in[from:b.n])
-		l.c.frameSince = 0
+		l.moved()
 	}
 	return l.makeRoom()
+}
+
+// moved begins the frame deadline anew, unless what was used is one more part of the frame that it runs for.
+func (l *loop) moved() {
+	was := l.pending
+	if l.parts != nil {
+		l.pending = l.parts.Pending()
+	}
+	if was == 0 || was != l.pending {
+		l.c.frameSince = 0
+	}
 }
 
 // makeRoom grows a buffer that is full of one frame.

@@ -91,11 +91,10 @@ func (r *rawLoop) turn(ctx context.Context) bool {
 
 // rest prepares for waiting.
 func (r *rawLoop) rest() bool {
-	partial := r.buf.n > 0
-	if !partial {
+	if r.buf.n == 0 {
 		r.release()
 	}
-	r.err = r.c.await(partial)
+	r.err = r.c.await(r.partial())
 	return r.err != nil
 }
 
