@@ -50,7 +50,7 @@ const badRounds = 200
 // benchBad sends each bad input to our server, on a connection that was served before, and prints how long its answer or its hanging up takes. After
 // an answer the connection must be served still.
 func benchBad(ctx context.Context, w io.Writer) error {
-	srv, addr, err := startServer(ctx, "millrace")
+	srv, addr, err := startSelf(ctx, "millrace")
 	if err != nil {
 		return err
 	}

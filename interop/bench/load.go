@@ -22,15 +22,22 @@ type load struct {
 	elapsed  time.Duration
 }
 
-// run asks addr for 100 holding registers from conns connections, depth requests in flight on each, for d, and checks that every answer
-// is the one to its request.
-func run(addr string, conns, depth int, d time.Duration) (load, error) {
+// asker is the client's side of a protocol in a load run.
+type asker interface {
+	connect(addr string) (net.Conn, error)
+	// ask sends bursts of depth requests and reads their answers until the time is over. It returns how many there were, and an error if one is not
+	// the answer to its request.
+	ask(c net.Conn, depth int, until time.Time) (uint64, error)
+}
+
+// run asks addr from conns connections, depth requests in flight on each, for d.
+func run(addr string, a asker, conns, depth int, d time.Duration) (load, error) {
 	var wg sync.WaitGroup
 	var total atomic.Uint64
 	errs := make(chan error, conns) // one at most from each connection
 	cs := make([]net.Conn, conns)
 	for i := range cs {
-		c, err := net.Dial("tcp", addr)
+		c, err := a.connect(addr)
 		if err != nil {
 			return load{}, err
 		}
@@ -40,7 +47,7 @@ func run(addr string, conns, depth int, d time.Duration) (load, error) {
 	start := time.Now()
 	for _, c := range cs {
 		wg.Go(func() {
-			n, err := ask(c, depth, start.Add(d))
+			n, err := a.ask(c, depth, start.Add(d))
 			total.Add(n)
 			if err != nil {
 				errs <- err
@@ -53,8 +60,12 @@ func run(addr string, conns, depth int, d time.Duration) (load, error) {
 	return load{total.Load(), elapsed}, <-errs
 }
 
-// ask sends bursts of depth requests and reads their answers until the time is over.
-func ask(c net.Conn, depth int, until time.Time) (uint64, error) {
+// holding asks a Modbus server for 100 holding registers.
+type holding struct{}
+
+func (holding) connect(addr string) (net.Conn, error) { return net.Dial("tcp", addr) }
+
+func (holding) ask(c net.Conn, depth int, until time.Time) (uint64, error) {
 	const answer = 9 + 2*registers
 	in := bufio.NewReaderSize(c, 64<<10)
 	var out, reply []byte

@@ -16,7 +16,7 @@ import (
 	"millrace/interop/peer"
 )
 
-// clients are the Modbus clients that are compared: each returns a function that reads 100 holding registers of unit 1 once.
+// clients are the clients in Go that are compared: each returns a function that reads 100 holding registers of unit 1, or 200 bytes of DB 1, once.
 var clients = map[string]func(ctx context.Context, addr string) (func() error, error){
 	"millrace":    millraceClient,
 	"simonvetter": simonvetterClient,
@@ -72,9 +72,10 @@ func goburrowClient(_ context.Context, addr string) (func() error, error) {
 	}, h.Connect()
 }
 
-// servers are the Modbus servers written in Go: each prints its address and serves until standard input ends.
-var servers = map[string]func(ctx context.Context) (string, func() error, error){
-	"millrace": millraceServer,
+// goServers are the servers written in Go: each prints its address and serves until standard input ends.
+var goServers = map[string]func(ctx context.Context) (string, func() error, error){
+	"millrace":    millraceServer,
+	"millrace-s7": millraceS7Server,
 	"simonvetter": func(context.Context) (string, func() error, error) {
 		return peer.Serve(peer.NewImage(), simon.ServerConfiguration{})
 	},
@@ -82,7 +83,7 @@ var servers = map[string]func(ctx context.Context) (string, func() error, error)
 
 // serve is the child process that is measured.
 func serve(ctx context.Context, name string) error {
-	start, ok := servers[name]
+	start, ok := goServers[name]
 	if !ok {
 		return fmt.Errorf("no server %q", name)
 	}
