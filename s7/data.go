@@ -1,6 +1,7 @@
 package s7
 
 import (
+	"slices"
 	"strconv"
 
 	"millrace/wire"
@@ -104,6 +105,16 @@ func (m *DataItem) appendTo(b []byte, data int) []byte {
 	}
 	b = wire.AppendU16(append(b, byte(m.Code), byte(m.Size)), m.Size.wireLength(len(m.Data)))
 	return append(b, m.Data...)
+}
+
+// growDataItem appends an item of n bytes to the data that begin at b[data:], and returns the place for its bytes. What is in it is old.
+func growDataItem(b []byte, data int, size DataSize, n int) (grown, place []byte) {
+	head := DataItem{Code: ReturnOK, Size: size}
+	b = head.appendTo(b, data)
+	wire.PutU16(b, len(b)-2, size.wireLength(n))
+	at := len(b)
+	b = slices.Grow(b, n)[:at+n]
+	return b, b[at:]
 }
 
 func appendDataItems(b []byte, items []DataItem) []byte {

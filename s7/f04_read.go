@@ -1,11 +1,5 @@
 package s7
 
-import (
-	"slices"
-
-	"millrace/wire"
-)
-
 // ReadRequest asks for variables.
 type ReadRequest struct {
 	Items []Item // 1..255
@@ -77,12 +71,7 @@ func AppendReadItem(b []byte, start int, m DataItem) []byte {
 // GrowReadItem appends an item of n bytes to the answer that begins at b[start:], and returns the place for its data. What is in it is
 // old.
 func GrowReadItem(b []byte, start int, size DataSize, n int) (grown, data []byte) {
-	head := DataItem{Code: ReturnOK, Size: size}
-	b = AppendReadItem(b, start, head)
-	wire.PutU16(b, len(b)-2, size.wireLength(n))
-	at := len(b)
-	b = slices.Grow(b, n)[:at+n]
-	return b, b[at:]
+	return growDataItem(b, start+ackHeader+varHeader, size, n)
 }
 
 // EndReadResponse completes the answer that begins at b[start:].

@@ -209,10 +209,18 @@ func AppendDBPieces(b []byte, pieces ...DBPiece) []byte {
 
 // DBPieces appends the pieces of an item of SyntaxDBRead to into; ok is false when its length is not what its count says.
 func (m *Item) DBPieces(into []DBPiece) (pieces []DBPiece, ok bool) {
-	c := wire.Over(m.Spec)
-	n := c.Count(int(c.U8()), dbPieceBytes)
-	for range n {
-		into = append(into, DBPiece{Len: c.U8(), DB: c.U16(), Start: c.U16()})
+	c, ok := m.dbPieces()
+	for ok && c.Left() > 0 {
+		into = append(into, dbPiece(&c))
 	}
-	return into, c.Complete()
+	return into, ok
 }
+
+// dbPieces returns a Cursor over the pieces, for dbPiece until nothing is left.
+func (m *Item) dbPieces() (c wire.Cursor, ok bool) {
+	c = wire.Over(m.Spec)
+	n := int(c.U8())
+	return c, !c.Bad() && n*dbPieceBytes == c.Left()
+}
+
+func dbPiece(c *wire.Cursor) DBPiece { return DBPiece{Len: c.U8(), DB: c.U16(), Start: c.U16()} }

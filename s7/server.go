@@ -102,6 +102,9 @@ type Server struct {
 	faces  *handlers // of cfg.Handler
 	counts serverCounts
 	refs   atomic.Uint32 // the connections' own references
+
+	transfers transferBudget
+	pushes    pushCounts
 }
 
 // NewServer checks cfg and returns a Server that serves nothing yet.

@@ -93,14 +93,14 @@ func (c *ServerConn) use(sv Service) error {
 	if c.intercept = sv.Intercept; c.intercept == nil {
 		c.intercept = cfg.Intercept
 	}
-	c.pdu, c.window = cfg.PDU, cfg.Window
+	c.pdu, c.window = c.faces.limits(cfg.PDU, cfg.Window)
 	if sv.PDU != 0 {
 		c.pdu = min(max(sv.PDU, MinPDU), maxServerPDU)
 	}
 	if sv.Window != 0 {
 		c.window = min(max(sv.Window, 1), maxWindow)
 	}
-	c.setLevel(max(sv.Level, 1))
+	c.setLevel(max(sv.Level, c.faces.protection()))
 	return nil
 }
 

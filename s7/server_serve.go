@@ -173,9 +173,6 @@ func (c *ServerConn) serveRead(ctx context.Context, p *PDU) ErrorCode {
 	if code := m.Decode(p); code != 0 {
 		return code
 	}
-	if c.Level() >= levelRead {
-		return ErrProtected
-	}
 	c.req.Items = len(m.Items)
 	b := BeginFrame(c.out)
 	start := len(b)
@@ -194,6 +191,9 @@ func (c *ServerConn) serveRead(ctx context.Context, p *PDU) ErrorCode {
 // readItem appends the item's data to the answer at b[start:]. The code refuses the whole answer: it has no room for the item.
 func (c *ServerConn) readItem(ctx context.Context, it *Item, b []byte, start int) ([]byte, ErrorCode) {
 	code := it.Check()
+	if code == ReturnOK && c.Level() >= levelRead {
+		code = ReturnAccess
+	}
 	room := c.pdu - (len(b) - start) - (len(b)-start)%2 - dataHeader // behind the item's head; the fill before it counts
 	if code == ReturnOK && it.Len() > room {
 		if code = c.checkItem(ctx, it); code == ReturnOK {
@@ -239,9 +239,6 @@ func (c *ServerConn) serveWrite(ctx context.Context, p *PDU) ErrorCode {
 	if code := m.Decode(p); code != 0 {
 		return code
 	}
-	if c.Level() >= levelWrite {
-		return ErrProtected
-	}
 	c.req.Items = len(m.Items)
 	b := BeginFrame(c.out)
 	start := len(b)
@@ -256,6 +253,9 @@ func (c *ServerConn) serveWrite(ctx context.Context, p *PDU) ErrorCode {
 
 func (c *ServerConn) writeItem(ctx context.Context, it *Item, d *DataItem) ReturnCode {
 	code := it.Check()
+	if code == ReturnOK && c.Level() >= levelWrite {
+		code = ReturnAccess
+	}
 	if code == ReturnOK {
 		if code = it.CheckWrite(d); code == ReturnOK {
 			code = c.faces.WriteItem(ctx, &c.req, it, d.Data)

@@ -15,6 +15,8 @@ type ServerStats struct {
 	AcceptErrors uint64                // accepts that failed and were tried again
 	Requests     map[Function]uint64   // by the function that came, known or not; 0 is Userdata, and a Job without a function
 	Refusals     map[ErrorCode]uint64  // requests refused as a whole; what an Interceptor then made of them is not seen
+	Pushes       uint64                // of cyclic jobs
+	Skipped      uint64                // pushes that were due while the one before them was still on its way
 	Items        map[ReturnCode]uint64 // items of reads and writes that were not served, by return code
 }
 
@@ -51,6 +53,7 @@ func (s *Server) Stats() ServerStats {
 		Requests: nonZero[Function](&s.counts.requests),
 		Refusals: s.counts.allRefusals(),
 		Items:    nonZero[ReturnCode](&s.counts.items),
+		Pushes:   s.pushes.sent.Load(), Skipped: s.pushes.skipped.Load(),
 	}
 }
 
