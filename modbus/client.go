@@ -204,7 +204,7 @@ func (c *Client) SetWindow(n int) { c.flight.SetWindow(n) }
 
 // Stats returns the counts so far.
 func (c *Client) Stats() Stats {
-	s := c.flight.Stats(nil)
+	s := c.flight.Stats()
 	return Stats{Sent: s.Sent, Repeated: s.Repeated, Replied: s.Replied, Exception: s.Refused, TimedOut: s.TimedOut, Late: s.Late, Duplicate: s.Duplicate,
 		Abandoned: s.Abandoned, Foreign: s.Foreign, Overtook: s.Overtook, BytesOut: s.BytesOut, BytesIn: s.BytesIn,
 		Window: s.Window, InFlight: s.InFlight, Unanswered: s.Unanswered}

@@ -42,6 +42,9 @@ func (d *dialogue) Fits(asked, got inflight.Key) string {
 
 // Foreign returns the error for the last frame.
 func (d *dialogue) Foreign(_ inflight.Head, why string) error {
+	if why == inflight.UnknownID {
+		why = "transaction"
+	}
 	fr := &d.frame
 	return &ForeignError{Transaction: fr.Transaction, Unit: fr.Unit, Function: fr.Function(), Length: len(fr.PDU), Why: why}
 }

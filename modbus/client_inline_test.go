@@ -24,7 +24,7 @@ func withMem(t testing.TB, cfg Config, script func(p *peer)) *Client {
 }
 
 // readsByCallers returns how many times callers have read.
-func readsByCallers(c *Client) uint64 { return c.flight.Stats(nil).Inline }
+func readsByCallers(c *Client) uint64 { return c.flight.Stats().Inline }
 
 // brisk reads until a caller has read its own answer, and returns how many reads that took.
 func brisk(t *testing.T, c *Client) (reads int) {

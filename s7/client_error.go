@@ -111,3 +111,8 @@ type ArgumentError struct {
 }
 
 func (e *ArgumentError) Error() string { return e.What }
+
+// argument refuses an item.
+func argument(f Function, it *Item, what string) error {
+	return &Error{Function: f, Item: *it, Err: &ArgumentError{What: what}}
+}

@@ -43,11 +43,17 @@ type Protocol interface {
 	Next(buf []byte) (h Head, n int, err error)
 	// Fits returns "" when an answer of the key got may be the one to a request of the key asked, else what does not fit.
 	Fits(asked, got Key) string
-	// Foreign returns the error for a frame that answers nothing that was asked. It ends the connection.
+	// Foreign returns the error for the last frame, which answers nothing that was asked: UnknownID, Unsolicited, or what Fits or Deliver said. It ends the connection.
 	Foreign(h Head, why string) error
 	// Partial returns the error for a stream that ended with so many bytes of a frame, or nil when that is as good an end as any.
 	Partial(left int) error
 }
+
+// Why an answer is foreign, besides what Protocol.Fits and Work.Deliver say.
+const (
+	UnknownID   = "unknown id"
+	Unsolicited = "unsolicited" // without ids: nobody waits
+)
 
 // Work is the requests of one Turn, numbered from 0. Its methods are called by one goroutine at a time: the one that runs the Turn, or the one that reads, with
 // the Conn's lock held.
@@ -199,17 +205,21 @@ func (c *Conn) SetWindow(n int) {
 	c.kick()
 }
 
-// Stats returns the counts so far. more, when not nil, is called at the same moment, with the lock held under which Protocol.Next is called.
-func (c *Conn) Stats(more func()) Stats {
+// Stats returns the counts so far.
+func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
 	s.Window, s.InFlight = c.window, c.table.inFlight
 	_, s.Unanswered = c.table.unanswered(time.Time{})
-	if more != nil {
-		more()
-	}
 	return s
+}
+
+// Locked calls f with the lock held under which Protocol and Work are called: for what they share with others. f must not block.
+func (c *Conn) Locked(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
 }
 
 // Listen keeps the reader reading, with nothing in flight too, until it is called with false as often as with true: for who waits for what comes unasked.

@@ -96,7 +96,7 @@ func TestListen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newToy(t, toyConfig(), echoes(0))
 		brisk(t, c)
-		before := c.Stats(nil).Inline
+		before := c.Stats().Inline
 		c.Listen(true)
 		for range 5 {
 			synctest.Wait()
@@ -107,7 +107,7 @@ func TestListen(t *testing.T) {
 				t.Errorf("%+v, %v", a, err)
 			}
 		}
-		if n := c.Stats(nil).Inline - before; n != 0 {
+		if n := c.Stats().Inline - before; n != 0 {
 			t.Errorf("%d reads by callers", n)
 		}
 		c.Listen(false)
@@ -181,7 +181,7 @@ func TestOneWay(t *testing.T) {
 		if _, err := asking(t, c, 2); err != nil || !slices.Equal(saw, []byte{1, 100, 101, 2}) {
 			t.Errorf("%v, saw %v", err, saw)
 		}
-		if s := c.Stats(nil); s.InFlight != 0 || s.Unanswered != 0 || s.Sent != 4 || s.Replied != 2 {
+		if s := c.Stats(); s.InFlight != 0 || s.Unanswered != 0 || s.Sent != 4 || s.Replied != 2 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -217,7 +217,7 @@ func TestAsideAndSilence(t *testing.T) {
 				t.Errorf("%+v, %v", a, err)
 			}
 		}
-		if s := c.Stats(nil); s.Aside != 5 || s.Replied != 5 || s.Foreign != 0 {
+		if s := c.Stats(); s.Aside != 5 || s.Replied != 5 || s.Foreign != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -235,7 +235,7 @@ func TestRest(t *testing.T) {
 			})
 		})
 		synctest.Wait()
-		if s := c.Stats(nil); s.Aside != 2 {
+		if s := c.Stats(); s.Aside != 2 {
 			t.Errorf("%+v", s)
 		}
 		if a, err := asking(t, c, 5); err != nil || a[0].got != 6 {
@@ -279,7 +279,7 @@ func TestAForeignAnswerIsToldOnce(t *testing.T) {
 			_, err := asking(t, c, 8)
 			<-c.Done()
 			var f *toyForeign
-			if !errors.As(err, &f) || f.why != "key" || told != 1 || c.Stats(nil).Foreign != 1 {
+			if !errors.As(err, &f) || f.why != "key" || told != 1 || c.Stats().Foreign != 1 {
 				t.Errorf("%v, told %d times", err, told)
 			}
 		})
@@ -353,7 +353,7 @@ func TestASocketIsReadRaw(t *testing.T) {
 	if rawCalls != (c.x.raw != nil) {
 		t.Fatalf("raw calls %v, and the connection has %v", rawCalls, c.x.raw)
 	}
-	for n := 0; c.Stats(nil).Inline < 10; n++ {
+	for n := 0; c.Stats().Inline < 10; n++ {
 		if a, err := asking(t, c, 7); err != nil || a[0].got != 7 || n > 100_000 {
 			t.Fatalf("ask %d: %+v, %v", n, a, err)
 		}

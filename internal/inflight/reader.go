@@ -321,9 +321,9 @@ func (c *Conn) requestOf(h Head) *slot {
 func (c *Conn) unasked(h Head) (why string) {
 	switch {
 	case c.cfg.NoIDs:
-		return "unsolicited"
+		return Unsolicited
 	case !c.table.duplicate(c.proto, h):
-		return "transaction"
+		return UnknownID
 	}
 	c.stats.Duplicate++
 	c.in.lates = append(c.in.lates, 0)

@@ -170,7 +170,7 @@ func asking(t testing.TB, c *Conn, values ...byte) ([]ask, error) {
 // brisk asks until a caller has read its own answer.
 func brisk(t *testing.T, c *Conn) {
 	t.Helper()
-	for n, before := 0, c.Stats(nil).Inline; c.Stats(nil).Inline == before; n++ {
+	for n, before := 0, c.Stats().Inline; c.Stats().Inline == before; n++ {
 		if a, err := asking(t, c, 7); err != nil || a[0].got != 7 || n > 10 {
 			t.Fatalf("ask %d: %+v, %v", n, a, err)
 		}
