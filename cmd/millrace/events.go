@@ -96,6 +96,7 @@ type limitsJSON struct {
 	MaxRegisters int        `json:"max_registers,omitempty"`
 	MaxBits      int        `json:"max_bits,omitempty"`
 	MaxWrite     int        `json:"max_write,omitempty"`
+	MaxItems     int        `json:"max_items,omitempty"`
 	PDU          int        `json:"pdu,omitempty"`
 	Gap          int        `json:"gap,omitempty"`
 	Holes        []holeJSON `json:"holes,omitempty"`
@@ -108,7 +109,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, PDU: l.PDU, Gap: l.Gap}
+	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -120,7 +121,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, PDU: j.PDU, Gap: j.Gap}
+	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

@@ -63,6 +63,7 @@ type Limits struct {
 	MaxRegisters int       // 16-bit registers in one read
 	MaxBits      int       // bits in one read
 	MaxWrite     int       // registers in one write
+	MaxItems     int       // variables in one request, of protocols whose requests have several
 	PDU          int       // bytes
 	Gap          int       // addresses of no interest that may be read to save a request; -1 none
 	Holes        []Span    // never read: the device refused them

@@ -3,8 +3,8 @@ package device
 import "slices"
 
 func (l Limits) equal(o Limits) bool {
-	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite && l.PDU == o.PDU &&
-		l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
+	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
+		l.MaxItems == o.MaxItems && l.PDU == o.PDU && l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
 }
 
 // merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
@@ -17,6 +17,7 @@ func merge(configured, know, news Limits) Limits {
 	know.MaxRegisters = capped(configured.MaxRegisters, know.MaxRegisters, news.MaxRegisters)
 	know.MaxBits = capped(configured.MaxBits, know.MaxBits, news.MaxBits)
 	know.MaxWrite = capped(configured.MaxWrite, know.MaxWrite, news.MaxWrite)
+	know.MaxItems = capped(configured.MaxItems, know.MaxItems, news.MaxItems)
 	know.PDU = capped(configured.PDU, know.PDU, news.PDU)
 	if configured.Gap == 0 && news.Gap != 0 {
 		know.Gap = news.Gap

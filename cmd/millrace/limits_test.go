@@ -1,0 +1,28 @@
+package main
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"millrace/internal/device"
+)
+
+// TestLimitsComeBackFromTheStore: every field that can be learned, and none is left out here.
+func TestLimitsComeBackFromTheStore(t *testing.T) {
+	want := device.Limits{Window: 3, WindowTried: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC), MaxRegisters: 60, MaxBits: 500, MaxWrite: 30, MaxItems: 20, PDU: 240, Gap: 4,
+		Holes: []device.Span{{Area: 0x84, From: 1<<16 | 7, To: 1<<16 | 9}}}
+	v := reflect.ValueOf(want)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "Connections" && name != "Generation" { // configured, and of a run
+			t.Errorf("%s has no value", name)
+		}
+	}
+	text, err := formatLimits(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := parseLimits(text); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
