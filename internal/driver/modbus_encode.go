@@ -194,24 +194,37 @@ func baseOf(s string) int {
 
 func (p *modbusPoint) parseElem(s string) (tag.Value, error) {
 	if p.typ == typeBool {
-		switch strings.ToLower(s) {
-		case "true", "1", "on":
-			return tag.Value{Kind: tag.Bool, Bits: 1}, nil
-		case "false", "0", "off":
-			return tag.Value{Kind: tag.Bool}, nil
+		if v, ok := parseBool(s); ok {
+			return v, nil
 		}
 		return tag.Value{}, &ValueError{p.String(), s, "it is true or false"}
 	}
+	if v, ok := parseNumber(s); ok {
+		return v, nil
+	}
+	return tag.Value{}, &ValueError{p.String(), s, "it is no number"}
+}
+
+// parseBool reads a bool as people type it.
+func parseBool(s string) (tag.Value, bool) {
+	switch strings.ToLower(s) {
+	case "true", "1", "on":
+		return tag.Value{Kind: tag.Bool, Bits: 1}, true
+	case "false", "0", "off":
+		return tag.Value{Kind: tag.Bool}, true
+	}
+	return tag.Value{}, false
+}
+
+// parseNumber reads 42, -1.5 or 0x1F.
+func parseNumber(s string) (tag.Value, bool) {
 	base := baseOf(s)
 	if n, err := strconv.ParseInt(s, base, 64); err == nil {
-		return tag.Value{Kind: tag.Int64, Bits: uint64(n)}, nil
+		return tag.Value{Kind: tag.Int64, Bits: uint64(n)}, true
 	}
 	if n, err := strconv.ParseUint(s, base, 64); err == nil {
-		return tag.Value{Kind: tag.Uint64, Bits: n}, nil
+		return tag.Value{Kind: tag.Uint64, Bits: n}, true
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return tag.Value{}, &ValueError{p.String(), s, "it is no number"}
-	}
-	return tag.Value{Kind: tag.Float64, Bits: math.Float64bits(f)}, nil
+	return tag.Float64Value(f), err == nil
 }

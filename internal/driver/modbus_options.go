@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -66,7 +67,7 @@ var modbusOptionTable = map[string]func(o *modbusOptions, v string) error{
 	"max_registers": func(o *modbusOptions, v string) error { return intOption(&o.maxRegisters, v, 1, maxReadRegisters) },
 	"max_bits":      func(o *modbusOptions, v string) error { return intOption(&o.maxBits, v, 1, maxReadBits) },
 	"max_write":     func(o *modbusOptions, v string) error { return intOption(&o.maxWrite, v, 1, maxWriteRegisters) },
-	"gap":           gapOption,
+	"gap":           func(o *modbusOptions, v string) error { return noneOption(&o.gap, v, maxReadBits) },
 	"echo_id":       echoOption,
 	"dial_timeout":  func(o *modbusOptions, v string) error { return durationOption(&o.dialTimeout, v) },
 	"heartbeat":     heartbeatOption,
@@ -105,21 +106,12 @@ func windowOption(o *modbusOptions, v string) error {
 	return nil
 }
 
-// gapOption reads the addresses that may be read for nothing; Limits says "none" with -1, since 0 is "not said" there.
-func gapOption(o *modbusOptions, v string) error {
-	if err := intOption(&o.gap, v, 0, maxReadBits); err != nil {
+func echoOption(o *modbusOptions, v string) error {
+	echo := true
+	if err := boolOption(&echo, v); err != nil {
 		return err
 	}
-	o.gap = cmp.Or(o.gap, -1)
-	return nil
-}
-
-func echoOption(o *modbusOptions, v string) error {
-	b, err := strconv.ParseBool(v)
-	if err != nil {
-		return fmt.Errorf("neither true nor false")
-	}
-	o.noEcho = !b
+	o.noEcho = !echo
 	return nil
 }
 
@@ -190,7 +182,7 @@ func (o *modbusOptions) parse(options map[string]string) error {
 	for _, name := range names {
 		set, ok := modbusOptionTable[name]
 		if !ok {
-			return &OptionError{Option: name, What: "there is no such option" + suggestOption(name)}
+			return &OptionError{Option: name, What: "there is no such option" + suggestOption(name, modbusOptionTable)}
 		}
 		if !o.tls && slices.Contains(tlsOptions, name) {
 			return &OptionError{Option: name, What: "it needs an address that begins with modbus+tls://"}
@@ -225,12 +217,9 @@ func (o *modbusOptions) parse(options map[string]string) error {
 	return nil
 }
 
-func suggestOption(name string) string {
-	names := make([]string, 0, len(modbusOptionTable))
-	for n := range modbusOptionTable {
-		names = append(names, n)
-	}
-	slices.Sort(names)
+// suggestOption says what name may have been meant to be, of the options of a table.
+func suggestOption[F any](name string, table map[string]F) string {
+	names := slices.Sorted(maps.Keys(table))
 	if m := didYouMean(name, names); m != "" {
 		return "; did you mean " + m + "?"
 	}

@@ -2,59 +2,27 @@ package driver
 
 import (
 	"slices"
-	"time"
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
 	"millrace/modbus"
 )
 
-const (
-	// probeEvery is how often one of a plan's tags in holes is asked for all the same; the first one in the first Read of a session. A program
-	// download may bring back what was not there, and what was learned outlives restarts.
-	probeEvery = 30 * time.Second
-
-	// maxRevivals bounds the plans whose holes a session looks after. It begins anew beyond: plans that were replaced are among them.
-	maxRevivals = 64
-)
-
-// revival is what a session knows of the holes of one plan.
-type revival struct {
-	plan *modbusPlan // as the device has it
-	now  *modbusPlan // plan, or the same without the holes that are no more
-	due  time.Time   // of the next probe
-	next int         // index of it in now.inHole, modulo their number
-}
-
 // revivalOf returns what is known of p's holes, nil when p has none.
-func (s *modbusSession) revivalOf(p *modbusPlan) *revival {
+func (s *modbusSession) revivalOf(p *modbusPlan) *modbusRevival {
 	if len(p.inHole) == 0 {
 		return nil
 	}
-	for i := range s.revivals {
-		if s.revivals[i].plan == p {
-			return &s.revivals[i]
-		}
-	}
-	if len(s.revivals) == maxRevivals {
-		s.revivals = s.revivals[:0]
-	}
-	rev := revival{plan: p, now: p}
-	if len(s.split.best) > 0 {
-		rev.due = time.Now().Add(probeEvery) // these holes may just have been found
-	}
-	s.revivals = append(s.revivals, rev)
-	return &s.revivals[len(s.revivals)-1]
+	return s.revivals.of(p, len(s.split.best) > 0)
 }
+
+// modbusRevival is what a session knows of the holes of one plan.
+type modbusRevival = revival[*modbusPlan]
 
 // hold appends the rows of p's tags in holes. When a probe is due it asks for one of them instead, behind all other calls, and returns
 // which one, else -1.
-func (s *modbusSession) hold(p *modbusPlan, rev *revival) (probe int) {
-	probe = -1
-	if now := time.Now(); rev != nil && len(p.inHole) > 0 && !now.Before(rev.due) {
-		rev.due = now.Add(probeEvery)
-		probe = rev.next % len(p.inHole)
-		rev.next = probe + 1
+func (s *modbusSession) hold(p *modbusPlan, rev *modbusRevival) (probe int) {
+	if probe = rev.probe(len(p.inHole)); probe >= 0 {
 		r := &p.inHole[probe]
 		s.ask(r.unit, r.area, r.from, r.count)
 	}
@@ -68,7 +36,7 @@ func (s *modbusSession) hold(p *modbusPlan, rev *revival) (probe int) {
 
 // probed looks at what came of a probe. A tag that is there again makes all holes of its unit and area doubtful: from the next Read on they
 // are asked for, and learned anew where they still are. Of a long tag only the next Read has all.
-func (s *modbusSession) probed(rev *revival, probe int, call *modbus.Call) error {
+func (s *modbusSession) probed(rev *modbusRevival, probe int, call *modbus.Call) error {
 	p := rev.now
 	r := &p.inHole[probe]
 	switch exceptionOf(call.Err) {
@@ -83,20 +51,20 @@ func (s *modbusSession) probed(rev *revival, probe int, call *modbus.Call) error
 		s.dec.ts = call.At.UnixNano()
 		s.dec.cells(p, &s.long, r.area, r.cells, call.Data, 0)
 	}
-	rev.replan(slices.DeleteFunc(slices.Clone(p.lim.Holes), func(h device.Span) bool {
+	replan(rev, slices.DeleteFunc(slices.Clone(p.lim.Holes), func(h device.Span) bool {
 		return h.Area == r.span.Area && h.From>>16 == r.span.From>>16
 	}))
 	return nil
 }
 
 // relearn notes the holes that were found in a Read. Without revival the device's next plan has them.
-func (rev *revival) relearn(holes []device.Span) {
+func relearn(rev *modbusRevival, holes []device.Span) {
 	if rev.now != rev.plan && len(holes) > 0 {
-		rev.replan(append(slices.Clone(rev.now.lim.Holes), holes...))
+		replan(rev, append(slices.Clone(rev.now.lim.Holes), holes...))
 	}
 }
 
-func (rev *revival) replan(holes []device.Span) {
+func replan(rev *modbusRevival, holes []device.Span) {
 	base := rev.plan.planBase
 	base.lim.Holes = holes
 	if p, err := base.plan(rev.plan.tags); err == nil { // they were planned before, under the same limits

@@ -23,7 +23,7 @@ type modbusSession struct {
 	long  assembly
 	split bisection
 
-	revivals []revival
+	revivals revivals[*modbusPlan]
 	noMask   map[uint8]bool // units that do not know function 16
 }
 
@@ -150,7 +150,7 @@ func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch
 		err = s.bisect(ctx, plan)
 	}
 	if rev != nil {
-		rev.relearn(s.split.learned.Holes)
+		relearn(rev, s.split.learned.Holes)
 	}
 	s.dec.into = nil
 	return s.hint(err)
