@@ -2,6 +2,7 @@ package driver
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -35,8 +36,8 @@ func (p *s7Point) parseValue(s string) (tag.Value, error) {
 		return tag.Value{}, &ValueError{p.String(), s, "an array is written [1,2,3]"}
 	}
 	out := tag.Value{Kind: p.kind()}
-	for word := range strings.SplitSeq(s[1:len(s)-1], ",") {
-		e, err := p.parseElem(strings.TrimSpace(word))
+	for _, word := range elements(s) {
+		e, err := p.parseElem(word)
 		if err != nil {
 			return out, err
 		}
@@ -51,6 +52,19 @@ func (p *s7Point) parseValue(s string) (tag.Value, error) {
 		out.Aux = tag.AppendElem(out.Aux, s7Kinds[p.typ], bits)
 	}
 	return out, nil
+}
+
+// elements splits [a,b] and ["a","b"], as values are printed.
+func elements(s string) []string {
+	var words []string
+	if json.Unmarshal([]byte(s), &words) == nil {
+		return words
+	}
+	words = strings.Split(s[1:len(s)-1], ",")
+	for i, w := range words {
+		words[i] = strings.TrimSpace(w)
+	}
+	return words
 }
 
 func (p *s7Point) parseElem(s string) (tag.Value, error) {
