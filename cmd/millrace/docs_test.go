@@ -89,7 +89,7 @@ func loadBlock(t *testing.T, examples, block string) (kind string, err error) {
 	case top["tags"] != nil:
 		g := "devices:\n  - id: d\n    address: modbus://127.0.0.1:502/1\n    groups:\n      g:\n" + regexp.MustCompile("(?m)^").ReplaceAllString(block, "        ")
 		return "tags", loadGateway(t, examples, g)
-	case top["modbus"] != nil:
+	case top["modbus"] != nil, top["s7"] != nil:
 		_, err := sim.ParsePlant("block", []byte(block))
 		return "plant", err
 	case top["groups"] != nil:

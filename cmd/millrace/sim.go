@@ -23,7 +23,7 @@ func newSimCommand() *cobra.Command {
 		Short: "Simulate a plant, on loopback only",
 		Long: `Sim plays PLCs for a gateway under test. It listens on loopback only and resets every connection that comes from elsewhere.
 
-plant.yaml lists what to simulate; 'millrace sim modbus' does without a file. With --emit-config it prints the gateway configuration that
+plant.yaml lists what to simulate; 'millrace sim modbus' and 'millrace sim s7' do without a file. With --emit-config it prints the gateway configuration that
 matches and ends.`,
 		Example: "  millrace sim -c plant.yaml\n  millrace sim modbus --devices 200",
 		Args:    usageArgs(cobra.NoArgs),
@@ -45,7 +45,7 @@ matches and ends.`,
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&emit, "emit-config", false, "print the matching gateway configuration and end")
-	cmd.AddCommand(newSimModbusCommand())
+	cmd.AddCommand(newSimModbusCommand(), newSimS7Command())
 	return cmd
 }
 
@@ -120,6 +120,40 @@ func newSimModbusCommand() *cobra.Command {
 		},
 	}
 	o.add(cmd, "127.0.0.1:1502")
+	return cmd
+}
+
+func newSimS7Command() *cobra.Command {
+	var o simFlags
+	var model string
+	cmd := &cobra.Command{
+		Use:   "s7",
+		Short: "Simulate S7 CPUs",
+		Long: `Device i answers at the listen address + i (127.0.0.1, 127.0.0.2, ...), or with --by port at the port + i:
+
+  DB1   8,192 bytes, byte i is i modulo 251; writable
+  DB2   256 live REAL waves
+  DB3   a variable of each type, and some that are broken; writable
+  I     1,024 bytes, byte i is i modulo 251
+  Q, M  1,024 bytes of zeros each; writable
+  T, C  256 each, n holds n, as S5TIME and as COUNTER; writable` + faultHelp(sim.ProtocolS7),
+		Example: "  millrace sim s7 --listen 127.0.0.1:1102 --devices 200 --model 1200 --fault silence:p=0.01\n" +
+			"  millrace read 's7://127.0.0.1:1102?slot=1' DB2.DBD0:REAL M10.5",
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			byPort, faults, err := o.parse(sim.ProtocolS7)
+			if err != nil {
+				return usageError(err)
+			}
+			m, err := sim.NewS7(sim.S7Config{Listen: o.listen, Devices: o.devices, ByPort: byPort, Faults: faults, Seed: o.seed, Model: model})
+			if err != nil {
+				return usageError(err)
+			}
+			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options)
+		},
+	}
+	o.add(cmd, "127.0.0.1:1102")
+	cmd.Flags().StringVar(&model, "model", "1500", "what the CPUs are: "+strings.Join(sim.S7ModelNames(), ", "))
 	return cmd
 }
 

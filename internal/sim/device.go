@@ -91,33 +91,50 @@ func (d *device) hits(f *fault, elapsed time.Duration) bool {
 }
 
 // admit says whether a new connection may stay, and keeps it then.
-func (d *device) admit(c net.Conn, of *fleet, elapsed time.Duration) bool {
+func (d *device) admit(c net.Conn, of *fleet, elapsed time.Duration) (mode Mode, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.adopt(of.site.Faults)
 	d.conns = slices.DeleteFunc(d.conns, isClosed)
-	ok := d.mode != Refusing
+	ok = d.mode != Refusing
 	for i := range d.faults {
 		f := &d.faults[i]
 		switch f.Kind {
 		case Refuse:
 			ok = !d.hits(f, elapsed) && ok
-		case Slots:
-			if len(d.conns) >= f.Count && d.hits(f, elapsed) {
+		case Slots: // an S7 CPU takes the connection and refuses its CR
+			if of.protocol == ProtocolModbus && len(d.conns) >= f.Count && d.hits(f, elapsed) {
 				ok = false
 			}
 		}
 	}
 	if !ok {
 		d.refused++
-		return false
+		return d.mode, false
 	}
 	d.connections++
 	d.conns = append(d.conns, c)
-	return true
+	return d.mode, true
 }
 
-// isClosed says whether c was closed here before it got as far as leave, as after a failed TLS handshake.
+// mute is a connection that a black hole took: what is written to it goes nowhere for as long as its device is one.
+type mute struct {
+	net.Conn
+	d *device
+}
+
+// Write is of net.Conn.
+func (m *mute) Write(b []byte) (int, error) {
+	m.d.mu.Lock()
+	silent := m.d.mode == BlackHole
+	m.d.mu.Unlock()
+	if silent {
+		return len(b), nil
+	}
+	return m.Conn.Write(b)
+}
+
+// isClosed says whether c was closed here before it got as far as leave: after a failed TLS handshake, or without a CR.
 func isClosed(c net.Conn) bool {
 	t, ok := c.(*net.TCPConn)
 	if !ok {
@@ -125,6 +142,14 @@ func isClosed(c net.Conn) bool {
 	}
 	raw, err := t.SyscallConn()
 	return err != nil || raw.Control(func(uintptr) {}) != nil
+}
+
+// open returns the number of connections.
+func (d *device) open() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conns = slices.DeleteFunc(d.conns, isClosed)
+	return len(d.conns)
 }
 
 // leave forgets the connection from that address.
@@ -140,12 +165,20 @@ func (d *device) leave(remote net.Addr) {
 // become changes the mode.
 func (d *device) become(m Mode) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.mode = m
+	d.mu.Unlock()
 	if m == Refusing {
-		for _, c := range d.conns {
-			reset(c)
-		}
+		d.cut()
+	}
+}
+
+// cut resets all connections.
+func (d *device) cut() {
+	d.mu.Lock()
+	open := slices.Clone(d.conns)
+	d.mu.Unlock()
+	for _, c := range open {
+		reset(c) // waits for the request that is being served, which may want the lock
 	}
 }
 

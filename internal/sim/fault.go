@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"millrace/s7"
 )
 
 // Kind is a way in which a simulated device misbehaves.
@@ -24,11 +26,18 @@ const (
 	Silence                   // no reply
 	Exception                 // an exception in place of the reply
 	Refuse                    // new connections are reset
-	Slots                     // connections beyond so many are reset
+	Slots                     // connections beyond so many are reset; an S7 CPU refuses them
 	Trickle                   // the reply comes byte by byte
-	Unmapped                  // some addresses do not exist: exception 2
+	Unmapped                  // some addresses do not exist: exception 2, return code 05 or 0A
 	Cap                       // reads of more registers are refused: exception 3
 	Serial                    // of requests that come together only the first so many are answered
+	WrongRef                  // the reply has another reference
+	Refusal                   // an error of the whole request in place of the reply
+	PDUShrink                 // connections behind the first are granted a shorter PDU
+	Standstill                // the CPU is in STOP
+	Download                  // a program download: connections are reset, DB 1 has another length
+	Denied                    // PUT/GET is off, or some addresses may not be accessed: return code 03
+	MaxItems                  // requests with more items are refused: 8500
 	Kinds                     // how many there are
 )
 
@@ -49,7 +58,9 @@ const (
 	aTime                 // latency:200ms
 	aNumber               // slots:2
 	anException           // exception:4
-	addressRange          // unmapped:holding/100-199
+	anErrorCode           // refusal:0x8104
+	addressRange          // unmapped:holding/100-199, unmapped:db2
+	maybeRange            // denied, denied:db2
 )
 
 // kinds is the table of all kinds.
@@ -58,7 +69,7 @@ var kinds = [Kinds]struct {
 	of    Protocol
 	on    stage
 	takes argument
-	least int  // number without an argument, 0 when there must be one
+	usual int  // number without an argument, 0 when there must be one
 	fixed bool // neither p nor every: it is there or it is not
 }{
 	Latency:       {name: "latency", of: anyProtocol, on: answers, takes: aTime},
@@ -70,13 +81,20 @@ var kinds = [Kinds]struct {
 	Cut:           {name: "cut", of: anyProtocol, on: answers},
 	Reset:         {name: "rst", of: anyProtocol, on: answers},
 	Silence:       {name: "silence", of: anyProtocol, on: answers},
-	Exception:     {name: "exception", of: ProtocolModbus, on: answers, takes: anException, least: 4},
+	Exception:     {name: "exception", of: ProtocolModbus, on: answers, takes: anException, usual: 4},
 	Refuse:        {name: "refuse", of: anyProtocol, on: connections},
 	Slots:         {name: "slots", of: anyProtocol, on: connections, takes: aNumber, fixed: true},
 	Trickle:       {name: "trickle", of: anyProtocol, on: answers, takes: aTime},
 	Unmapped:      {name: "unmapped", of: anyProtocol, on: requests, takes: addressRange, fixed: true},
 	Cap:           {name: "cap", of: ProtocolModbus, on: requests, takes: aNumber, fixed: true},
-	Serial:        {name: "serial", of: anyProtocol, on: answers, takes: aNumber, least: 1},
+	Serial:        {name: "serial", of: anyProtocol, on: answers, takes: aNumber, usual: 1},
+	WrongRef:      {name: "wrong_ref", of: ProtocolS7, on: answers},
+	Refusal:       {name: "refusal", of: ProtocolS7, on: answers, takes: anErrorCode, usual: int(s7.ErrServiceUnknown)},
+	PDUShrink:     {name: "pdu_shrink", of: ProtocolS7, on: connections, takes: aNumber, usual: 240},
+	Standstill:    {name: "stop", of: ProtocolS7, on: requests, fixed: true},
+	Download:      {name: "download", of: ProtocolS7, on: requests, takes: aNumber, usual: s7Ramp / 2, fixed: true},
+	Denied:        {name: "denied", of: ProtocolS7, on: requests, takes: maybeRange, fixed: true},
+	MaxItems:      {name: "max_items", of: ProtocolS7, on: requests, takes: aNumber, usual: 20, fixed: true},
 }
 
 // String returns the kind as Fault writes it.
@@ -104,9 +122,9 @@ func FaultKinds(p Protocol) []string {
 type Fault struct {
 	Kind     Kind
 	Duration time.Duration // of Latency, Jitter, Late, Trickle (each byte)
-	Count    int           // of Slots, Cap, Serial; the code of Exception
-	Area     string        // of Unmapped: holding, input, coil, discrete
-	From, To int           // of Unmapped, both included
+	Count    int           // of Slots, Cap, Serial, MaxItems; the code of Exception and Refusal; bytes of PDUShrink and Download
+	Area     string        // of Unmapped and Denied: holding, input, coil, discrete; i, q, m, t, c, db1, db2, db3. Of Denied "" is everything
+	From, To int           // of Unmapped and Denied, both included: addresses, bytes, or numbers of timers and counters
 
 	P       float64       // probability of each reply or connection, 1 unless said
 	Every   int           // each so manieth of the device's replies or connections in place of a probability; 0 is not said
@@ -134,8 +152,12 @@ func (f Fault) String() string {
 		add("%s", f.Duration)
 	case aNumber, anException:
 		add("%d", f.Count)
-	case addressRange:
-		add("%s/%d-%d", f.Area, f.From, f.To)
+	case anErrorCode:
+		add("0x%04X", f.Count)
+	case addressRange, maybeRange:
+		if f.Area != "" {
+			add("%s/%d-%d", f.Area, f.From, f.To)
+		}
 	}
 	if f.P != 1 {
 		add("p=%s", strconv.FormatFloat(f.P, 'g', -1, 64))
@@ -179,4 +201,27 @@ func (f *Fault) active(elapsed time.Duration) bool {
 		since %= f.Period
 	}
 	return f.For == 0 || since < f.For
+}
+
+// next returns the time after elapsed at which active changes; ok is false when it never will.
+func (f *Fault) next(elapsed time.Duration) (at time.Duration, ok bool) {
+	if elapsed < f.After {
+		return f.After, true
+	}
+	begun := f.since(elapsed)
+	switch {
+	case f.For > 0 && elapsed < begun+f.For:
+		return begun + f.For, true
+	case f.Period > 0:
+		return begun + f.Period, true
+	}
+	return 0, false
+}
+
+// since returns when the time began in which f is active at elapsed.
+func (f *Fault) since(elapsed time.Duration) time.Duration {
+	if f.Period > 0 {
+		return elapsed - (elapsed-f.After)%f.Period
+	}
+	return f.After
 }

@@ -2,10 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"millrace/s7"
 )
 
 // FaultError is a wrong --fault.
@@ -20,8 +24,11 @@ func (e *FaultError) Error() string { return fmt.Sprintf("fault %q: %s", e.Fault
 //
 //	KIND[:ARGUMENT][,KEY=VALUE]...         without an argument the first KEY=VALUE may follow the colon
 //
-//	latency:200ms   jitter:50ms   late:2s   trickle:10ms   duplicate   wrong_id   wrong_function   cut   rst   silence
-//	exception:4     refuse        slots:2   cap:16         unmapped:holding/100-199   serial:1
+//	latency:200ms   jitter:50ms   late:2s   trickle:10ms   duplicate   wrong_function   cut   rst   silence
+//	refuse          slots:2       serial:1
+//	exception:4     wrong_id      cap:16    unmapped:holding/100-199                                  Modbus
+//	refusal:0x8104  wrong_ref     max_items:20   unmapped:db1/100-199   denied   denied:db2           S7
+//	pdu_shrink:240  stop          download:4096                                                       S7
 //
 // A hyphen in a kind is as good as its underscore.
 //
@@ -52,7 +59,34 @@ func (f *Fault) fits(p Protocol) error {
 	if of := kinds[f.Kind].of; of&p == 0 {
 		return fmt.Errorf("%s is of %s devices; those of %s have %s", f.Kind, of, p, strings.Join(FaultKinds(p), ", "))
 	}
+	if of := areaProtocol(f.Area); f.Area != "" && of&p == 0 {
+		return fmt.Errorf("%s is an area of %s devices; those of %s have %s", f.Area, of, p, strings.Join(areaNames(p), ", "))
+	}
 	return nil
+}
+
+// areaProtocol returns whose devices have an area of that name.
+func areaProtocol(name string) Protocol {
+	if _, ok := areaByName[name]; ok {
+		return ProtocolModbus
+	}
+	if _, ok := regionNamed(name); ok {
+		return ProtocolS7
+	}
+	return 0
+}
+
+func areaNames(p Protocol) []string {
+	var names []string
+	if p&ProtocolModbus != 0 {
+		names = slices.Sorted(maps.Keys(areaByName))
+	}
+	for i := range regions {
+		if p&ProtocolS7 != 0 {
+			names = append(names, regions[i].name)
+		}
+	}
+	return names
 }
 
 func (p Protocol) parseFault(s string) (Fault, error) {
@@ -101,8 +135,8 @@ func kindNamed(name string) (Kind, bool) {
 // argument reads what stands behind the colon.
 func (f *Fault) argument(s string) (err error) {
 	k := &kinds[f.Kind]
-	if s == "" && k.least > 0 {
-		f.Count = k.least
+	if s == "" && k.usual > 0 {
+		f.Count = k.usual
 		return nil
 	}
 	switch k.takes {
@@ -124,8 +158,14 @@ func (f *Fault) argument(s string) (err error) {
 			return fmt.Errorf("%q is no exception code from 1 to 255", s)
 		}
 		return nil
+	case anErrorCode:
+		return f.errorCode(s)
 	case addressRange:
 		return f.addresses(s)
+	case maybeRange:
+		if s != "" {
+			return f.addresses(s)
+		}
 	}
 	if s != "" {
 		return fmt.Errorf("%s takes no argument, not %q", f.Kind, s)
@@ -133,15 +173,32 @@ func (f *Fault) argument(s string) (err error) {
 	return nil
 }
 
-func (f *Fault) addresses(s string) error {
-	a, span, _ := strings.Cut(s, "/")
-	if _, ok := areaByName[a]; !ok {
-		return fmt.Errorf("it needs an area and addresses, as in unmapped:holding/100-199")
+func (f *Fault) errorCode(s string) error {
+	code, err := strconv.ParseUint(s, 0, 16)
+	if err != nil || code == 0 {
+		return fmt.Errorf("%q is no error code, such as 0x8104 or 0x8500", s)
 	}
-	r, err := parseRange(span, 0, 65535)
+	f.Count = int(code)
+	return nil
+}
+
+// addresses reads an area with a range of it; those of an S7 device may be without one.
+func (f *Fault) addresses(s string) error {
+	a, span, ranged := strings.Cut(strings.ToLower(s), "/")
+	of := areaProtocol(a)
+	if of == 0 {
+		return fmt.Errorf("it needs an area and addresses, as in %[1]s:holding/100-199 or %[1]s:db1/100-199; there are %[2]s", f.Kind, strings.Join(areaNames(kinds[f.Kind].of), ", "))
+	}
+	r, err := Range{0, lastAddress}, error(nil)
+	if ranged || of == ProtocolModbus {
+		r, err = parseRange(span, 0, lastAddress)
+	}
 	f.Area, f.From, f.To = a, r.From, r.To
 	return err
 }
+
+// lastAddress is the last register of an area, and beyond the last byte of a DB.
+const lastAddress = 65535
 
 var areaByName = map[string]area{"coil": coils, "discrete": discretes, "input": inputs, "holding": holdings}
 
@@ -187,6 +244,12 @@ func (f *Fault) check(seen map[string]bool) error {
 		return fmt.Errorf("period needs a for that is shorter")
 	case kinds[f.Kind].fixed && (seen["p"] || seen["every"]):
 		return fmt.Errorf("%s takes neither p nor every", f.Kind)
+	case f.Kind == PDUShrink && (f.Count < s7.MinPDU || f.Count > s7.DefaultPDU):
+		return fmt.Errorf("a PDU of %d bytes is outside %d to %d", f.Count, s7.MinPDU, s7.DefaultPDU)
+	case f.Kind == Download && f.Count > maxDownload:
+		return fmt.Errorf("DB 1 of %d bytes; it may have 1 to %d", f.Count, maxDownload)
+	case f.Kind == MaxItems && f.Count > 255:
+		return fmt.Errorf("a request has at most 255 items")
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ func TestParseFault(t *testing.T) {
 		{"cap:16", "cap:16"},
 		{"serial", "serial:1"}, {"serial:2,p=0.5", "serial:2,p=0.5"},
 		{"rst:after=1s,for=1s,period=10s", "rst:after=1s,for=1s,period=10s"},
+		{"wrong_ref", "wrong_ref"}, {"refusal", "refusal:0x8104"}, {"refusal:0x8500,p=0.1", "refusal:0x8500,p=0.1"}, {"refusal:34048", "refusal:0x8500"},
+		{"denied", "denied"}, {"denied:after=1s", "denied:after=1s"}, {"denied:DB1/8-11", "denied:db1/8-11"}, {"unmapped:db2", "unmapped:db2/0-65535"},
+		{"unmapped:t/7", "unmapped:t/7-7"}, {"pdu-shrink", "pdu_shrink:240"}, {"pdu_shrink:480,every=2", "pdu_shrink:480,every=2"},
+		{"stop:after=1s,for=2s", "stop:after=1s,for=2s"}, {"download", "download:4096"}, {"download:100,after=1s", "download:100,after=1s"}, {"max_items", "max_items:20"},
 		{"wrong_id", "wrong_id"}, {"wrong-id:p=0.5", "wrong_id:p=0.5"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
 	} {
 		f, err := ParseFault(c.in)
@@ -65,11 +69,46 @@ func TestBadFaults(t *testing.T) {
 		{"unmapped:holding", "no range"},
 		{"unmapped:regs/1-2", "needs an area"},
 		{"unmapped:holding/1-65536", "no range"},
+		{"denied:db9", "there are i, q, m"},
+		{"refusal:0", "no error code"},
+		{"refusal:0x10000", "no error code"},
+		{"pdu_shrink:100", "outside 112 to 960"},
+		{"download:16385", "1 to 16384"},
+		{"max_items:256", "at most 255"},
+		{"stop:p=0.5", "neither p nor every"},
 	} {
 		_, err := ParseFault(c.in)
 		var fe *FaultError
 		if !errors.As(err, &fe) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v; want %q", c.in, err, c.want)
+		}
+	}
+}
+
+// A fault of one protocol is refused by the other, with what there is in its place.
+func TestFaultsOfProtocols(t *testing.T) {
+	for _, c := range []struct {
+		p        Protocol
+		in, want string
+	}{
+		{ProtocolModbus, "wrong_ref", "wrong_ref is of S7 devices; those of Modbus have latency"},
+		{ProtocolS7, "exception:4", "exception is of Modbus devices; those of S7 have latency"},
+		{ProtocolS7, "unmapped:holding/1", "holding is an area of Modbus devices; those of S7 have i, q"},
+		{ProtocolModbus, "unmapped:db1", "db1 is an area of S7 devices; those of Modbus have coil, discrete, holding, input"},
+		{ProtocolModbus, "nothing", "cap, serial"},
+		{ProtocolS7, "silence", ""},
+		{ProtocolS7, "unmapped:db1", ""},
+	} {
+		_, err := c.p.ParseFault(c.in)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v %q: %v; want %q", c.p, c.in, err, c.want)
+		}
+		f, err := ParseFault(c.in)
+		if err != nil {
+			continue
+		}
+		if _, err := NewS7(S7Config{Faults: []Fault{f}}); (err == nil) != (f.fits(ProtocolS7) == nil) {
+			t.Errorf("NewS7 with %q: %v", c.in, err)
 		}
 	}
 }
@@ -90,7 +129,7 @@ func TestSchedule(t *testing.T) {
 }
 
 func FuzzParseFault(f *testing.F) {
-	for _, s := range []string{"silence:p=0.01", "latency:200ms,devices=3-5+9", "unmapped:coil/7-8", "rst:after=1s,for=1s,period=10s"} {
+	for _, s := range []string{"silence:p=0.01", "latency:200ms,devices=3-5+9", "unmapped:coil/7-8", "rst:after=1s,for=1s,period=10s", "refusal:0x8500", "denied:db1/8", "stop"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -107,12 +146,18 @@ func FuzzParseFault(f *testing.F) {
 func FuzzParsePlant(f *testing.F) {
 	f.Add("modbus:\n  - listen: 127.0.0.1:1502\n    devices: 5\n    by: port\n    faults: [silence:p=0.01]\n")
 	f.Add("modbus: &a\n - devices: 1\n - *a")
+	f.Add("s7:\n  - model: 1200\n    faults: [stop, pdu_shrink]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParsePlant("p", []byte(text))
 		if err != nil {
 			return
 		}
 		for _, c := range p.Modbus {
+			if _, _, err := c.withDefaults(); err != nil {
+				t.Fatalf("%q was accepted: %v", text, err)
+			}
+		}
+		for _, c := range p.S7 {
 			if _, _, err := c.withDefaults(); err != nil {
 				t.Fatalf("%q was accepted: %v", text, err)
 			}

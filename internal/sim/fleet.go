@@ -1,4 +1,4 @@
-// Package sim plays devices: a plant of Modbus devices with a documented image, live values, and faults on demand.
+// Package sim plays devices: plants of Modbus devices and S7 CPUs with a documented image, live values, and faults on demand.
 package sim
 
 import (
@@ -265,9 +265,13 @@ func (g *gate) Accept() (net.Conn, error) {
 			reset(c)
 			continue
 		}
-		if !d.admit(c, g.f, g.f.elapsed(time.Now())) {
+		mode, ok := d.admit(c, g.f, g.f.elapsed(time.Now()))
+		switch {
+		case !ok:
 			reset(c)
 			continue
+		case mode == BlackHole && g.f.protocol == ProtocolS7: // its server would answer the CR before there is anybody to ask
+			return &mute{c, d}, nil
 		}
 		return c, nil
 	}
@@ -319,9 +323,7 @@ func (f *fleet) Stats() Stats {
 		for k, n := range d.Faults {
 			s.Faults[k] += n
 		}
-		f.devices[i].mu.Lock()
-		s.Open += len(f.devices[i].conns)
-		f.devices[i].mu.Unlock()
+		s.Open += f.devices[i].open()
 	}
 	f.stray.mu.Lock()
 	s.Stray = f.stray.n

@@ -468,12 +468,17 @@ func TestPlantFile(t *testing.T) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	for text, want := range map[string]string{
-		"":                             "p:1:1: the file is empty",
-		"modbus: []\n":                 "simulates nothing",
-		"modbus: {}\n":                 "p:1:9: here must be a list",
-		"s7: []\n":                     `p:1:1: unknown key "s7"; there are modbus`,
-		"modbus:\n  - device: 3\n":     `p:2:5: unknown key "device"; there are by, devices`,
-		"modbus:\n  - devices: many\n": "p:2:14: devices is a number",
+		"":                                        "p:1:1: the file is empty",
+		"modbus: []\n":                            "simulates nothing",
+		"modbus: {}\n":                            "p:1:9: here must be a list",
+		"s7: []\n":                                "simulates nothing",
+		"opcua: []\n":                             `p:1:1: unknown key "opcua"; there are modbus, s7`,
+		"modbus:\n  - model: 300\n":               `p:2:5: unknown key "model"; there are by, devices`,
+		"s7:\n  - model: 200\n":                   "p:2:12: model is one of 300, 400, 1200, 1500, not \"200\"",
+		"s7:\n  - faults: [cap:16]\n":             `p:2:14: fault "cap:16": cap is of Modbus devices; those of S7 have latency`,
+		"s7:\n  - faults: ['unmapped:coil/1']\n":  "coil is an area of Modbus devices; those of S7 have i, q, m, t, c, db1, db2, db3",
+		"modbus:\n  - device: 3\n":                `p:2:5: unknown key "device"; there are by, devices`,
+		"modbus:\n  - devices: many\n":            "p:2:14: devices is a number",
 		"modbus:\n  - devices: 1\n    devices: 2": `p:3:5: "devices" is there twice`,
 		"modbus:\n  - by: name\n":                 "p:2:9: by is address or port",
 		"modbus:\n  - seed: -1\n":                 "p:2:11: seed is",

@@ -22,8 +22,13 @@ import (
 //	    faults:
 //	      - silence:p=0.01
 //	      - latency:200ms,devices=3-5
+//	s7:
+//	  - listen: 127.0.0.1:1102
+//	    model: 1200            # 300, 400, 1200, 1500
+//	    faults: [refusal:0x8500,p=0.1]
 type Plant struct {
 	Modbus []ModbusConfig
+	S7     []S7Config
 }
 
 // Simulator plays the devices of one protocol: Listen, then Run; any goroutine may call the other methods.
@@ -39,11 +44,18 @@ type Simulator interface {
 	EmitConfig(w io.Writer, o EmitOptions) error
 }
 
-// Simulators makes all simulators of the plant, in the order of the file. Nothing is open yet.
+// Simulators makes all simulators of the plant, those of Modbus first. Nothing is open yet.
 func (p Plant) Simulators() ([]Simulator, error) {
 	var all []Simulator
 	for _, c := range p.Modbus {
 		m, err := NewModbus(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	for _, c := range p.S7 {
+		m, err := NewS7(c)
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +83,7 @@ func ParsePlant(file string, text []byte) (Plant, error) {
 	}
 	p := plantParser{file: file}
 	if doc.Kind == 0 || len(doc.Content) == 0 {
-		return Plant{}, &PlantError{file, 1, 1, "the file is empty; it begins with modbus:"}
+		return Plant{}, &PlantError{file, 1, 1, "the file is empty; it begins with modbus: or s7:"}
 	}
 	var plant Plant
 	err := p.mapping(doc.Content[0], map[string]func(*yaml.Node) error{
@@ -82,9 +94,16 @@ func ParsePlant(file string, text []byte) (Plant, error) {
 				return err
 			})
 		},
+		"s7": func(n *yaml.Node) error {
+			return p.list(n, func(n *yaml.Node) error {
+				c, err := p.s7(n)
+				plant.S7 = append(plant.S7, c)
+				return err
+			})
+		},
 	})
-	if err == nil && len(plant.Modbus) == 0 {
-		err = p.bad(doc.Content[0], "it simulates nothing; give modbus: at least one item")
+	if err == nil && len(plant.Modbus)+len(plant.S7) == 0 {
+		err = p.bad(doc.Content[0], "it simulates nothing; give modbus: or s7: at least one item")
 	}
 	return plant, err
 }
@@ -141,7 +160,23 @@ func (p *plantParser) modbus(n *yaml.Node) (ModbusConfig, error) {
 	return ModbusConfig{Listen: s.Listen, Devices: s.Devices, ByPort: s.ByPort, Faults: s.Faults, Seed: s.Seed}, err
 }
 
-// site reads a simulator of p; own are the keys that only its protocol has.
+func (p *plantParser) s7(n *yaml.Node) (S7Config, error) {
+	model := ""
+	s, err := p.site(n, ProtocolS7, map[string]func(*yaml.Node) error{
+		"model": func(n *yaml.Node) (err error) {
+			if model, err = p.text(n); err != nil {
+				return err
+			}
+			if _, err = modelNamed(model); err != nil {
+				return p.bad(n, "model is one of %s, not %q", strings.Join(S7ModelNames(), ", "), model)
+			}
+			return nil
+		},
+	})
+	return S7Config{Listen: s.Listen, Devices: s.Devices, ByPort: s.ByPort, Faults: s.Faults, Seed: s.Seed, Model: model}, err
+}
+
+// site reads a simulator of a protocol; own are the keys that no other has.
 func (p *plantParser) site(n *yaml.Node, of Protocol, own map[string]func(*yaml.Node) error) (site, error) {
 	var s site
 	keys := map[string]func(*yaml.Node) error{

@@ -53,7 +53,7 @@ func (e *effect) add(f *fault, rng *rand.PCG) {
 		e.late = f.Duration
 	case Duplicate:
 		e.duplicate = true
-	case WrongID:
+	case WrongID, WrongRef:
 		e.wrongID = true
 	case WrongFunction:
 		e.wrongFunc = true
@@ -63,7 +63,7 @@ func (e *effect) add(f *fault, rng *rand.PCG) {
 		e.reset = true
 	case Silence, Serial:
 		e.silence = true
-	case Exception:
+	case Exception, Refusal:
 		e.code = f.Count
 	case Trickle:
 		e.trickle = f.Duration

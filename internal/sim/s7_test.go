@@ -1,0 +1,571 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"millrace/s7"
+)
+
+func TestTheS7ImageOfAllBytes(t *testing.T) {
+	p := dialS7(t, startS7(t, S7Config{}), 1)
+	ramp := make([]byte, 8192)
+	for i := range ramp {
+		ramp[i] = byte(i % 251)
+	}
+	if got := p.bytes(s7.AreaDB, 1, 0, 8192); !bytes.Equal(got, ramp) {
+		t.Error("DB 1 is not byte i = i modulo 251")
+	}
+	if got := p.bytes(s7.AreaInputs, 0, 0, 1024); !bytes.Equal(got, ramp[:1024]) {
+		t.Error("I is not byte i = i modulo 251")
+	}
+	for _, a := range []s7.Area{s7.AreaMarkers, s7.AreaOutputs} {
+		if got := p.bytes(a, 0, 0, 1024); !bytes.Equal(got, make([]byte, 1024)) {
+			t.Errorf("%v is not zeros", a)
+		}
+	}
+	if got := p.bytes(s7.AreaDB, 3, 0, len(variables)); string(got) != variables {
+		t.Error("DB 3 is not the variables")
+	}
+	// An item that begins and ends anywhere is a part of the whole.
+	for _, x := range [][2]int{{1, 1}, {63, 2}, {250, 3}, {8191, 1}, {7, 942}} {
+		if got := p.bytes(s7.AreaDB, 1, x[0], x[1]); !bytes.Equal(got, ramp[x[0]:x[0]+x[1]]) {
+			t.Errorf("DB 1 from %d: % x", x[0], got)
+		}
+	}
+}
+
+func TestTimersAndCounters(t *testing.T) {
+	p := dialS7(t, startS7(t, S7Config{}), 1)
+	for n := range 256 {
+		d, err := p.items(s7.Timers(uint32(n), 1), s7.Counters(uint32(n), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := s7.TypeS5Time.Duration(d[0].Data); err != nil || v != time.Duration(n)*10*time.Millisecond {
+			t.Errorf("T%d is %v, %v", n, v, err)
+		}
+		if v, err := s7.TypeCounter.Uint(d[1].Data); err != nil || v != uint64(n) {
+			t.Errorf("C%d is %d, %v", n, v, err)
+		}
+	}
+	d, err := p.items(s7.Timers(99, 3), s7.Timers(255, 2), s7.Counters(256, 1))
+	if err != nil || !bytes.Equal(d[0].Data, []byte{0, 0x99, 1, 0, 1, 1}) || d[1].Code != s7.ReturnAddress || d[2].Code != s7.ReturnAddress {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+func TestS7WavesAreRealsOfTheMoment(t *testing.T) {
+	p := dialS7(t, startS7(t, S7Config{Devices: 2}), 2)
+	before := time.Now()
+	d, err := p.items(s7.Bytes(s7.AreaDB, 2, 0, 8), s7.Bytes(s7.AreaDB, 2, 1020, 4), s7.Bytes(s7.AreaDB, 2, 1022, 2))
+	after := time.Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(d[1].Data[2:], d[2].Data) {
+		t.Errorf("the items of a request are of two moments: % x and % x", d[1].Data, d[2].Data)
+	}
+	for at := before.Truncate(time.Millisecond); !at.After(after); at = at.Add(time.Millisecond) {
+		want := binary.BigEndian.AppendUint32(nil, math.Float32bits(Wave(2, 0, at)))
+		want = binary.BigEndian.AppendUint32(want, math.Float32bits(Wave(2, 1, at)))
+		last := binary.BigEndian.AppendUint32(nil, math.Float32bits(Wave(2, 255, at)))
+		if bytes.Equal(d[0].Data, want) && bytes.Equal(d[1].Data, last) {
+			return
+		}
+	}
+	t.Errorf("% x and % x are no waves of any moment of the request", d[0].Data, d[1].Data)
+}
+
+func TestS7WritesAreKept(t *testing.T) {
+	m := startS7(t, S7Config{Devices: 2})
+	p, other := dialS7(t, m, 1), dialS7(t, m, 2)
+	for _, x := range []struct {
+		it   s7.Item
+		data []byte
+		want s7.ReturnCode
+	}{
+		{s7.Bytes(s7.AreaDB, 1, 62, 4), []byte{0xA, 0xB, 0xC, 0xD}, s7.ReturnOK}, // over the border of two pages
+		{s7.Bit(s7.AreaDB, 1, 65, 5), []byte{1}, s7.ReturnOK},
+		{s7.Bit(s7.AreaDB, 1, 65, 0), []byte{0}, s7.ReturnOK},
+		{s7.Bit(s7.AreaMarkers, 0, 10, 5), []byte{1}, s7.ReturnOK},
+		{s7.Bytes(s7.AreaOutputs, 0, 1023, 1), []byte{7}, s7.ReturnOK},
+		{s7.Bytes(s7.AreaDB, 3, 284, 2), []byte{0x01, 0x23}, s7.ReturnOK},
+		{s7.Counters(255, 1), []byte{0x04, 0x56}, s7.ReturnOK},
+		{s7.Bytes(s7.AreaInputs, 0, 0, 1), []byte{7}, s7.ReturnAccess},
+		{s7.Bytes(s7.AreaDB, 2, 0, 1), []byte{7}, s7.ReturnAccess},
+		{s7.Bytes(s7.AreaDB, 4, 0, 1), []byte{7}, s7.ReturnNoObject},
+		{s7.Bytes(s7.AreaPeripheral, 0, 0, 1), []byte{7}, s7.ReturnNoObject},
+		{s7.Bytes(s7.AreaDB, 1, 8191, 2), []byte{7, 7}, s7.ReturnAddress},
+	} {
+		if got := p.write(x.it, x.data...); got != x.want {
+			t.Errorf("write %v: %v, want %v", &x.it, got, x.want)
+		}
+	}
+	if got, want := p.bytes(s7.AreaDB, 1, 61, 6), []byte{61, 0xA, 0xB, 0xC, 0x2C, 66}; !bytes.Equal(got, want) {
+		t.Errorf("DB 1: % x, want % x", got, want)
+	}
+	if got := p.bytes(s7.AreaMarkers, 0, 9, 3); !bytes.Equal(got, []byte{0, 0x20, 0}) {
+		t.Errorf("M: % x", got)
+	}
+	if d, err := p.items(s7.Bit(s7.AreaMarkers, 0, 10, 5), s7.Bit(s7.AreaMarkers, 0, 10, 4), s7.Counters(254, 2)); err != nil ||
+		d[0].Data[0] != 1 || d[1].Data[0] != 0 || !bytes.Equal(d[2].Data, []byte{2, 0x54, 4, 0x56}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if got := p.bytes(s7.AreaDB, 3, 280, 6); !bytes.Equal(got, []byte{0x80, 0, 0, 0, 1, 0x23}) {
+		t.Errorf("DB 3: % x", got)
+	}
+	if got := other.bytes(s7.AreaDB, 1, 61, 6); !bytes.Equal(got, []byte{61, 62, 63, 64, 65, 66}) {
+		t.Errorf("another device changed: % x", got)
+	}
+	if a, b := len(m.cpus[0].pages), len(m.cpus[1].pages); a != 6 || b != 0 {
+		t.Errorf("%d and %d pages are kept, want 6 of the one that was written to", a, b)
+	}
+}
+
+// What is not there answers item by item, whatever stands beside it.
+func TestS7ItemErrors(t *testing.T) {
+	p := dialS7(t, startS7(t, S7Config{}), 1)
+	d, err := p.items(s7.Bytes(s7.AreaDB, 1, 8190, 2), s7.Bytes(s7.AreaDB, 1, 8190, 3), s7.Bytes(s7.AreaDB, 9, 0, 1), s7.Bytes(s7.AreaInputs, 0, 1024, 1),
+		s7.Bytes(s7.AreaDB, 0, 0, 1), s7.Bytes(s7.AreaInstanceDB, 1, 0, 1), s7.Item{Syntax: s7.SyntaxAny, Size: 0x77, Count: 1, Area: s7.AreaMarkers}, s7.Bytes(s7.AreaMarkers, 0, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []s7.ReturnCode{s7.ReturnOK, s7.ReturnAddress, s7.ReturnNoObject, s7.ReturnAddress, s7.ReturnNoObject, s7.ReturnNoObject, s7.ReturnTypeUnsupported, s7.ReturnOK} {
+		if d[i].Code != want {
+			t.Errorf("item %d: %v, want %v", i, d[i].Code, want)
+		}
+	}
+}
+
+func TestS7Models(t *testing.T) {
+	for _, x := range []struct {
+		model       string
+		pdu, window uint16
+		slot, wrong uint8
+		resources   int
+	}{{"300", 240, 2, 2, 1, 16}, {"400", 480, 8, 2, 0, 32}, {"1200", 240, 3, 1, 2, 8}, {"1500", 960, 8, 1, 2, 32}, {"", 960, 8, 0, 3, 32}} {
+		m := startS7(t, S7Config{Model: x.model})
+		at := func(slot uint8) (*peer, error) {
+			return connectS7(t, m.Addr(1), s7.AppendTSAP(nil, s7.ConnectOP, 0, slot))
+		}
+		p, err := at(x.slot)
+		if err != nil || p.setup.PDU != x.pdu || p.setup.Calling != x.window {
+			t.Errorf("%s: %+v, %v", x.model, p, err)
+		}
+		var dr *disconnectedError
+		if _, err := at(x.wrong); !errors.As(err, &dr) || dr.reason != s7.DisconnectAddressUnknown {
+			t.Errorf("%s in slot %d: %v", x.model, x.wrong, err)
+		}
+		for range x.resources - 1 {
+			if _, err := at(x.slot); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := at(x.slot); !errors.As(err, &dr) || dr.reason != s7.DisconnectRemoteCongestion {
+			t.Errorf("%s with %d connections: %v", x.model, x.resources+1, err)
+		}
+		_ = p.conn.Close()
+		for n := 0; ; n++ { // the CPU notices the end a moment later
+			if _, err := at(x.slot); err == nil {
+				break
+			}
+			if n == 1000 {
+				t.Fatal("a connection resource is never free again")
+			}
+		}
+	}
+	if _, err := NewS7(S7Config{Model: "200"}); err == nil || !strings.Contains(err.Error(), "there are 300, 400, 1200, 1500") {
+		t.Error(err)
+	}
+}
+
+func TestS7Faults(t *testing.T) {
+	db1 := s7.Bytes(s7.AreaDB, 1, 0, 4)
+	for _, x := range []struct {
+		fault string
+		see   func(t *testing.T, p *peer)
+	}{
+		{"refusal", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); refused(err) != s7.ErrServiceUnknown {
+				t.Error(err)
+			}
+		}},
+		{"refusal:0x8500,every=2", func(t *testing.T, p *peer) {
+			for i := range 4 {
+				_, err := p.items(db1)
+				if want := s7.ErrorCode(i % 2 * 0x8500); refused(err) != want || want == 0 && err != nil {
+					t.Errorf("%d: %v", i, err)
+				}
+			}
+		}},
+		{"wrong_ref", func(t *testing.T, p *peer) {
+			a, err := p.ask(p.request(db1))
+			if err != nil || a.Ref != p.ref^0x8000 || a.Function() != s7.FuncRead {
+				t.Errorf("%+v, %v", a, err)
+			}
+		}},
+		{"wrong_function", func(t *testing.T, p *peer) {
+			a, err := p.ask(p.request(db1))
+			if err != nil || a.Ref != p.ref || a.Function() != s7.FuncWrite {
+				t.Errorf("%+v, %v", a, err)
+			}
+		}},
+		{"duplicate", func(t *testing.T, p *peer) {
+			for range 2 {
+				if _, err := p.items(db1); err != nil {
+					t.Fatal(err)
+				}
+				if m, err := p.next(); err != nil || m.PDU.Ref != p.ref {
+					t.Errorf("%+v, %v", m.PDU, err)
+				}
+			}
+		}},
+		{"late:200ms,every=2", func(t *testing.T, p *peer) {
+			p.together(p.request(db1), p.request(db1), p.request(db1))
+			var got []uint16
+			for range 3 {
+				m, err := p.next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, m.PDU.Ref)
+			}
+			if got[0] != 1 || got[1] != 3 || got[2] != 2 {
+				t.Errorf("answers came as %v", got)
+			}
+		}},
+		{"latency:5ms", func(t *testing.T, p *peer) {
+			from := time.Now()
+			if _, err := p.items(db1); err != nil || time.Since(from) < 5*time.Millisecond {
+				t.Errorf("after %v: %v", time.Since(from), err)
+			}
+		}},
+		{"jitter:5ms", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"trickle:50us", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"silence:every=2", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); err != nil {
+				t.Error(err)
+			}
+			if err := p.send(p.request(db1)); err != nil {
+				t.Error(err)
+			}
+			if m, err := p.within(30 * time.Millisecond); !errors.Is(err, errSilent) {
+				t.Errorf("%+v, %v", m, err)
+			}
+			if _, err := p.items(db1); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"cut", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); !ended(err) || len(p.buf) == 0 {
+				t.Errorf("%v behind %d bytes", err, len(p.buf))
+			}
+		}},
+		{"rst", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); !ended(err) || len(p.buf) != 0 {
+				t.Errorf("%v behind %d bytes", err, len(p.buf))
+			}
+		}},
+		{"serial:2", func(t *testing.T, p *peer) {
+			p.together(p.request(db1), p.request(db1), p.request(db1))
+			for ref := range uint16(2) {
+				if m, err := p.next(); err != nil || m.PDU.Ref != ref+1 {
+					t.Errorf("%+v, %v", m.PDU, err)
+				}
+			}
+			if m, err := p.within(30 * time.Millisecond); !errors.Is(err, errSilent) {
+				t.Errorf("%+v, %v", m, err)
+			}
+		}},
+		{"denied", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1); refused(err) != s7.ErrServiceUnknown {
+				t.Error(err)
+			}
+		}},
+		{"denied:db1/8-11", func(t *testing.T, p *peer) {
+			codes(t, p, map[uint32]s7.ReturnCode{0: s7.ReturnOK, 4: s7.ReturnOK, 5: s7.ReturnAccess, 11: s7.ReturnAccess, 12: s7.ReturnOK})
+			if code := p.write(s7.Bytes(s7.AreaDB, 1, 8, 1), 1); code != s7.ReturnAccess {
+				t.Error(code)
+			}
+		}},
+		{"unmapped:db1/8-11", func(t *testing.T, p *peer) {
+			codes(t, p, map[uint32]s7.ReturnCode{0: s7.ReturnOK, 4: s7.ReturnOK, 5: s7.ReturnAddress, 11: s7.ReturnAddress, 12: s7.ReturnOK})
+		}},
+		{"unmapped:db1", func(t *testing.T, p *peer) {
+			codes(t, p, map[uint32]s7.ReturnCode{0: s7.ReturnNoObject, 8191: s7.ReturnNoObject})
+		}},
+		{"unmapped:t/100-109", func(t *testing.T, p *peer) {
+			for it, want := range map[uint32]s7.ReturnCode{99: s7.ReturnOK, 100: s7.ReturnAddress, 109: s7.ReturnAddress, 110: s7.ReturnOK} {
+				if code := p.code(s7.Timers(it, 1)); code != want {
+					t.Errorf("T%d: %v", it, code)
+				}
+			}
+		}},
+		{"max_items:2", func(t *testing.T, p *peer) {
+			if _, err := p.items(db1, db1); err != nil {
+				t.Error(err)
+			}
+			if _, err := p.items(db1, db1, db1); refused(err) != s7.ErrFrame {
+				t.Error(err)
+			}
+		}},
+		{"stop", func(t *testing.T, p *peer) { p.bytes(s7.AreaDB, 2, 0, 4) }},
+		{"download:100", func(t *testing.T, p *peer) {
+			codes(t, p, map[uint32]s7.ReturnCode{96: s7.ReturnOK, 97: s7.ReturnAddress})
+		}},
+		{"download:9000", func(t *testing.T, p *peer) {
+			codes(t, p, map[uint32]s7.ReturnCode{8996: s7.ReturnOK, 8997: s7.ReturnAddress})
+			if got := p.bytes(s7.AreaDB, 1, 8999, 1); got[0] != 8999%251 {
+				t.Error(got)
+			}
+		}},
+	} {
+		t.Run(x.fault, func(t *testing.T) {
+			m := startS7(t, S7Config{Devices: 2, ByPort: true}, x.fault+",devices=1")
+			x.see(t, dialS7(t, m, 1))
+			f, err := ParseFault(x.fault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := m.Stats().Faults[f.Kind]; n == 0 {
+				t.Error("the fault was not counted")
+			}
+			if _, err := dialS7(t, m, 2).items(db1, db1, db1); err != nil {
+				t.Errorf("a device without the fault: %v", err)
+			}
+		})
+	}
+}
+
+// codes reads four bytes from several places of DB 1; those near its end fewer.
+func codes(t *testing.T, p *peer, want map[uint32]s7.ReturnCode) {
+	t.Helper()
+	for at, code := range want {
+		n := uint16(4)
+		if at == 8191 {
+			n = 1
+		}
+		if got := p.code(s7.Bytes(s7.AreaDB, 1, at, n)); got != code {
+			t.Errorf("DB 1 from %d: %v, want %v", at, got, code)
+		}
+	}
+}
+
+// A CPU in STOP reads and writes, and its waves are those of the moment at which it stopped.
+func TestStandstill(t *testing.T) {
+	m := startS7(t, S7Config{}, "stop")
+	p := dialS7(t, m, 1)
+	<-time.After(5 * time.Millisecond) // so that a wave which moves has moved
+	want := binary.BigEndian.AppendUint32(nil, math.Float32bits(Wave(1, 0, m.started)))
+	if got := p.bytes(s7.AreaDB, 2, 0, 4); !bytes.Equal(got, want) {
+		t.Errorf("% x, want % x", got, want)
+	}
+	if code := p.write(s7.Bytes(s7.AreaDB, 1, 0, 1), 9); code != s7.ReturnOK {
+		t.Error(code)
+	}
+}
+
+func TestS7Slots(t *testing.T) {
+	m := startS7(t, S7Config{}, "slots:1")
+	dialS7(t, m, 1)
+	var dr *disconnectedError
+	if _, err := connectS7(t, m.Addr(1), []byte{2, 1}); !errors.As(err, &dr) || dr.reason != s7.DisconnectRemoteCongestion {
+		t.Error(err)
+	}
+	if s := m.DeviceStats(1); s.Refused != 1 || s.Faults[Slots] != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestPDUShrink(t *testing.T) {
+	m := startS7(t, S7Config{}, "pdu_shrink:240")
+	for i, want := range []uint16{960, 240, 240} {
+		p := dialS7(t, m, 1)
+		if p.setup.PDU != want {
+			t.Errorf("connection %d: PDU %d, want %d", i+1, p.setup.PDU, want)
+		}
+	}
+}
+
+func TestS7RefusesAndStops(t *testing.T) {
+	m := startS7(t, S7Config{}, "refuse:p=1,after=1h")
+	p := dialS7(t, m, 1)
+	if err := m.Stop(1, Refusing); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.items(s7.Bytes(s7.AreaDB, 1, 0, 1)); !ended(err) {
+		t.Errorf("a connection to a device that was stopped: %v", err)
+	}
+	wantReset(t, m.Addr(1))
+	if err := m.Start(1); err != nil {
+		t.Fatal(err)
+	}
+	p = dialS7(t, m, 1)
+	if err := m.Stop(1, BlackHole); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.send(p.request(s7.Bytes(s7.AreaDB, 1, 0, 1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.within(30 * time.Millisecond); !errors.Is(err, errSilent) {
+		t.Error(err)
+	}
+	// A new connection is taken, and its CR is not answered.
+	conn, err := net.Dial("tcp", m.Addr(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	q := &peer{t: t, conn: conn, stream: s7.NewStream(s7.StreamConfig{})}
+	if _, err := conn.Write((&s7.Connect{Code: s7.TPDUConnectRequest, SrcRef: 1, Called: []byte{2, 1}}).AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := q.within(30 * time.Millisecond); !errors.Is(err, errSilent) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if err := m.Start(1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.items(s7.Bytes(s7.AreaDB, 1, 0, 1)); err != nil {
+		t.Errorf("a connection that outlived a black hole: %v", err)
+	}
+}
+
+// A download is the end of all connections and another length of DB 1, and so is the way back.
+func TestDownload(t *testing.T) {
+	m := startS7(t, S7Config{Devices: 2, ByPort: true}, "download:100,after=20ms,for=20ms,period=40ms,devices=1")
+	other := dialS7(t, m, 2)
+	seen := map[s7.ReturnCode]int{}
+	var p *peer
+	for n, resets := 0, 0; resets < 4 || seen[s7.ReturnOK] == 0 || seen[s7.ReturnAddress] == 0; n++ {
+		if n == 1_000_000 {
+			t.Fatalf("%d resets, %v", resets, seen)
+		}
+		if p == nil {
+			p, _ = connectS7(t, m.Addr(1), []byte{2, 1}) // which a reset may hit too
+			continue
+		}
+		d, err := p.items(s7.Bytes(s7.AreaDB, 1, 8191, 1))
+		switch {
+		case err == nil:
+			seen[d[0].Code]++
+		case ended(err):
+			resets++
+			p = nil
+		default:
+			t.Fatal(err)
+		}
+	}
+	if code := other.code(s7.Bytes(s7.AreaDB, 1, 8191, 1)); code != s7.ReturnOK {
+		t.Errorf("a device without the fault: %v", code)
+	}
+}
+
+// Downloads strike on time and only where they should, and nothing is left of them at the end.
+func TestDownloadsStrikeOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, err := ParseFault("download:after=10s,for=2s,period=5s,devices=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := NewS7(S7Config{Devices: 2, Faults: []Fault{f}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.started = time.Now()
+		defer m.downloads()()
+		for _, step := range []struct {
+			wait time.Duration
+			cut  bool
+		}{{9 * time.Second, false}, {2 * time.Second, true}, {500 * time.Millisecond, false}, {time.Second, true}, {2 * time.Second, false}, {time.Second, true}, {2 * time.Second, true}} {
+			var far [2]net.Conn
+			for i := range far {
+				var near net.Conn
+				near, far[i] = net.Pipe()
+				m.devices[i].mu.Lock()
+				m.devices[i].conns = []net.Conn{near}
+				m.devices[i].mu.Unlock()
+			}
+			time.Sleep(step.wait)
+			synctest.Wait()
+			for i := range far {
+				_ = far[i].SetReadDeadline(time.Now())
+				_, err := far[i].Read(make([]byte, 1))
+				if cut := errors.Is(err, io.EOF); cut != (step.cut && i == 0) {
+					t.Errorf("%v after the start, device %d: %v", time.Since(m.started), i+1, err)
+				}
+			}
+		}
+	})
+}
+
+func TestTenThousandS7Devices(t *testing.T) {
+	before := heap()
+	m, err := NewS7(S7Config{Listen: "127.0.0.1:0", Devices: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	each := (heap() - before) / 10_000
+	t.Logf("%d bytes a device while nobody connects", each)
+	if each > 256 || unsafe.Sizeof(device{})+unsafe.Sizeof(s7CPU{}) > 256 {
+		t.Errorf("a device takes %d bytes", each)
+	}
+	run(t, m)
+	for n, want := range map[int]string{1: "127.0.0.1", 256: "127.0.1.0", 10_000: "127.0.39.16"} {
+		host, _, _ := net.SplitHostPort(m.Addr(n))
+		if host != want {
+			t.Errorf("device %d is at %s, want %s", n, host, want)
+		}
+		if code := dialS7(t, m, n).code(s7.Bytes(s7.AreaDB, 1, 0, 1)); code != s7.ReturnOK {
+			t.Error(code)
+		}
+		if s := m.DeviceStats(n); s.Requests != 1 || s.Connections != 1 {
+			t.Errorf("device %d: %+v", n, s)
+		}
+	}
+	if len(m.lns) != 1 {
+		t.Errorf("%d sockets", len(m.lns))
+	}
+	runtime.KeepAlive(m)
+}
+
+// heap returns the bytes in use.
+func heap() int {
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return int(s.HeapAlloc)
+}
+
+// What nobody has written to is read without an allocation.
+func TestReadingTheImageAllocatesNothing(t *testing.T) {
+	var mem s7Memory
+	now := time.Now()
+	dst := make([]byte, 900)
+	if n := testing.AllocsPerRun(100, func() {
+		for r := range s7Regions {
+			mem.read(r, 1, 3, now, dst[:200])
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
