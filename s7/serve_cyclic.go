@@ -222,8 +222,11 @@ func (j *cyclicJobs) send(ctx context.Context, job *cyclicJob) error {
 		b = refragment(b, 0, j.c.tpdu)
 	}
 	j.c.srv.pushes.sent.Add(1)
-	_, err := j.c.conn.Write(b)
-	return err
+	if _, err := j.c.conn.Write(b); err != nil {
+		return err
+	}
+	j.c.session.touch() // who only listens is not idle
+	return nil
 }
 
 func (job *cyclicJob) sub() uint8 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"millrace/internal/listen"
@@ -34,9 +33,16 @@ type ServerConfig struct {
 
 	HandshakeTimeout time.Duration // from accept to the answer to Setup; default 10 s
 	FrameTimeout     time.Duration // from the first byte of a request to its last, fragments included; default 5 s
-	IdleTimeout      time.Duration // between requests; default 5 min
+	IdleAfter        time.Duration // without a job until a session is SessionIdle; default 10 s
+	IdleTimeout      time.Duration // without a job until the connection is closed; default 5 min. Both are late by a quarter of the shorter at most
 	WriteTimeout     time.Duration // for answers to be taken by the client; default 10 s
 	DrainTimeout     time.Duration // for connections to end once Serve's context has; default 10 s
+
+	// OnEvents, when set, hears what becomes of connections, in batches from one goroutine, while Serve runs. Those of one connection come in order. The batch is
+	// valid during the call only. While it blocks, events pile up.
+	OnEvents   func(batch []SessionEvent)
+	EventRoom  int        // events that wait for OnEvents, for each processor; default 1024, rounded up to a power of two
+	FullEvents FullEvents // what then; default EventsDrop
 }
 
 // maxServerPDU is the longest PDU that a server grants: with its frame it stays within a TPKT.
@@ -54,18 +60,35 @@ func (c ServerConfig) withDefaults() (ServerConfig, error) {
 	if c.Window == 0 {
 		c.Window = serverWindow
 	}
+	if c.EventRoom == 0 {
+		c.EventRoom = defaultEventRoom
+	}
+	if c.IdleAfter == 0 {
+		c.IdleAfter = 10 * time.Second
+	}
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = 5 * time.Minute
+	}
 	switch {
 	case c.PDU < MinPDU || c.PDU > maxServerPDU:
 		return c, fmt.Errorf("s7: server: PDU %d is not within %d and %d", c.PDU, MinPDU, maxServerPDU)
 	case c.Window < 1 || c.Window > maxWindow:
 		return c, fmt.Errorf("s7: server: Window %d is not within 1 and %d", c.Window, maxWindow)
+	case c.EventRoom < 1 || c.EventRoom > maxEventRoom:
+		return c, fmt.Errorf("s7: server: EventRoom %d is not within 1 and %d", c.EventRoom, maxEventRoom)
+	case c.FullEvents > EventsRefuse:
+		return c, fmt.Errorf("s7: server: no such FullEvents: %d", c.FullEvents)
 	case c.Resync > ResyncAlways:
 		return c, fmt.Errorf("s7: server: no such Resync: %d", c.Resync)
 	}
 	return c, nil
 }
 
-const maxWindow = 0xFFFF
+const (
+	maxWindow        = 0xFFFF
+	defaultEventRoom = 1 << 10
+	maxEventRoom     = 1 << 20
+)
 
 // Service is who serves one connection.
 type Service struct {
@@ -97,11 +120,11 @@ func (e *HangUpError) Error() string { return "s7: hung up: " + e.Reason }
 // Server is a PLC, or what stands for one: it answers on any number of connections, each in its own goroutine, in the order in which the requests
 // came. Requests that arrive together are answered in one write.
 type Server struct {
-	cfg    ServerConfig
-	listen *listen.Server
-	faces  *handlers // of cfg.Handler
-	counts serverCounts
-	refs   atomic.Uint32 // the connections' own references
+	cfg      ServerConfig
+	listen   *listen.Server
+	faces    *handlers // of cfg.Handler
+	counts   serverCounts
+	sessions *sessions
 
 	transfers transferBudget
 	pushes    pushCounts
@@ -113,14 +136,14 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, sessions: newSessions(&cfg)}
 	if cfg.Handler != nil {
 		s.faces = facesOf(cfg.Handler)
 	}
 	s.listen, err = listen.New(listen.Config{
 		MaxConns: cfg.MaxConns, MaxPerAddr: cfg.MaxPerAddr, Budget: cfg.Budget, Floor: cfg.Floor,
-		HandshakeTimeout: cfg.HandshakeTimeout, FrameTimeout: cfg.FrameTimeout, IdleTimeout: cfg.IdleTimeout,
-		WriteTimeout: cfg.WriteTimeout, DrainTimeout: cfg.DrainTimeout,
+		HandshakeTimeout: cfg.HandshakeTimeout, FrameTimeout: cfg.FrameTimeout, WriteTimeout: cfg.WriteTimeout,
+		DrainTimeout: cfg.DrainTimeout, IdleTimeout: -1, // the sweep knows better: an empty TPDU is no job, and a job that takes long is no silence
 		ReadBuffer: serverBuffer, MaxFrame: max(serverBuffer, maxServerPDU+FrameBytes),
 	})
 	if err != nil {
@@ -133,6 +156,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // and what is left after DrainTimeout is dropped. It closes ln and returns when every connection has ended: nil after a drain, otherwise why
 // ln stopped accepting. It may run for several listeners at once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	end := s.sessions.begin()
+	defer end()
 	return s.listen.Serve(ctx, ln, s.serveConn)
 }
 
@@ -147,6 +172,9 @@ func (s *Server) ListenAndServe(ctx context.Context, addr string) error {
 
 func (s *Server) serveConn(ctx context.Context, nc *listen.Conn) error {
 	c := s.newConn(nc)
+	if !c.worker.open(c) {
+		return &listen.Error{Reason: "session events full", Refused: true}
+	}
 	err := nc.Loop(ctx, protocol{c})
 	c.over(err)
 	return err
@@ -154,6 +182,7 @@ func (s *Server) serveConn(ctx context.Context, nc *listen.Conn) error {
 
 func (s *Server) newConn(nc *listen.Conn) *ServerConn {
 	c := &ServerConn{srv: s, conn: nc}
+	s.sessions.assign(c)
 	// Before Setup there is nothing longer than a CR, which the Stream takes whatever its limit.
 	c.stream = *NewStream(StreamConfig{PDU: MinPDU, Resync: s.cfg.Resync})
 	return c

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"millrace/internal/listen"
@@ -28,8 +27,12 @@ type ServerConn struct {
 	services  *connServices // nil until a service needs it
 	closed    func()        // nil before the CR
 
-	phase         phase
-	level         atomic.Uint32
+	number  uint64 // counts the server's connections
+	worker  *sessionWorker
+	index   int // among the worker's; the worker's own
+	session session
+	busy    bool // between session.enter and leave
+
 	pdu, window   int // limits until Setup, granted from then on
 	tpdu          int // bytes of a TPDU, its header of 3 included
 	peerRef, ref  uint16
@@ -79,10 +82,36 @@ func (c *ServerConn) Window() int { return c.window }
 
 // Level returns the protection level in force for the connection: 1 everything is allowed, 2 nothing may be changed, 3 nothing may be read either.
 // Any goroutine may call it.
-func (c *ServerConn) Level() uint8 { return uint8(c.level.Load()) }
+func (c *ServerConn) Level() uint8 { return uint8(c.session.level.Load()) }
 
-// setLevel is for the service that checks passwords.
-func (c *ServerConn) setLevel(l uint8) { c.level.Store(uint32(l)) }
+// setLevel is for the service that checks passwords. Any goroutine may call it.
+func (c *ServerConn) setLevel(l uint8) {
+	if c.session.level.Swap(uint32(l)) != uint32(l) {
+		s := c.session.state()
+		c.worker.moved(c, s, s)
+	}
+}
+
+// enter says that a job came, and returns the state before.
+func (c *ServerConn) enter() SessionState {
+	if c.busy {
+		return SessionActive
+	}
+	from := c.session.enter()
+	if from == SessionIdle {
+		c.worker.moved(c, SessionIdle, SessionActive)
+	}
+	c.busy = from == SessionActive || from == SessionIdle
+	return from
+}
+
+// leave ends what enter began.
+func (c *ServerConn) leave() {
+	if c.busy {
+		c.session.leave()
+		c.busy = false
+	}
+}
 
 // Send appends b to what goes to the client next.
 func (c *ServerConn) Send(b []byte) { c.out = append(c.out, b...) }
@@ -130,6 +159,7 @@ func (c protocol) Serve(ctx context.Context, in, out []byte) (used int, answers 
 		err = c.ending(err)
 	}
 	answers, c.out, c.msg = c.out, nil, Message{} // the buffers are lent
+	c.leave()
 	return used, answers, err
 }
 
@@ -158,7 +188,8 @@ func (c *ServerConn) gather(ctx context.Context, in []byte) (used int, err error
 
 // ending says under which reason err ends the connection, and appends the DR that goes with it.
 func (c *ServerConn) ending(err error) error {
-	e := &listen.Error{Reason: "error", Refused: c.phase < phaseActive, Err: err}
+	state := c.session.state()
+	e := &listen.Error{Reason: "error", Refused: state == SessionInit || state == SessionAuthed, Err: err}
 	var frame *FrameError
 	var hangUp *HangUpError
 	var own *protocolEnd
@@ -170,7 +201,7 @@ func (c *ServerConn) ending(err error) error {
 	case errors.As(err, &hangUp):
 		e.Reason, e.Reset = listen.Reason(hangUp.Reason), hangUp.Reset
 		c.disconnect(hangUp.Disconnect)
-	case c.phase == phaseInit: // what Open said
+	case state == SessionInit: // what Open said
 		e.Reason = "refused"
 		c.disconnect(DisconnectRefused)
 	default:
@@ -188,13 +219,22 @@ func (c *ServerConn) disconnect(reason DisconnectReason) {
 
 // over is the end of the connection. A drain that found it idle says so in a DR.
 func (c *ServerConn) over(err error) {
-	var end *listen.Error
-	if errors.As(err, &end) && end.Reason == listen.ReasonDrained && c.phase > phaseInit {
+	end := c.conn.Explain(err)
+	if end.Reason == listen.ReasonDrained && c.ref != 0 {
 		c.disconnect(DisconnectNormal)
 		_ = c.Flush() // the end is on its way whether it arrives or not
 	}
+	c.worker.close(c, string(end.Reason))
 	c.endServices()
 	if c.closed != nil {
 		c.closed()
 	}
+}
+
+// Pending returns which PDU is being put together from fragments, or searched for, if any.
+func (c protocol) Pending() uint64 {
+	if c.stream.Assembling() || c.stream.Searching() {
+		return c.frames + 1
+	}
+	return 0
 }

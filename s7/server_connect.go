@@ -7,15 +7,6 @@ import (
 	"millrace/internal/listen"
 )
 
-// phase is how far a connection has come.
-type phase uint8
-
-const (
-	phaseInit   phase = iota // accepted
-	phaseAuthed              // CR and CC
-	phaseActive              // Setup
-)
-
 // protocolEnd is a reason of this package to end a connection.
 type protocolEnd struct{ reason listen.Reason }
 
@@ -29,6 +20,7 @@ var (
 	errNoSetup     = &protocolEnd{"no setup"}
 	errDisconnect  = &protocolEnd{"disconnect request"}
 	errTPDU        = &protocolEnd{"unexpected tpdu"}
+	errLate        = &protocolEnd{listen.ReasonIdle} // a job that came when the session was closed already
 	errUnasked     = &protocolEnd{"answer to nothing"}
 )
 
@@ -36,7 +28,7 @@ var (
 func (c *ServerConn) tpduCame() error {
 	switch c.msg.Code {
 	case TPDUConnectRequest:
-		if c.phase != phaseInit {
+		if c.session.state() != SessionInit {
 			return errConnectMore
 		}
 		return c.connect(c.msg.TPDU)
@@ -52,7 +44,7 @@ func (c *ServerConn) connect(tpdu []byte) error {
 	if err := cr.Decode(tpdu); err != nil {
 		return errConnectBad
 	}
-	c.peerRef, c.ref = cr.SrcRef, c.srv.newRef()
+	c.peerRef, c.ref = cr.SrcRef, uint16(c.number%math.MaxUint16)+1 // never 0
 	c.calling, c.call = tsapOf(cr.Calling), tsapOf(cr.Called)
 	if err := c.open(); err != nil {
 		return err
@@ -60,12 +52,9 @@ func (c *ServerConn) connect(tpdu []byte) error {
 	cc := cr.Confirm(c.ref, TPDUSizeFor(c.pdu))
 	c.tpdu = cc.Size.Bytes()
 	c.out = cc.AppendTo(c.out)
-	c.phase = phaseAuthed
+	c.worker.move(c, SessionAuthed)
 	return nil
 }
-
-// newRef returns a reference for a connection, which is never 0.
-func (s *Server) newRef() uint16 { return uint16(s.refs.Add(1)%math.MaxUint16) + 1 }
 
 // open finds out who serves the connection.
 func (c *ServerConn) open() error {
@@ -100,7 +89,7 @@ func (c *ServerConn) use(sv Service) error {
 	if sv.Window != 0 {
 		c.window = min(max(sv.Window, 1), maxWindow)
 	}
-	c.setLevel(max(sv.Level, c.faces.protection()))
+	c.session.level.Store(uint32(max(sv.Level, c.faces.protection())))
 	return nil
 }
 
@@ -114,18 +103,19 @@ func (c *ServerConn) setup(p *PDU) ErrorCode {
 	if code != 0 {
 		return code
 	}
-	if c.phase == phaseActive && (int(grant.PDU) != c.pdu || grant.Window() != c.window) {
+	again := c.session.state() == SessionActive
+	if again && (int(grant.PDU) != c.pdu || grant.Window() != c.window) {
 		return ErrSequence
 	}
 	start := len(c.out)
 	b := BeginFrame(c.out)
 	c.out = EndFrame(grant.AppendTo(b, p.Ref), start)
-	if c.phase == phaseActive {
+	if again {
 		return 0
 	}
 	c.pdu, c.window = int(grant.PDU), grant.Window()
 	c.stream.SetPDU(c.pdu)
 	c.conn.Established()
-	c.phase = phaseActive
+	c.worker.move(c, SessionActive)
 	return 0
 }

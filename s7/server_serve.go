@@ -12,11 +12,13 @@ func (c *ServerConn) one(ctx context.Context, frame []byte) error {
 		return c.tpduCame()
 	}
 	p := &c.msg.PDU
-	switch {
-	case c.phase == phaseInit:
+	switch from := c.enter(); {
+	case from == SessionInit:
 		return errEarlyData
-	case c.phase == phaseAuthed && (p.Kind != KindJob || p.Function() != FuncSetup):
+	case from == SessionAuthed && (p.Kind != KindJob || p.Function() != FuncSetup):
 		return errNoSetup
+	case from == SessionClosed:
+		return errLate
 	}
 	c.srv.counts.requests[p.Function()].Add(1)
 	var code ErrorCode

@@ -18,6 +18,10 @@ type ServerStats struct {
 	Pushes       uint64                // of cyclic jobs
 	Skipped      uint64                // pushes that were due while the one before them was still on its way
 	Items        map[ReturnCode]uint64 // items of reads and writes that were not served, by return code
+
+	Sessions      map[SessionState]int    // sessions there now; those that are closed are on their way out
+	Moves         map[SessionState]uint64 // how often a session came into a state
+	EventsDropped uint64                  // session events that nobody heard of, for want of room
 }
 
 // serverCounts is counted into by all connections.
@@ -47,6 +51,12 @@ func (c *serverCounts) allRefusals() map[ErrorCode]uint64 {
 // Stats returns a snapshot. Any goroutine may call it.
 func (s *Server) Stats() ServerStats {
 	l := s.listen.Stats()
+	moves := make(map[SessionState]uint64)
+	for to := range s.sessions.moves {
+		if n := s.sessions.moves[to].Load(); n > 0 {
+			moves[SessionState(to)] = n
+		}
+	}
 	return ServerStats{
 		Accepted: l.Accepted, Open: l.Open, AcceptErrors: l.AcceptErrors,
 		Refused: byName(l.Refused), Ended: byName(l.Ended),
@@ -54,6 +64,7 @@ func (s *Server) Stats() ServerStats {
 		Refusals: s.counts.allRefusals(),
 		Items:    nonZero[ReturnCode](&s.counts.items),
 		Pushes:   s.pushes.sent.Load(), Skipped: s.pushes.skipped.Load(),
+		Sessions: s.sessions.now(), Moves: moves, EventsDropped: s.sessions.dropped(),
 	}
 }
 

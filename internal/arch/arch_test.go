@@ -17,7 +17,7 @@ import (
 // levels orders the packages: a package imports only lower ones. A key covers its sub-packages unless they have a key of their own.
 var levels = map[string]int{
 	"wire": 0, "internal/tag": 0,
-	"internal/listen": 1, "internal/inflight": 1, "internal/resilience": 1, "opcua/ua": 1,
+	"internal/listen": 1, "internal/inflight": 1, "internal/resilience": 1, "internal/ring": 1, "opcua/ua": 1,
 	"modbus": 2, "s7": 2, "opcua/uasc": 2,
 	"opcua":           3,
 	"internal/ledger": 4, "internal/store": 4,
@@ -42,6 +42,7 @@ var goStatements = map[string]int{
 	"internal/sim":      1,  // one a listener, by Run
 	"internal/driver":   2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
 	"internal/listen":   1,  // one a connection, by Serve
+	"s7":                1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
 	"internal/inflight": 1,  // the reader of a client's connection, by New; Close waits for it
 	"cmd/millrace":      15, // the parts of a gateway, a sink's worker, a webhook, the simulators, one cycle's readers: each waited for by who starts it
 	"internal/web":      1,  // net/http's accept loop, by Run, which waits for it
