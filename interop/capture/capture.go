@@ -57,6 +57,12 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return NewProxyAt(t, l, target)
+}
+
+// NewProxyAt is NewProxy at a listener, which is the proxy's from then on.
+func NewProxyAt(t testing.TB, l net.Listener, target string) *Proxy {
+	t.Helper()
 	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.accept)
 	t.Cleanup(p.Close)

@@ -84,18 +84,47 @@ func TestMemoryOfOurServer(t *testing.T) {
 
 // What follows are the accepted differences: what a foreign client says otherwise. What it cannot ask at all its program answers with "unserved".
 
-func gos7Sees(_, answer string) string { return answer }
+// snap7Sees: several codes of the wire are one error to snap7, and to gos7, which is made after it.
+func snap7Sees(line, answer string) string {
+	switch {
+	case answer == "!D209", answer == "!D20E", answer == "!D402":
+		return "!0A"
+	case answer == "!03":
+		return "!(CLI : function refused by CPU (Unknown error))"
+	case line == "stop" && answer == "!D241":
+		return "!(CPU : Cannot stop PLC)"
+	}
+	return answer
+}
 
-func snap7Sees(_, answer string) string { return answer }
+// gos7Sees: gos7 knows another byte for a CPU that runs already than snap7 does, and takes no refusal of a stop without the function in it.
+func gos7Sees(line, answer string) string {
+	switch {
+	case answer == "!running":
+		return "!(CPU : Cannot start PLC)"
+	case line == "stop" && answer == "!D241":
+		return "!(ISO : Invalid PDU received)"
+	}
+	return snap7Sees(line, answer)
+}
 
-// pythonSees: python-snap7 gives up a request at the first of its variables that failed.
+// pythonSees: python-snap7 gives up a request at the first of its variables that failed, asks for two lists with an index under which PLCs have none, shows
+// no subtype of a block, and of a CPU that will not start or stop the code alone.
 func pythonSees(line, answer string) string {
-	if strings.HasPrefix(line, "vars") {
+	what, _, _ := strings.Cut(line, " ")
+	switch {
+	case what == "vars":
 		for s := range strings.SplitSeq(answer, " ") {
 			if strings.HasPrefix(s, "!") {
 				return s
 			}
 		}
+	case what == "cp", what == "protection":
+		return "!D402"
+	case what == "info":
+		return strings.Replace(answer, " 5 10 ", " 5 0 ", 1)
+	case answer == "!running", answer == "!stopped":
+		return "!8404"
 	}
 	return answer
 }

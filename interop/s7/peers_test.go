@@ -17,7 +17,6 @@ import (
 const (
 	debianPython = "/usr/bin/python3"
 	nodeSnap7    = "peers/node_modules/node-snap7/build/Release/node_snap7.node"
-	nodes7       = "peers/node_modules/@st-one-io/nodes7/package.json"
 	pythonSnap7  = "peers/python/snap7/__init__.py"
 )
 

@@ -1,5 +1,5 @@
 """Asks an S7 server, through python-snap7, what the test says: a question a line on standard input, an answer a line behind "> ".
-Usage: python_client.py PORT PDU"""
+Its requests for the CPU's state and for the deletion of a block are no S7: they are left out. Usage: python_client.py PORT PDU"""
 import logging
 import re
 import sys
@@ -68,9 +68,6 @@ class Peer:
         i = self.c.get_cp_info()
         return f"{i.MaxPduLength} {i.MaxConnections} {i.MaxMpiRate} {i.MaxBusRate}"
 
-    def status(self):
-        return {"S7CpuStatusRun": 8, "S7CpuStatusStop": 4}.get(self.c.get_cpu_state(), 0)
-
     def protection(self):
         p = self.c.get_protection()
         return f"{p.sch_schal} {p.sch_par} {p.sch_rel} {p.bart_sch} {p.anl_sch}"
@@ -84,22 +81,19 @@ class Peer:
 
     def info(self, kind, n):
         b = self.c.get_block_info(TYPES[kind], int(n))
-        words = [b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version]
-        return " ".join(str(w) for w in words + [text(b.Author), text(b.Family), text(b.Header)])
+        words = [b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version, b.Author, b.Family, b.Header]
+        return " ".join(text(w) or "-" for w in words)
 
     def fullupload(self, kind, n):
         data, size = self.c.full_upload(TYPES[kind], int(n))
         return bytes(data[:size]).hex()
 
     def upload(self, _, n):
-        return self.c.upload(int(n)).hex()
+        # It leaves on what comes behind the data.
+        return self.c.upload(int(n))[: self.c.get_block_info(Block.DB, int(n)).MC7Size].hex()
 
     def download(self, n, image):
         self.c.download(bytearray.fromhex(image), int(n))
-        return "ok"
-
-    def delete(self, kind, n):
-        self.c.delete(TYPES[kind], int(n))
         return "ok"
 
     def dbget(self, n):
@@ -139,6 +133,11 @@ class Peer:
     def copyramtorom(self):
         self.c.copy_ram_to_rom(1000)
         return "ok"
+
+    def timeout(self, ms):
+        self.c.connection.timeout = int(ms) / 1000
+        self.c.connection.socket.settimeout(int(ms) / 1000)
+        return ms
 
     def compress(self):
         self.c.compress(1000)

@@ -75,7 +75,7 @@ const commands = {
 	counts: () => done(c.ListBlocks(), (b) => Object.keys(types).map((t) => `${t}=${b[t + 'Count']}`).join(' ')),
 	list: ([type]) => done(c.ListBlocksOfType(types[type]), (l) => [...l].join(' ')),
 	info: ([type, n]) => done(c.GetAgBlockInfo(types[type], Number(n)), (b) =>
-		[b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version, text(b.Author), text(b.Family), text(b.Header)].join(' ')),
+		[b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version, b.Author, b.Family, b.Header].map((v) => text(String(v)) || '-').join(' ')),
 	fullupload: ([type, n]) => done(c.FullUpload(types[type], Number(n), 65536), hex),
 	upload: ([type, n]) => done(c.Upload(types[type], Number(n), 65536), hex),
 	download: ([n, image]) => done(c.Download(Number(n), Buffer.from(image, 'hex'))),

@@ -186,8 +186,8 @@ func (p peer) service(what string, words []string) string {
 		return show(err, strings.Trim(fmt.Sprint(s), "{}"))
 	case "info":
 		b, err := p.GetAgBlockInfo(types[words[0]], number(words[1]))
-		return show(err, strings.TrimSpace(fmt.Sprint(b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version, " ",
-			strings.Join(texts(b.Author, b.Family, b.Header), " "))))
+		return show(err, fmt.Sprint(b.BlkNumber, b.BlkLang, b.BlkType, b.MC7Size, b.LoadSize, b.LocalData, b.SBBLength, b.Version)+" "+
+			strings.Join(texts(b.Author, b.Family, b.Header), " "))
 	case "dbget":
 		b, err := p.GetAgBlockInfo('A', number(words[0]))
 		if err != nil {
@@ -222,10 +222,12 @@ func show(err error, s string) string {
 	return s
 }
 
-// texts trims the zeros that gos7 leaves in.
+// texts trims the zeros that gos7 leaves in, and shows what is empty.
 func texts(all ...string) []string {
 	for i, s := range all {
-		all[i] = strings.TrimSpace(strings.ReplaceAll(s, "\x00", ""))
+		if all[i] = strings.TrimSpace(strings.ReplaceAll(s, "\x00", "")); all[i] == "" {
+			all[i] = "-"
+		}
 	}
 	return all
 }
