@@ -125,7 +125,6 @@ type Server struct {
 	faces    *handlers // of cfg.Handler
 	counts   serverCounts
 	sessions *sessions
-	pools    pools
 
 	transfers transferBudget
 	pushes    pushCounts
@@ -138,7 +137,6 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, sessions: newSessions(&cfg)}
-	s.pools.init()
 	if cfg.Handler != nil {
 		s.faces = facesOf(cfg.Handler)
 	}

@@ -12,17 +12,14 @@ import (
 )
 
 // toy is the smallest protocol: frames of kind, key, id(2), value.
-type toy struct {
-	value  byte
-	silent int // frames
-}
+type toy struct{ value byte }
 
 const (
 	toyBytes   = 5
 	toyAnswer  = 'a'
 	toyRefusal = 'r'
 	toySilence = 's'
-	toyStray   = 'p'
+	toyAside   = 'p'
 )
 
 var errToy = errors.New("no toy frame")
@@ -40,9 +37,8 @@ func (y *toy) Next(buf []byte) (h Head, n int, err error) {
 	case toyAnswer:
 	case toySilence:
 		h.Kind = Silence
-		y.silent++
-	case toyStray:
-		h.Kind = Stray
+	case toyAside:
+		h.Kind = Aside
 	default:
 		return h, 0, errToy
 	}
@@ -180,12 +176,6 @@ func brisk(t *testing.T, c *Conn) {
 		}
 		synctest.Wait()
 	}
-}
-
-// silent returns how many frames came that were no answers.
-func silent(c *Conn) (n int) {
-	c.Locked(func() { n = c.proto.(*toy).silent })
-	return n
 }
 
 // whoReads returns who reads.

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Conn is one end of a connection in memory.
+// Conn is one end of a connection in memory. Its addresses are not there.
 type Conn struct {
-	in, out *queue
+	net.Conn // nil: what is not here is not used
+	in, out  *queue
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -88,15 +89,6 @@ func (c *Conn) Close() error {
 	_, _ = c.out.put(nil, true)
 	return nil
 }
-
-// LocalAddr returns a name for both ends.
-func (c *Conn) LocalAddr() net.Addr { return &net.UnixAddr{Name: "memory"} }
-
-// RemoteAddr is LocalAddr.
-func (c *Conn) RemoteAddr() net.Addr { return c.LocalAddr() }
-
-// SetDeadline is SetReadDeadline: a Write does not wait.
-func (c *Conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // SetWriteDeadline does nothing: a Write does not wait.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
