@@ -2,11 +2,15 @@ package s7
 
 import (
 	"fmt"
+	"net"
+	"sync/atomic"
 	"time"
+
+	"millrace/internal/inflight"
 )
 
 // MaxWindow is the most requests that a client keeps in flight on one connection.
-const MaxWindow = 64
+const MaxWindow = inflight.MaxWindow
 
 // defaultWindow is how many jobs in flight a client asks for.
 const defaultWindow = 8
@@ -44,7 +48,7 @@ type Config struct {
 	Hooks       Hooks
 }
 
-// Hooks are called as requests go by; nil ones are not. They must not block. Late, Foreign and Pushed are called from whichever goroutine reads the connection,
+// Hooks are called as requests go by; nil ones are not. They must not block. Late and Foreign are called from whichever goroutine reads the connection,
 // the others from the one that called the client, before its call returns.
 type Hooks struct {
 	Timeout  func() time.Duration                        // how long to wait for the answers to what is sent next; 0 or less is Config.Timeout
@@ -52,7 +56,6 @@ type Hooks struct {
 	TimedOut func(after time.Duration)                   // no answer in time
 	Late     func(by time.Duration)                      // the answer to a request that had timed out; 0 for a duplicate
 	Foreign  func()                                      // an answer to nothing that was asked
-	Pushed   func()                                      // something that a PLC sends unasked, as cyclic data; it is passed over
 	Refused  func(f Function, code ErrorCode, items int) // a request that was refused as a whole, with so many items
 	Learned  func(maxItems int)                          // requests with more items than these are refused, requests with as many are not
 }
@@ -148,3 +151,71 @@ func orDefault[T int | time.Duration](v, def T) T {
 	}
 	return v
 }
+
+// Client is one connection to a PLC. Any number of goroutines may use it; their requests share the window in turn. A connection that ended stays so: dial a
+// new one.
+type Client struct {
+	cfg      Config
+	flight   *inflight.Conn
+	dialogue *dialogue
+	pdu      int
+	granted  int          // window
+	maxItems atomic.Int32 // learned; 0 is no limit but Config.MaxItems
+	accepted atomic.Int32 // items of the longest request that was not refused
+}
+
+// newClient makes a client of a connection whose Setup is done.
+func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
+	d := &dialogue{stream: h.stream, tpdu: h.tpdu.Bytes()}
+	c := &Client{cfg: cfg, dialogue: d, pdu: int(h.grant.PDU), granted: min(h.grant.Window(), cfg.Window)}
+	d.stream.SetPDU(c.pdu)
+	frame := c.pdu + FrameBytes
+	k := cfg.Hooks
+	c.flight = inflight.New(conn, d, inflight.Config{
+		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: 2 * frame, ReadMax: 16 * frame, Rest: h.rest(),
+		NewWork: func() inflight.Work { return &run{client: c} },
+		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
+	})
+	return c
+}
+
+// PDU returns the length that the PLC granted, bytes.
+func (c *Client) PDU() int { return c.pdu }
+
+// Window returns how many jobs in flight the PLC granted, at most Config.Window.
+func (c *Client) Window() int { return c.granted }
+
+// Limits returns what bounds the requests of this connection: the granted PDU, and the items that are configured or were learned.
+func (c *Client) Limits() PackLimits {
+	lim := PackLimits{PDU: c.pdu, MaxItems: orDefault(c.cfg.MaxItems, maxItems)}
+	if n := int(c.maxItems.Load()); n > 0 {
+		lim.MaxItems = min(lim.MaxItems, n)
+	}
+	return lim
+}
+
+// SetWindow sets how many requests are in flight at once, from 1 to what was granted; what is outside is taken as the nearest of them. It takes effect with the
+// next request.
+func (c *Client) SetWindow(n int) { c.flight.SetWindow(min(n, c.granted)) }
+
+// Stats returns the counts so far.
+func (c *Client) Stats() Stats {
+	s := c.flight.Stats()
+	out := Stats{Sent: s.Sent, Repeated: s.Repeated, Replied: s.Replied, Refused: s.Refused, TimedOut: s.TimedOut, Late: s.Late, Duplicate: s.Duplicate,
+		Abandoned: s.Abandoned, Foreign: s.Foreign, Overtook: s.Overtook, BytesOut: s.BytesOut, BytesIn: s.BytesIn,
+		Window: s.Window, InFlight: s.InFlight, Unanswered: s.Unanswered}
+	c.flight.Locked(func() { out.Pushed, out.Stream = c.dialogue.pushes, c.dialogue.stream.Stats() })
+	return out
+}
+
+// Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
+func (c *Client) Close() error {
+	c.flight.Close()
+	return nil
+}
+
+// Err returns nil while the connection is open, then the *ClosedError with which it ended.
+func (c *Client) Err() error { return c.flight.Err() }
+
+// Done returns a channel that is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.flight.Done() }

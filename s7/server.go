@@ -125,6 +125,7 @@ type Server struct {
 	faces    *handlers // of cfg.Handler
 	counts   serverCounts
 	sessions *sessions
+	pools    pools
 
 	transfers transferBudget
 	pushes    pushCounts
@@ -137,6 +138,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, sessions: newSessions(&cfg)}
+	s.pools.init()
 	if cfg.Handler != nil {
 		s.faces = facesOf(cfg.Handler)
 	}

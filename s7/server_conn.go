@@ -39,14 +39,14 @@ type ServerConn struct {
 	calling, call tsap
 
 	stream Stream
-	frames uint64  // TPDUs served
-	msg    Message // at hand; valid within Serve
-	req    Request // handed to the handler again and again
-	read   *ReadRequest
-	write  *WriteRequest
-	out    []byte // answers gathered; valid within Serve
-	copied []byte // for the Interceptor: the request, if it came in fragments, then the answer
-	burst  int    // see Burst
+	frames uint64        // TPDUs served
+	msg    Message       // at hand; valid within Serve
+	req    Request       // handed to the handler again and again
+	read   *ReadRequest  // of the pool, from the first read on; valid within Serve, as all below
+	write  *WriteRequest // the same
+	copied *frameCopy    // for the Interceptor: the request, if it came in fragments, then the answer
+	out    []byte        // answers gathered
+	burst  int           // see Burst
 }
 
 // tsap is a TSAP of at most 16 bytes.
@@ -159,8 +159,26 @@ func (c protocol) Serve(ctx context.Context, in, out []byte) (used int, answers 
 		err = c.ending(err)
 	}
 	answers, c.out, c.msg = c.out, nil, Message{} // the buffers are lent
+	c.giveBack()
 	c.leave()
 	return used, answers, err
+}
+
+// giveBack puts the messages that were used into their pools: an idle connection has none.
+func (c *ServerConn) giveBack() {
+	p := &c.srv.pools
+	if c.read != nil {
+		p.read.put(c.read)
+		c.read = nil
+	}
+	if c.write != nil {
+		p.write.put(c.write)
+		c.write = nil
+	}
+	if c.copied != nil {
+		p.copy.put(c.copied)
+		c.copied = nil
+	}
 }
 
 // gather serves whole frames until there are no more, or answers enough.

@@ -23,8 +23,12 @@ func (c *ServerConn) one(ctx context.Context, frame []byte) error {
 	c.srv.counts.requests[p.Function()].Add(1)
 	var code ErrorCode
 	if c.intercept != nil {
+		if c.copied == nil {
+			c.copied = c.srv.pools.copy.get()
+		}
+		frame = c.whole(frame)
 		var err error
-		if code, err = c.intercept.Request(ctx, c, c.whole(frame)); err != nil {
+		if code, err = c.intercept.Request(ctx, c, frame); err != nil {
 			return err
 		}
 	}
@@ -40,22 +44,20 @@ func (c *ServerConn) one(ctx context.Context, frame []byte) error {
 }
 
 // answerThrough gives the answer at c.out[start:] to the Interceptor.
-func (c *ServerConn) answerThrough(ctx context.Context, frame []byte, start int) error {
-	request := c.whole(frame)
-	n := len(c.copied)
-	c.copied = append(c.copied, c.out[start:]...)
+func (c *ServerConn) answerThrough(ctx context.Context, request []byte, start int) error {
+	n := len(c.copied.b)
+	c.copied.b = append(c.copied.b, c.out[start:]...)
 	c.out = c.out[:start]
-	return c.intercept.Answer(ctx, c, request, c.copied[n:])
+	return c.intercept.Answer(ctx, c, request, c.copied.b[n:])
 }
 
 // whole returns the frame of the message at hand: as it came, or put together when it came in fragments.
 func (c *ServerConn) whole(frame []byte) []byte {
-	c.copied = c.copied[:0]
+	c.copied.b = c.copied.b[:0]
 	p := &c.msg.PDU
 	if n := p.Kind.headerBytes() + len(p.Param) + len(p.Data); n+FrameBytes != len(frame) {
-		b := appendPDU(BeginFrame(c.copied), p)
-		c.copied = EndFrame(b, 0)
-		return c.copied
+		c.copied.b = EndFrame(appendPDU(BeginFrame(c.copied.b), p), 0)
+		return c.copied.b
 	}
 	return frame
 }
@@ -169,7 +171,7 @@ const (
 
 func (c *ServerConn) serveRead(ctx context.Context, p *PDU) ErrorCode {
 	if c.read == nil {
-		c.read = new(ReadRequest)
+		c.read = c.srv.pools.read.get()
 	}
 	m := c.read
 	if code := m.Decode(p); code != 0 {
@@ -235,7 +237,7 @@ func (c *ServerConn) checkItem(ctx context.Context, it *Item) ReturnCode {
 
 func (c *ServerConn) serveWrite(ctx context.Context, p *PDU) ErrorCode {
 	if c.write == nil {
-		c.write = new(WriteRequest)
+		c.write = c.srv.pools.write.get()
 	}
 	m := c.write
 	if code := m.Decode(p); code != 0 {

@@ -21,6 +21,7 @@ type ServerStats struct {
 
 	Sessions      map[SessionState]int    // sessions there now; those that are closed are on their way out
 	Moves         map[SessionState]uint64 // how often a session came into a state
+	Pools         map[string]PoolStats    // messages lent, by what they are
 	EventsDropped uint64                  // session events that nobody heard of, for want of room
 }
 
@@ -64,7 +65,7 @@ func (s *Server) Stats() ServerStats {
 		Refusals: s.counts.allRefusals(),
 		Items:    nonZero[ReturnCode](&s.counts.items),
 		Pushes:   s.pushes.sent.Load(), Skipped: s.pushes.skipped.Load(),
-		Sessions: s.sessions.now(), Moves: moves, EventsDropped: s.sessions.dropped(),
+		Sessions: s.sessions.now(), Moves: moves, Pools: s.pools.stats(), EventsDropped: s.sessions.dropped(),
 	}
 }
 

@@ -32,8 +32,8 @@ type Kind uint8
 // The kinds.
 const (
 	Answer  Kind = iota
-	Silence      // bytes that mean nothing by themselves
-	Aside        // no answer, and may come: the Protocol has dealt with it
+	Silence      // no answer, and may come: the Protocol has dealt with it
+	Stray        // no answer, and may not come, whatever its id
 )
 
 // Protocol reads frames. A Conn calls Next with its lock held, from one goroutine at a time.
@@ -52,6 +52,7 @@ type Protocol interface {
 // Why an answer is foreign, besides what Protocol.Fits and Work.Deliver say.
 const (
 	UnknownID   = "unknown id"
+	Unasked     = "unasked"     // a Stray
 	Unsolicited = "unsolicited" // without ids: nobody waits
 )
 
@@ -143,7 +144,6 @@ type Stats struct {
 	Duplicate uint64
 	Abandoned uint64 // answers to what was cancelled, within its time
 	Foreign   uint64
-	Aside     uint64 // what was no answer and may come
 	Overtook  uint64 // answers that came before the one to an older request
 	BytesOut  uint64
 	BytesIn   uint64

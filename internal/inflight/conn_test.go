@@ -202,12 +202,12 @@ func TestOneWayFails(t *testing.T) {
 	})
 }
 
-// What is no answer is counted, or not even that, and nobody is kept from waiting.
-func TestAsideAndSilence(t *testing.T) {
+// What is no answer and may come keeps nobody from waiting.
+func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newToy(t, toyConfig(), func(far net.Conn) {
 			frames(far, func(frame []byte) bool {
-				_, _ = far.Write([]byte{toySilence, 0, 0, 0, 0, toyAside, 0, frame[2], frame[3], 1})
+				_, _ = far.Write([]byte{toySilence, frame[1], frame[2], frame[3], frame[4]})
 				_, err := far.Write(frame)
 				return err == nil
 			})
@@ -217,8 +217,24 @@ func TestAsideAndSilence(t *testing.T) {
 				t.Errorf("%+v, %v", a, err)
 			}
 		}
-		if s := c.Stats(); s.Aside != 5 || s.Replied != 5 || s.Foreign != 0 {
-			t.Errorf("%+v", s)
+		if s := c.Stats(); silent(c) != 5 || s.Replied != 5 || s.Foreign != 0 {
+			t.Errorf("%d, %+v", silent(c), s)
+		}
+	})
+}
+
+func TestAStrayEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newToy(t, toyConfig(), func(far net.Conn) {
+			frames(far, func(frame []byte) bool {
+				frame[0] = toyStray
+				_, err := far.Write(frame)
+				return err == nil
+			})
+		})
+		var f *toyForeign
+		if _, err := asking(t, c, 3); !errors.As(err, &f) || f.why != Unasked || c.Stats().Foreign != 1 {
+			t.Errorf("%v, %+v", err, c.Stats())
 		}
 	})
 }
@@ -227,7 +243,7 @@ func TestAsideAndSilence(t *testing.T) {
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := toyConfig()
-		cfg.Rest = []byte{toyAside, 0, 0, 0, 1, toyAside, 0, 0, 0, 2, toyAnswer, 5}
+		cfg.Rest = []byte{toySilence, 0, 0, 0, 1, toySilence, 0, 0, 0, 2, toyAnswer, 5}
 		c := newToy(t, cfg, func(far net.Conn) {
 			frames(far, func(frame []byte) bool {
 				_, err := far.Write([]byte{frame[2], frame[3], 6}) // the end of the frame whose head was there
@@ -235,8 +251,8 @@ func TestRest(t *testing.T) {
 			})
 		})
 		synctest.Wait()
-		if s := c.Stats(); s.Aside != 2 {
-			t.Errorf("%+v", s)
+		if n := silent(c); n != 2 {
+			t.Errorf("%d frames", n)
 		}
 		if a, err := asking(t, c, 5); err != nil || a[0].got != 6 {
 			t.Errorf("%+v, %v", a, err)

@@ -278,14 +278,14 @@ func (c *Conn) take(buf []byte, fresh int) (took int, err error) {
 
 // came deals with the frame that was cut off last.
 func (c *Conn) came(h Head, now time.Time) error {
+	why := ""
 	switch h.Kind {
+	case Answer:
+		why = c.answer(h, now)
+	case Stray:
+		why = Unasked
 	case Silence:
-		return nil
-	case Aside:
-		c.stats.Aside++
-		return nil
 	}
-	why := c.answer(h, now)
 	if why == "" {
 		return nil
 	}

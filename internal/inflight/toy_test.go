@@ -12,14 +12,17 @@ import (
 )
 
 // toy is the smallest protocol: frames of kind, key, id(2), value.
-type toy struct{ value byte }
+type toy struct {
+	value  byte
+	silent int // frames
+}
 
 const (
 	toyBytes   = 5
 	toyAnswer  = 'a'
 	toyRefusal = 'r'
 	toySilence = 's'
-	toyAside   = 'p'
+	toyStray   = 'p'
 )
 
 var errToy = errors.New("no toy frame")
@@ -37,8 +40,9 @@ func (y *toy) Next(buf []byte) (h Head, n int, err error) {
 	case toyAnswer:
 	case toySilence:
 		h.Kind = Silence
-	case toyAside:
-		h.Kind = Aside
+		y.silent++
+	case toyStray:
+		h.Kind = Stray
 	default:
 		return h, 0, errToy
 	}
@@ -176,6 +180,12 @@ func brisk(t *testing.T, c *Conn) {
 		}
 		synctest.Wait()
 	}
+}
+
+// silent returns how many frames came that were no answers.
+func silent(c *Conn) (n int) {
+	c.Locked(func() { n = c.proto.(*toy).silent })
+	return n
 }
 
 // whoReads returns who reads.

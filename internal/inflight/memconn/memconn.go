@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// Conn is one end of a connection in memory. Its addresses are not there.
+// Conn is one end of a connection in memory.
 type Conn struct {
-	net.Conn // nil: what is not here is not used
-	in, out  *queue
+	in, out *queue
 
 	mu    sync.Mutex
 	timer *time.Timer
@@ -89,6 +88,15 @@ func (c *Conn) Close() error {
 	_, _ = c.out.put(nil, true)
 	return nil
 }
+
+// LocalAddr returns a name for both ends.
+func (c *Conn) LocalAddr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+
+// RemoteAddr is LocalAddr.
+func (c *Conn) RemoteAddr() net.Addr { return c.LocalAddr() }
+
+// SetDeadline is SetReadDeadline: a Write does not wait.
+func (c *Conn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
 // SetWriteDeadline does nothing: a Write does not wait.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
