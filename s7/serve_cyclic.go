@@ -57,12 +57,13 @@ func (c *ServerConn) subscribe(ctx context.Context, p *PDU, u *Userdata) ErrorCo
 		return ErrFrame
 	}
 	j := c.cyclicJobs(ctx)
+	id := c.services.newSeq()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.jobs) >= maxJobs {
 		return ErrCyclicFull
 	}
-	job := cyclicJob{id: c.services.newSeq(), change: m.Change, cycle: m.Cycle(), items: keepItems(m.Items)}
+	job := cyclicJob{id: id, change: m.Change, cycle: m.Cycle(), items: keepItems(m.Items)}
 	r := u.Reply()
 	r.Seq = job.id
 	b := r.Begin(BeginFrame(c.out), p.Ref)

@@ -40,10 +40,11 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows and the setting of deadlines
 	draining bool
 	dropped  bool
-	idle     bool // EndIdle was called
+	over     error // why another goroutine ended the connection
 
 	// out is held across a write so that frames of several goroutines do not mix on the wire; the write deadline bounds the wait.
-	out sync.Mutex
+	out   sync.Mutex
+	unfit error // guarded by out: a write failed, and what comes behind it would be taken for the rest
 }
 
 const forever = time.Duration(1<<63 - 1)
@@ -76,11 +77,20 @@ func (c *Conn) TLS() *tls.ConnectionState {
 // Established ends the handshake phase. A protocol without a handshake of its own calls it at once.
 func (c *Conn) Established() { c.established = true }
 
-// Write sends b whole, within the write deadline, behind what other goroutines are sending. Any goroutine may call it.
+// Write sends b whole, within the write deadline, behind what other goroutines are sending. Any goroutine may call it. An error ends the
+// connection: nobody knows how much of b the peer has, so that nothing can come behind it.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.out.Lock()
 	defer c.out.Unlock()
-	return c.write(b)
+	if c.unfit != nil {
+		return 0, c.unfit
+	}
+	n, err := c.write(b)
+	if err != nil {
+		c.unfit = err
+		c.end(err)
+	}
+	return n, err
 }
 
 // write is Write for one who holds c.out.
@@ -136,7 +146,7 @@ func (c *Conn) setDeadline(at time.Duration, set func(time.Time) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.armed = at
-	if !c.draining && !c.idle {
+	if !c.draining && c.over == nil {
 		_ = set(c.clock(at)) // fails only on a socket that is gone, which the next read says too
 	}
 }
@@ -192,8 +202,8 @@ func (c *Conn) expired(partial bool) error {
 	switch {
 	case c.dropped:
 		return &Error{Reason: ReasonDropped, Reset: true}
-	case c.idle:
-		return &Error{Reason: ReasonIdle}
+	case c.over != nil:
+		return c.over
 	case c.draining && !c.calledLast:
 		c.calledLast = true
 		if !partial || !c.established {
@@ -230,10 +240,15 @@ func (c *Conn) drain() {
 
 // EndIdle ends the connection as idle: for a protocol that knows better than IdleTimeout when that is. Its goroutine closes it. Any goroutine may
 // call it.
-func (c *Conn) EndIdle() {
+func (c *Conn) EndIdle() { c.end(&Error{Reason: ReasonIdle}) }
+
+// end has the connection's goroutine end it for a reason. Any goroutine may call it; the first reason counts.
+func (c *Conn) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = true
+	if c.over == nil {
+		c.over = err
+	}
 	c.raw.SetReadDeadline(past)
 }
 

@@ -129,3 +129,37 @@ func TestEndIdle(t *testing.T) {
 		})
 	}
 }
+
+// late is a protocol that answers each byte from another goroutine, by more than goes into the buffers of a peer that does not read.
+type late struct{ c *Conn }
+
+func (p late) Serve(_ context.Context, in, out []byte) (int, []byte, error) {
+	time.AfterFunc(time.Millisecond, func() { p.c.Write(make([]byte, 32<<20)) })
+	return len(in), out, nil
+}
+
+// A write of another goroutine that fails ends the connection, though its own waits for the peer.
+func TestAWriteThatFailsEndsTheConnection(t *testing.T) {
+	h := func(ctx context.Context, c *Conn) error {
+		c.Established()
+		return c.Loop(ctx, late{c})
+	}
+	for name, ln := range map[string]net.Listener{"plain": newPipes(), "raw": loopback(t)} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan End, 1)
+			start(t, Config{WriteTimeout: 50 * time.Millisecond, OnEnd: func(e End) { ended <- e }}, ln, h)
+			var c net.Conn
+			if p, ok := ln.(*pipes); ok {
+				c = p.dial()
+			} else {
+				c = dial(t, ln)
+			}
+			if _, err := c.Write([]byte("a")); err != nil {
+				t.Fatal(err)
+			}
+			if e := <-ended; e.Reason != ReasonWriteTimeout {
+				t.Errorf("ended as %q, %v", e.Reason, e.Err)
+			}
+		})
+	}
+}

@@ -102,6 +102,9 @@ func (r *rawLoop) rest() bool {
 func (r *rawLoop) sendRaw(b []byte) error {
 	r.c.out.Lock()
 	defer r.c.out.Unlock()
+	if r.c.unfit != nil {
+		return r.c.unfit
+	}
 	n, errno := rawWrite(r.fd, b)
 	switch {
 	case errno == 0 && n == len(b):
