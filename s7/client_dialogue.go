@@ -128,10 +128,16 @@ func (d *dialogue) Fits(asked, got inflight.Key) string {
 		return "service"
 	case asked>>8 != got>>8 && !(refusal && got == keyJob):
 		return "function"
-	case refusal:
+	case refusal, cutShort(Function(asked>>8&0xFF), int(asked&0xFF), int(got&0xFF)):
 		return ""
 	}
 	return "items"
+}
+
+// cutShort reports whether an answer with got items is the one to a read of asked items by snap7's server: it answers the first 20 and says nothing of the rest. Such an
+// answer counts as a refusal, none of it is taken. A write that was cut short stays foreign: some of it has happened.
+func cutShort(f Function, asked, got int) bool {
+	return f == FuncRead && got == fallbackItems && asked > fallbackItems
 }
 
 // Foreign returns the error for the last PDU.

@@ -89,6 +89,9 @@ func (r *run) Deliver(i int, sent, at time.Time) (refused bool, why string) {
 	case p.Err != 0:
 		r.mark(s, fate{refused: p.Err})
 		refused = true
+	case cutShort(r.function, s.len(), p.Items()):
+		r.mark(s, fate{refused: ErrFrame})
+		refused = true
 	case r.function == FuncRead:
 		why = r.deliverRead(s, p)
 	default:
