@@ -179,7 +179,11 @@ func (m *Userdata) decodeData(data []byte) bool {
 	}
 	c := wire.Over(data)
 	m.Code, m.Size = ReturnCode(c.U8()), DataSize(c.U8())
-	m.Data = c.Bytes(m.Size.bytes(c.U16(), false))
+	n := m.Size.bytes(c.U16(), false)
+	if m.Type == UserdataRequest && m.Group != GroupBSend {
+		n = min(n, c.Left()) // PLC4X says 12 of the 4 bytes of an SZL request, and PLCs answer it; BSend alone has data of any length
+	}
+	m.Data = c.Bytes(n)
 	if c.At()%2 != 0 && c.Left() == 1 { // filled up
 		c.Skip(1)
 	}

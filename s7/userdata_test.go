@@ -104,6 +104,29 @@ func szlFrame(list SZL) []byte {
 	return EndFrame(EndUserdata(list.AppendTo(b), FrameBytes), 0)
 }
 
+// TestRequestThatOverstatesItsData decodes the SZL request of PLC4X 0.12, whose data are said to be 12 bytes and are 4. An answer like that is
+// malformed.
+func TestRequestThatOverstatesItsData(t *testing.T) {
+	frame := unhex("320700000001000800080001120411440100ff09000c00110000")
+	p, err := DecodePDU(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var u Userdata
+	var m SZLRequest
+	if err := u.Decode(&p); err != nil || m.Decode(&u) != 0 || m != (SZLRequest{ID: SZLModule}) {
+		t.Errorf("decoded %+v, %+v, %v", u, m, err)
+	}
+	frame[15] = frame[15]&0x0F | byte(UserdataResponse)<<4
+	if p, err = DecodePDU(frame); err != nil {
+		t.Fatal(err)
+	}
+	var bad *PDUError
+	if err := u.Decode(&p); !errors.As(err, &bad) {
+		t.Errorf("an answer that overstates its data: %v", err)
+	}
+}
+
 func TestEmptySZL(t *testing.T) {
 	var m SZL
 	if err := m.Decode(unhex("0011 0000 0000 FFFF")); err != nil || m.Len() != 0 {
