@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"millrace/internal/inflight"
 )
 
 // Error is what became of a variable, or of a service, that the PLC did not answer with what it was asked for. It satisfies net.Error.
@@ -79,12 +81,12 @@ func (e *Error) MayHaveHappened() bool {
 		return false
 	case e.Written > 0:
 		return true
-	case !e.Sent:
+	case !e.Sent || e.Refused != 0:
 		return false
-	case e.Refused != 0:
+	}
+	switch e.Code {
+	case ReturnAccess, ReturnAddress, ReturnTypeUnsupported, ReturnTypeMismatch, ReturnBusy, ReturnNoObject:
 		return false
-	case e.Code != 0:
-		return e.Code == ReturnHardware
 	}
 	return true
 }
@@ -116,3 +118,13 @@ func (e *ArgumentError) Error() string { return e.What }
 func argument(f Function, it *Item, what string) error {
 	return &Error{Function: f, Item: *it, Err: &ArgumentError{What: what}}
 }
+
+// TimeoutError is the cause when no answer came in time; it has how long was waited, After. It satisfies net.Error.
+type TimeoutError = inflight.TimeoutError
+
+// ClosedError is the cause when the connection ended. It unwraps to net.ErrClosed and to why, its Err: *ForeignError, *FrameError, *PDUError, *DisconnectedError,
+// *UnexpectedTPDUError, *UnansweredError, io.EOF, what the socket said; nil when Close was called.
+type ClosedError = inflight.ClosedError
+
+// UnansweredError closes a connection on which too many requests stay without an answer; it has how many, Requests.
+type UnansweredError = inflight.UnansweredError

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,10 +98,11 @@ func TestClientLateAnswerIsNotAValue(t *testing.T) {
 	for _, pipe := range []string{"pipe", "mem"} {
 		synctest.Test(t, func(t *testing.T) {
 			var late, timedOut []time.Duration
-			timeout := time.Second
+			var timeout atomic.Int64
+			timeout.Store(int64(time.Second))
 			cfg := Config{Hooks: Hooks{
-				Timeout:  func() time.Duration { return timeout },
-				Late:     func(by time.Duration) { late = append(late, by); timeout = 2 * time.Second },
+				Timeout:  func() time.Duration { return time.Duration(timeout.Load()) },
+				Late:     func(by time.Duration) { late = append(late, by); timeout.Store(int64(2 * time.Second)) },
 				TimedOut: func(after time.Duration) { timedOut = append(timedOut, after) },
 			}}
 			c := withWays(t, pipe, cfg, plcWays{}, func(p *fakePLC) {
