@@ -13,12 +13,17 @@ import (
 // contest is the clients of one protocol, each against our server.
 type contest struct {
 	title  string
+	unit   string
+	per    float64 // units in one call of a client
 	names  []string
 	server string // the child that serves them all
 	start  func(ctx context.Context, name, addr, seconds string) (*child, error)
 }
 
-var modbusClients = contest{fmt.Sprintf("Modbus client, %d registers, one connection", registers), []string{"millrace", "simonvetter", "aldas", "goburrow"}, "millrace", startClient}
+var modbusClients = contest{
+	title: fmt.Sprintf("Modbus client, %d registers, one connection", registers), unit: "requests", per: 1,
+	names: []string{"millrace", "simonvetter", "aldas", "goburrow"}, server: "millrace", start: startClient,
+}
 
 // startClient starts this program as the client called name.
 func startClient(ctx context.Context, name, addr, seconds string) (*child, error) {
@@ -54,11 +59,11 @@ func (m contest) run(ctx context.Context, w io.Writer, set settings) error {
 			if _, err := fmt.Sscan(line, &requests, &cpu, &wall); err != nil {
 				return fmt.Errorf("%s: %q: %w", s.name, line, err)
 			}
-			s.perCPU = append(s.perCPU, requests/cpu)
-			s.rate = append(s.rate, requests/wall)
+			s.perCPU = append(s.perCPU, m.per*requests/cpu)
+			s.rate = append(s.rate, m.per*requests/wall)
 		}
 	}
-	print(w, m.title, "requests", all)
+	print(w, m.title, m.unit, all)
 	return nil
 }
 

@@ -58,6 +58,8 @@ var parts = []part{
 		return s7Servers.run(ctx, w, []string{"millrace-s7", "snap7"}, s, 1, 8)
 	}},
 	{"s7idle", benchS7Idle},
+	{"s7client", s7Clients.run},
+	{"s7tags", s7Tags.run},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS.

@@ -16,12 +16,18 @@ import (
 	"millrace/interop/peer"
 )
 
-// clients are the clients in Go that are compared: each returns a function that reads 100 holding registers of unit 1, or 200 bytes of DB 1, once.
+// clients are the clients in Go that are compared: each returns a function that reads 100 holding registers of unit 1, or some of DB 1, once.
 var clients = map[string]func(ctx context.Context, addr string) (func() error, error){
 	"millrace":    millraceClient,
 	"simonvetter": simonvetterClient,
 	"aldas":       aldasClient,
 	"goburrow":    goburrowClient,
+
+	"millrace-s7":      millraceS7Client,
+	"millrace-s7-tags": millraceS7Tags,
+	"millrace-s7-each": millraceS7Each,
+	"gos7":             gos7Client,
+	"gos7-tags":        gos7Tags,
 }
 
 var errWrong = errors.New("the values are wrong")

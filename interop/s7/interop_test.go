@@ -74,12 +74,67 @@ func TestMemoryOfOurServer(t *testing.T) {
 				if got := a.ask("pdu"); got != fmt.Sprint(pdu) {
 					t.Errorf("PDU %s was granted", got)
 				}
-				model := newPlant()
+				model := newPlant(quirks{})
 				n := compare(t, a, memoryScript(), func(line string) string { return c.sees(line, model.answer(line)) })
 				t.Logf("compared: %d answers, %d frames dissected", n, dissect(t, proxy))
 			})
 		}
 	}
+}
+
+// server is a server for our client.
+type server struct {
+	name  string
+	start func(t *testing.T) string
+	pdus  []int
+	quirks
+	lines []string
+}
+
+// TestMemoryByOurClient has our client read and write every area of foreign servers. python-snap7's server takes the first variable of a write of several
+// and says nothing of the others, which is no answer to our client: such lines are left out.
+func TestMemoryByOurClient(t *testing.T) {
+	single := slices.DeleteFunc(memoryScript(), func(line string) bool { return strings.HasPrefix(line, "writevars") && strings.Contains(line, ";") })
+	for _, s := range []server{
+		{"node-snap7", snap7Server, []int{240, 480, 960}, quirks{halfNumbers: true, afterReal: true}, memoryScript()},
+		{"python-snap7", pythonServer, []int{240, 480}, quirks{wholeBytes: true, halfWrites: true}, single},
+		{"ours", func(t *testing.T) string { return ourServer(t, s7.ServerConfig{Handler: memory(t)}) }, []int{112, 240, 480, 960}, quirks{}, memoryScript()},
+	} {
+		for _, pdu := range s.pdus {
+			t.Run(fmt.Sprintf("%s/PDU %d", s.name, pdu), func(t *testing.T) {
+				proxy := capture.NewProxy(t, s.start(t))
+				a := ourClient(t, proxy.Addr, s7.Config{PDU: pdu})
+				if a.PDU() != pdu {
+					t.Errorf("PDU %d was granted", a.PDU())
+				}
+				n := compare(t, a, s.lines, newPlant(s.quirks).answer)
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+				t.Logf("compared: %d answers, %d frames dissected", n, dissect(t, proxy))
+			})
+		}
+	}
+}
+
+// TestMoreThanTwenty has our client read what snap7's server answers the first 20 of.
+func TestMoreThanTwenty(t *testing.T) {
+	proxy := capture.NewProxy(t, snap7Server(t))
+	learned := 0
+	a := ourClient(t, proxy.Addr, s7.Config{PDU: 480, Hooks: s7.Hooks{Learned: func(n int) { learned = n }}})
+	var items []string
+	for i := range 30 {
+		items = append(items, fmt.Sprintf("DB 1 %d BYTE 3", 9*i))
+	}
+	line := "vars " + strings.Join(items, ";")
+	n := compare(t, a, []string{line, line}, newPlant(quirks{}).answer)
+	if learned != 20 {
+		t.Errorf("learned that it takes %d", learned)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("compared: %d answers, %d frames dissected", n, dissect(t, proxy))
 }
 
 // What follows are the accepted differences: what a foreign client says otherwise. What it cannot ask at all its program answers with "unserved".

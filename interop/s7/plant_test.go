@@ -9,16 +9,29 @@ import (
 
 // plant is the memory that every server of this suite shows: DB 1 (8,192 bytes), DB 3 (99) and I (256) hold i mod 251 in byte i; DB 2, M and Q
 // have 1,024 zeros; counter and timer n hold BCD(n). It answers the questions about memory as a PLC does, and so says what each stack has to say.
-type plant map[string][]byte
+type plant struct {
+	areas map[string][]byte
+	quirks
+}
 
-func newPlant() plant {
+// quirks are what foreign servers do otherwise.
+type quirks struct {
+	halfNumbers bool // counter and timer n lie at byte n/2, not 2n
+	afterReal   bool // what stands behind a REAL in a write of several items is refused with 07
+	wholeBytes  bool // a bit is its byte, read and written
+	halfWrites  bool // a write beyond an end writes what fits, and is refused with 8404, as is one to what is not there
+}
+
+func newPlant(q quirks) plant {
 	words := make([]byte, 0, 512)
 	for n := range 256 {
 		bcd := n/100<<8 | n/10%10<<4 | n%10
 		words = append(words, byte(bcd>>8), byte(bcd))
 	}
-	return plant{"I": pattern(256), "Q": make([]byte, 1024), "M": make([]byte, 1024), "C": words, "T": append([]byte(nil), words...),
-		"DB1": pattern(8192), "DB2": make([]byte, 1024), "DB3": pattern(99)}
+	return plant{map[string][]byte{
+		"I": pattern(256), "Q": make([]byte, 1024), "M": make([]byte, 1024), "C": words, "T": append([]byte(nil), words...),
+		"DB1": pattern(8192), "DB2": make([]byte, 1024), "DB3": pattern(99),
+	}, q}
 }
 
 func pattern(n int) []byte {
@@ -81,10 +94,12 @@ func (p plant) memory(q question) ([]byte, string) {
 	if name == "DB" {
 		name += strconv.Itoa(q.db)
 	}
-	m, ok := p[name]
+	m, ok := p.areas[name]
 	at := q.at
 	if q.area == "C" || q.area == "T" {
-		at *= 2
+		if at *= 2; p.halfNumbers {
+			at = q.at / 2
+		}
 	}
 	switch {
 	case !ok:
@@ -100,7 +115,7 @@ func (p plant) read(q question) string {
 	switch {
 	case bad != "":
 		return bad
-	case q.size == "BIT":
+	case q.size == "BIT" && !p.wholeBytes:
 		return fmt.Sprintf("%02x", m[0]>>q.bit&1)
 	}
 	return hex.EncodeToString(m)
@@ -109,9 +124,15 @@ func (p plant) read(q question) string {
 func (p plant) write(q question) string {
 	m, bad := p.memory(q)
 	switch {
+	case bad == "!05" && p.halfWrites:
+		whole := p.areas[q.area+strconv.Itoa(q.db)]
+		copy(whole[q.at:], q.data)
+		return "!8404"
+	case bad != "" && p.halfWrites:
+		return "!8404"
 	case bad != "":
 		return bad
-	case q.size != "BIT":
+	case q.size != "BIT" || p.wholeBytes:
 		copy(m, q.data)
 	case q.data[0]&1 != 0:
 		m[0] |= 1 << q.bit
@@ -124,13 +145,18 @@ func (p plant) write(q question) string {
 // answer is what a client says of a line of the script that reads or writes memory.
 func (p plant) answer(line string) string {
 	what, rest, _ := strings.Cut(line, " ")
-	do := p.read
-	if strings.HasPrefix(what, "write") {
-		do = p.write
-	}
 	var out []string
+	real := false
 	for s := range strings.SplitSeq(rest, ";") {
-		out = append(out, do(ask(s)))
+		switch q := ask(s); {
+		case !strings.HasPrefix(what, "write"):
+			out = append(out, p.read(q))
+		case real && p.afterReal:
+			out = append(out, "!07")
+		default:
+			out = append(out, p.write(q))
+			real = real || q.size == "REAL"
+		}
 	}
 	return strings.Join(out, " ")
 }

@@ -23,8 +23,8 @@ func TestSimulator(t *testing.T) {
 	for i, c := range []client{snap7Client, gos7Client, pythonClient} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy := capture.NewProxy(t, net.JoinHostPort([]string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}[i], addr)) // a fresh device each
-			model := newPlant()
-			model["I"] = pattern(1024)
+			model := newPlant(quirks{})
+			model.areas["I"] = pattern(1024)
 			n := compare(t, c.connect(t, proxy.Addr, 480), lines, func(line string) string { return c.sees(line, model.answer(line)) })
 			t.Logf("compared: %d answers, %d frames dissected", n, dissect(t, proxy))
 		})
