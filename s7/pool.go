@@ -30,13 +30,14 @@ func (p *pool[T]) get() *T {
 func (p *pool[T]) put(m *T) {
 	p.puts.Add(1)
 	p.holders.gave(m)
+	if p.fresh {
+		return
+	}
 	p.reset(m)
 	if p.spoil != nil {
 		p.spoil(m)
 	}
-	if !p.fresh {
-		p.free.Put(m)
-	}
+	p.free.Put(m)
 }
 
 // PoolStats counts what a pool of messages lent. Gets minus Puts are with requests that are being served now; one that stays there is lost.
