@@ -32,7 +32,7 @@ type plcWays struct {
 }
 
 func newFakePLC(t testing.TB, conn net.Conn) *fakePLC {
-	return &fakePLC{t: t, conn: conn, stream: NewStream(StreamConfig{PDU: maxServerPDU}), buf: make([]byte, 0, 2*MaxTPKT)}
+	return &fakePLC{t: t, conn: conn, stream: NewStream(StreamConfig{PDU: maxServerPDU}), buf: make([]byte, 0, 1<<14)}
 }
 
 // message returns the next TPDU of the client; ok is false when it has gone. It is good until the next call.
@@ -230,18 +230,6 @@ func tryPLC(t testing.TB, pipe string, cfg Config, script func(p *fakePLC)) (*Cl
 		<-ended
 	})
 	return c, err
-}
-
-// brisk reads until a caller has read its own answer.
-func brisk(t testing.TB, c *Client, settled func()) {
-	t.Helper()
-	for n, before := 0, c.flight.Stats().Inline; c.flight.Stats().Inline < before+3; n++ {
-		wantTruth(t, c, Bytes(AreaDB, 1, 7, 4))
-		settled()
-		if n > 100_000 {
-			t.Fatal("callers do not read")
-		}
-	}
 }
 
 // wantTruth reads items and checks what came.

@@ -239,6 +239,7 @@ func TestClientSearchIsCutOff(t *testing.T) {
 					vars, ask = withData(vars), c.Write
 				}
 				err := ask(t.Context(), vars)
+				synctest.Wait()
 				if m.silent <= len(m.asked) != timedOut(err) {
 					t.Errorf("silent at %d of %v: %v", silent, m.asked, err)
 				}

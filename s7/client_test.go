@@ -315,3 +315,28 @@ func TestClientIsCancelled(t *testing.T) {
 		})
 	}
 }
+
+// Over a socket a lone caller sends and reads at once: answers that come cut, twice, or with something before them are still whose they are.
+func TestClientOverASocket(t *testing.T) {
+	for what, send := range map[string]func(p *fakePLC, frame []byte) bool{
+		"cut":   func(p *fakePLC, f []byte) bool { return p.send(f[:9]) && p.send(f[9:]) },
+		"twice": func(p *fakePLC, f []byte) bool { return p.send(append(slices.Clone(f), f...)) },
+		"empty": func(p *fakePLC, f []byte) bool { return p.send(append(unhex("0300000702F080"), f...)) },
+		"parts": func(p *fakePLC, f []byte) bool { return p.send(AppendFragments(nil, f[FrameBytes:], 8)) },
+	} {
+		c := withWays(t, "tcp", Config{Timeout: plenty}, plcWays{}, func(p *fakePLC) {
+			for {
+				pdu, ok := p.next()
+				if !ok || !send(p, EndFrame(append(BeginFrame(nil), answerOf(&pdu)...), 0)) {
+					return
+				}
+			}
+		})
+		for at := range uint32(200) {
+			wantTruth(t, c, Bytes(AreaDB, 1, at, 2))
+		}
+		if s := c.Stats(); s.Foreign != 0 || c.flight.Stats().Inline == 0 {
+			t.Errorf("%s: %+v, %d reads by callers", what, s, c.flight.Stats().Inline)
+		}
+	}
+}
