@@ -24,8 +24,10 @@ type cyclicJobs struct {
 	due  alarm
 	ring func() // what due does
 	jobs []cyclicJob
-	req  Request
-	buf  []byte // the frame of a push
+
+	req   Request // handed to the handler again and again, as piece is
+	piece Item
+	buf   []byte // the frame of a push
 }
 
 // cyclicJob is a job. Its id is the sequence number of the answer that set it up, and of its pushes.
@@ -278,8 +280,8 @@ func (j *cyclicJobs) fill(ctx context.Context, it *Item, dst []byte) ReturnCode 
 	}
 	for c, _ := it.dbPieces(); c.Left() > 0; {
 		p := dbPiece(&c)
-		piece := Bytes(AreaDB, p.DB, uint32(p.Start), uint16(p.Len))
-		if code := j.c.faces.ReadItem(ctx, &j.req, &piece, dst[:p.Len]); code != ReturnOK {
+		j.piece = Bytes(AreaDB, p.DB, uint32(p.Start), uint16(p.Len))
+		if code := j.c.faces.ReadItem(ctx, &j.req, &j.piece, dst[:p.Len]); code != ReturnOK {
 			return code
 		}
 		dst = dst[p.Len:]

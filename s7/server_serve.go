@@ -112,11 +112,12 @@ func (c *ServerConn) refuse(p *PDU, code ErrorCode) {
 	c.out = EndFrame(AppendRefusal(BeginFrame(c.out), p.Ref, code), start)
 }
 
-// refuseUserdata appends the answer to a Userdata PDU that is refused. One that cannot be decoded is refused under group and subfunction 0.
+// refuseUserdata appends the answer to a Userdata PDU that is refused. One whose parameters cannot be decoded is refused under group and
+// subfunction 0.
 func (c *ServerConn) refuseUserdata(p *PDU, code ErrorCode) {
 	c.srv.counts.refuse(code)
 	var u Userdata
-	_ = u.Decode(p) // leaves the zeros that are wanted then
+	_ = u.decodeParam(p) // leaves the zeros that are wanted then
 	r := u.Refuse(code)
 	start := len(c.out)
 	c.out = EndFrame(r.AppendTo(BeginFrame(c.out), p.Ref), start)

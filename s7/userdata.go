@@ -154,23 +154,31 @@ func boolByte(v bool) byte {
 
 // Decode reads a Userdata PDU. Data that are left out altogether are none.
 func (m *Userdata) Decode(p *PDU) error {
-	c := wire.Over(p.Param)
-	head, rest := uint32(c.U8())<<16|uint32(c.U16()), int(c.U8())
-	if p.Kind != KindUserdata || head != userdataHead || c.Left() != rest || rest != userdataShortRest && rest != userdataLongRest {
-		return malformed(p, "parameters")
-	}
-	c.Skip(1)
 	var r Userdata
-	group := c.U8()
-	r.Type, r.Group, r.Sub, r.Seq = UserdataType(group>>4), Group(group&0x0F), c.U8(), c.U8()
-	if r.Long = rest == userdataLongRest; r.Long {
-		r.Unit, r.More, r.Err = c.U8(), c.U8() != 0, ErrorCode(c.U16())
+	if !r.decodeParam(p) {
+		return malformed(p, "parameters")
 	}
 	if !r.decodeData(p.Data) {
 		return malformed(p, "data length")
 	}
 	*m = r
 	return nil
+}
+
+// decodeParam reads all but the data.
+func (m *Userdata) decodeParam(p *PDU) bool {
+	c := wire.Over(p.Param)
+	head, rest := uint32(c.U8())<<16|uint32(c.U16()), int(c.U8())
+	if p.Kind != KindUserdata || head != userdataHead || c.Left() != rest || rest != userdataShortRest && rest != userdataLongRest {
+		return false
+	}
+	c.Skip(1)
+	group := c.U8()
+	m.Type, m.Group, m.Sub, m.Seq = UserdataType(group>>4), Group(group&0x0F), c.U8(), c.U8()
+	if m.Long = rest == userdataLongRest; m.Long {
+		m.Unit, m.More, m.Err = c.U8(), c.U8() != 0, ErrorCode(c.U16())
+	}
+	return true
 }
 
 func (m *Userdata) decodeData(data []byte) bool {
