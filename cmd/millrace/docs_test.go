@@ -128,35 +128,53 @@ func checkRules(block string) error {
 	return nil
 }
 
-// TestMetricsInTheDocs wants each metric in docs/operating.md, with its labels, and no other.
+// TestMetricsInTheDocs wants each metric in its document, with its labels, and no other.
 func TestMetricsInTheDocs(t *testing.T) {
-	source, err := os.ReadFile("../../internal/telemetry/collector.go")
-	if err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		source, prefix, doc string
+		labels              []string // that all have
+		least               int
+	}{
+		{"collector.go", "millrace_", "operating.md", nil, 30},
+		{"servers.go", "millrace_server_", "simulator.md", []string{"server"}, 10},
+	} {
+		source, err := os.ReadFile("../../internal/telemetry/" + c.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := os.ReadFile("../../docs/" + c.doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := metricsIn(string(source), c.prefix, c.labels), documented(string(doc))
+		if len(want) < c.least || !slices.Equal(got, want) {
+			t.Errorf("%s has\n%s\nthere are\n%s", c.doc, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
-	doc, err := os.ReadFile("../../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for _, m := range regexp.MustCompile(`desc\("(\w+)", "[^"]*"((?:, "\w+")*)\)`).FindAllStringSubmatch(string(source), -1) {
-		name := "millrace_" + m[1]
-		if labels := regexp.MustCompile(`\w+`).FindAllString(m[2], -1); len(labels) > 0 {
+}
+
+// metricsIn returns the metrics that a source file describes, with their labels.
+func metricsIn(source, prefix string, common []string) (names []string) {
+	for _, m := range regexp.MustCompile(`desc\("(\w+)", "[^"]*"((?:, "\w+")*)\)`).FindAllStringSubmatch(source, -1) {
+		name := prefix + m[1]
+		if labels := append(common[:len(common):len(common)], regexp.MustCompile(`\w+`).FindAllString(m[2], -1)...); len(labels) > 0 {
 			name += "{" + strings.Join(labels, ",") + "}"
 		}
-		want = append(want, name)
+		names = append(names, name)
 	}
-	var got []string
-	for _, row := range regexp.MustCompile("(?m)^\\| (`millrace_[^|]*) \\|").FindAllStringSubmatch(string(doc), -1) {
+	slices.Sort(names)
+	return names
+}
+
+// documented returns the metrics in the first cells of a document's tables.
+func documented(doc string) (names []string) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (`millrace_[^|]*) \\|").FindAllStringSubmatch(doc, -1) {
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
-			got = append(got, m[1])
+			names = append(names, m[1])
 		}
 	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if len(want) < 30 || !slices.Equal(got, want) {
-		t.Errorf("documented\n%s\nthere are\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
+	slices.Sort(names)
+	return names
 }
 
 var hyperlink = regexp.MustCompile(`\]\(([^)#\s]*)(?:#[^)]*)?\)`)

@@ -48,18 +48,7 @@ func plant(t *testing.T, c sim.ModbusConfig) *sim.Modbus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	runPlant(t, m)
 	return m
 }
 
@@ -119,6 +108,9 @@ func TestBadInputIsExplained(t *testing.T) {
 		"text too long":      {[]string{"write", "modbus://127.0.0.1:1/1", "coil:5=1", "holding:5:string[300]=a"}, exitUsage, "half written"},
 		"nobody listens":     {[]string{"read", "modbus://127.0.0.1:1/1", "coil:5"}, exitFailed, "refused"},
 		"bad fault":          {[]string{"sim", "modbus", "--fault", "gremlins"}, exitUsage, "gremlins"},
+		"fault of another":   {[]string{"sim", "s7", "--fault", "exception:4"}, exitUsage, "exception is of Modbus devices"},
+		"unknown model":      {[]string{"sim", "s7", "--model", "1800"}, exitUsage, "300, 400, 1200, 1500"},
+		"metrics for others": {[]string{"sim", "s7", "--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:9102"}, exitUsage, "loopback"},
 		"sim for strangers":  {[]string{"sim", "modbus", "--listen", "0.0.0.0:1502"}, exitUsage, "127.0.0.0/8"},
 		"too short a story":  {[]string{"demo", "--headless", "--duration", "1s"}, exitUsage, "too short"},
 		"status of nothing":  {[]string{"status", "--server", "http://127.0.0.1:1"}, exitFailed, "--server"},

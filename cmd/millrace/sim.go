@@ -16,7 +16,7 @@ import (
 )
 
 func newSimCommand() *cobra.Command {
-	var path string
+	var path, metrics string
 	var emit bool
 	cmd := &cobra.Command{
 		Use:   "sim -c PLANT.yaml",
@@ -40,10 +40,11 @@ matches and ends.`,
 			if err != nil {
 				return usageError(err)
 			}
-			return simulate(cmd, all, emit, sim.EmitOptions{})
+			return simulate(cmd, all, emit, sim.EmitOptions{}, metrics)
 		},
 	}
 	configFlag(cmd, &path)
+	metricsFlag(cmd, &metrics)
 	cmd.Flags().BoolVar(&emit, "emit-config", false, "print the matching gateway configuration and end")
 	cmd.AddCommand(newSimModbusCommand(), newSimS7Command())
 	return cmd
@@ -57,7 +58,12 @@ type simFlags struct {
 	faults  []string
 	seed    uint64
 	emit    bool
+	metrics string
 	options sim.EmitOptions
+}
+
+func metricsFlag(cmd *cobra.Command, addr *string) {
+	cmd.Flags().StringVar(addr, "metrics", "", "loopback address with a port at which /metrics shows what the servers count (default: nowhere)")
 }
 
 func (o *simFlags) add(cmd *cobra.Command, listen string) {
@@ -67,6 +73,7 @@ func (o *simFlags) add(cmd *cobra.Command, listen string) {
 	f.StringVar(&o.by, "by", "address", "what tells devices apart: address or port")
 	f.StringArrayVar(&o.faults, "fault", nil, "a fault; repeatable")
 	f.Uint64Var(&o.seed, "seed", 1, "of the faults' dice")
+	metricsFlag(cmd, &o.metrics)
 	f.BoolVar(&o.emit, "emit-config", false, "print the matching gateway configuration and end")
 	f.IntVar(&o.options.Waves, "waves", 0, "with --emit-config: live values read of each device (default 10)")
 	f.DurationVar(&o.options.Interval, "interval", time.Second, "with --emit-config: how often they are read")
@@ -116,7 +123,7 @@ func newSimModbusCommand() *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options)
+			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options, o.metrics)
 		},
 	}
 	o.add(cmd, "127.0.0.1:1502")
@@ -149,7 +156,7 @@ func newSimS7Command() *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options)
+			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options, o.metrics)
 		},
 	}
 	o.add(cmd, "127.0.0.1:1102")
@@ -158,33 +165,31 @@ func newSimS7Command() *cobra.Command {
 }
 
 // simulate runs simulators until the command is interrupted, or prints the configuration that matches the only one.
-func simulate(cmd *cobra.Command, all []sim.Simulator, emit bool, o sim.EmitOptions) error {
+func simulate(cmd *cobra.Command, all []sim.Simulator, emit bool, o sim.EmitOptions, metrics string) error {
 	if emit {
 		if len(all) != 1 {
 			return usageError(errors.New("--emit-config prints the configuration of one simulator; this plant has several"))
 		}
 		return all[0].EmitConfig(cmd.OutOrStdout(), o)
 	}
-	return runSims(cmd.Context(), all, cmd.ErrOrStderr())
+	return runSims(cmd.Context(), all, metrics, cmd.ErrOrStderr())
 }
 
-func runSims(ctx context.Context, all []sim.Simulator, w io.Writer) error {
+// runSims runs simulators, and their metrics unless the address is empty, until ctx ends or one of them does.
+func runSims(ctx context.Context, all []sim.Simulator, metrics string, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	var errs errorList
-	for _, m := range all {
-		if err := m.Listen(ctx); err != nil {
-			cancel()
-			errs.add(err)
-			break
-		}
-		n := m.Devices()
-		fmt.Fprintf(w, "simulating %d %v devices: %s to %s\n", n, m.Protocol(), m.Addr(1), m.Addr(n))
+	run := func(f func(context.Context) error) {
 		wg.Go(func() {
 			defer cancel()
-			errs.add(m.Run(ctx))
+			errs.add(f(ctx))
 		})
+	}
+	if err := startSims(ctx, all, metrics, w, run); err != nil {
+		cancel()
+		errs.add(err)
 	}
 	wg.Wait()
 	for _, m := range all {
@@ -192,4 +197,26 @@ func runSims(ctx context.Context, all []sim.Simulator, w io.Writer) error {
 		fmt.Fprintf(w, "%d connections, %d requests\n", s.Connections, s.Requests)
 	}
 	return errs.join()
+}
+
+// startSims opens all sockets and has what is behind them run, up to the first that cannot be opened.
+func startSims(ctx context.Context, all []sim.Simulator, metrics string, w io.Writer, run func(func(context.Context) error)) error {
+	for _, m := range all {
+		if err := m.Listen(ctx); err != nil {
+			return err
+		}
+		n := m.Devices()
+		fmt.Fprintf(w, "simulating %d %v devices: %s to %s\n", n, m.Protocol(), m.Addr(1), m.Addr(n))
+		run(m.Run)
+	}
+	if metrics == "" {
+		return nil
+	}
+	m, err := listenMetrics(ctx, metrics, all) // behind the simulators, whose addresses it shows
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "metrics at http://%s/metrics\n", m.ln.Addr())
+	run(m.run)
+	return nil
 }

@@ -45,7 +45,7 @@ var goStatements = map[string]int{
 	"internal/listen":   1,  // one a connection, by Serve
 	"s7":                1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
 	"internal/inflight": 1,  // the reader of a client's connection, by New; Close waits for it
-	"cmd/millrace":      15, // the parts of a gateway, a sink's worker, a webhook, the simulators, one cycle's readers: each waited for by who starts it
+	"cmd/millrace":      15, // the parts of a gateway, a sink's worker, a webhook, the simulators and their metrics, one cycle's readers: each waited for by who starts it
 	"internal/web":      1,  // net/http's accept loop, by Run, which waits for it
 
 	"internal/web/ui/test/serve": 2, // the plant's clock and the reader of standard input, by run; they end with the process

@@ -70,6 +70,9 @@ func NewModbus(cfg ModbusConfig) (*Modbus, error) {
 // have. Listen comes first.
 func (m *Modbus) Run(ctx context.Context) error { return m.run(ctx, m.server.Serve) }
 
+// Server returns what the server of all devices counted.
+func (m *Modbus) Server() modbus.ServerStats { return m.server.Stats() }
+
 // unitAt returns where the unit id is in a frame; the function follows it.
 func (m *Modbus) unitAt() int {
 	if m.cfg.Framing == modbus.FramingRTU {

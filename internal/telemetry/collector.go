@@ -29,6 +29,8 @@ type descs struct {
 	bytes, free, segments, queueBytes, oldest, batches         *prometheus.Desc
 	syncs, written, journalErrors, journalFull, journalFailing *prometheus.Desc
 	open, accepted, refused, streams                           *prometheus.Desc
+
+	servers serverDescs
 }
 
 func newDescs() descs {
@@ -75,17 +77,19 @@ func newDescs() descs {
 		accepted: desc("accepted_connections_total", "Connections that came to a listener.", "listener"),
 		refused:  desc("refused_connections_total", "Connections that a listener turned away or cut off, by reason.", "listener", "reason"),
 		streams:  desc("web_streams", "Live streams of the web page that are open."),
+
+		servers: newServerDescs(),
 	}
 }
 
 // Describe sends the descriptions of all metrics.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	d := &c.d
-	for _, x := range []*prometheus.Desc{
+	for _, x := range append([]*prometheus.Desc{
 		d.build, d.read, d.filtered, d.queued, d.journaled, d.dropped, d.residue, d.devices, d.outages, d.late, d.foreign, d.lag, d.rtt, d.missed,
 		d.delivered, d.waiting, d.behind, d.up, d.bytes, d.free, d.segments, d.queueBytes, d.oldest, d.batches, d.syncs, d.written,
 		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams,
-	} {
+	}, d.servers.all()...) {
 		out <- x
 	}
 }
@@ -105,6 +109,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		e.listener(d, &s.Listeners[i])
 	}
 	e.gauge(d.streams, float64(s.Streams))
+	for i := range s.Servers {
+		e.server(&d.servers, &s.Servers[i])
+	}
 }
 
 // emitter sends single metrics. What cannot be one becomes an error of the scrape, which shows the others all the same.

@@ -26,24 +26,37 @@ const maxScrapes = 4
 
 // Handler answers scrapes in the formats of Prometheus, with metrics of the process and of the Go runtime beside the gateway's own.
 func Handler(cfg Config) (http.Handler, error) {
-	reg, err := registry(cfg)
+	c, err := newCollector(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return handler(c, cfg.Log)
+}
+
+func newCollector(cfg Config) (*collector, error) {
+	if cfg.Snapshot == nil {
+		return nil, fmt.Errorf("telemetry: no Snapshot")
+	}
+	return &collector{snapshot: cfg.Snapshot, build: [3]string{cfg.Version, cfg.Revision, runtime.Version()}, d: newDescs()}, nil
+}
+
+func handler(c prometheus.Collector, log *slog.Logger) (http.Handler, error) {
+	reg, err := registry(c)
 	if err != nil {
 		return nil, err
 	}
 	o := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true}
-	if cfg.Log != nil {
-		o.ErrorLog = slog.NewLogLogger(cfg.Log.Handler(), slog.LevelError)
+	if log != nil {
+		o.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelError)
 	}
 	return promhttp.HandlerFor(reg, o), nil
 }
 
-func registry(cfg Config) (*prometheus.Registry, error) {
-	if cfg.Snapshot == nil {
-		return nil, fmt.Errorf("telemetry: no Snapshot")
-	}
+// registry has the metrics of c, of the process and of the Go runtime.
+func registry(c prometheus.Collector) (*prometheus.Registry, error) {
 	reg := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
-		&collector{snapshot: cfg.Snapshot, build: [3]string{cfg.Version, cfg.Revision, runtime.Version()}, d: newDescs()},
+		c,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {

@@ -16,7 +16,8 @@ type Snapshot struct {
 	Sinks     []Sink
 	Journal   Journal
 	Listeners []Listener
-	Streams   int64 // live web streams
+	Servers   []Server // of protocols
+	Streams   int64    // live web streams
 }
 
 // Values counts values up to the journal.

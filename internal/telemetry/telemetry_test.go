@@ -36,7 +36,10 @@ func sample() Snapshot {
 		Journal: Journal{Bytes: 1 << 20, FreeBytes: 1 << 30, Segments: 2, QueueBytes: 4096, Oldest: time.Unix(1_700_000_000, 0), Batches: 12, Syncs: 6,
 			BytesWritten: 5000, Errors: 1, Full: true},
 		Listeners: []Listener{{Name: "modbus", Open: 3, Accepted: 9, Refused: map[string]uint64{"global_limit": 2, "handshake_timeout": 1}}},
-		Streams:   2,
+		Servers: []Server{{Name: "s7", Sessions: map[string]int{"active": 2, "idle": 1}, Accepted: 9, Refused: map[string]uint64{"no_setup": 3},
+			Ended: map[string]uint64{"peer_closed": 3}, Requests: map[string]uint64{"read_var": 70}, Refusals: map[string]uint64{"0x8500": 4}, EventsDropped: 1,
+			Messages: map[string]Lent{"read_request": {Gets: 70, Puts: 69}}, Faults: map[string]uint64{"silence": 5}}},
+		Streams: 2,
 	}
 }
 
@@ -108,7 +111,11 @@ func TestLint(t *testing.T) {
 }
 
 func TestEveryMetricIsDescribed(t *testing.T) {
-	reg, err := registry(Config{Snapshot: sample})
+	c, err := newCollector(Config{Snapshot: sample})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := registry(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,5 +176,39 @@ func TestBadPartsAreLogged(t *testing.T) {
 func TestHandlerNeedsSnapshot(t *testing.T) {
 	if _, err := Handler(Config{}); err == nil {
 		t.Error("no error")
+	}
+	if _, err := ServersHandler(ServersConfig{}); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A process without a gateway shows its servers, and the same of them.
+func TestServersAlone(t *testing.T) {
+	h, err := ServersHandler(ServersConfig{Servers: func() []Server { return sample().Servers }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	whole, err := scrape(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for line := range strings.Lines(string(whole)) {
+		if strings.Contains(line, "millrace_server_") {
+			lines++
+			if !strings.Contains(w.Body.String(), line) {
+				t.Errorf("missing: %s", line)
+			}
+		}
+	}
+	for _, want := range []string{`millrace_server_messages_out{message="read_request",server="s7"} 1`, `millrace_server_sessions{server="s7",state="idle"} 1`, "go_goroutines "} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if lines < 30 || strings.Contains(w.Body.String(), "millrace_values") {
+		t.Errorf("%d lines:\n%s", lines, w.Body)
 	}
 }
