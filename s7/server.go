@@ -13,7 +13,7 @@ import (
 // ServerConfig is what a Server serves, to whom, and how long it waits. The zero value but for Handler is a good default. A negative duration
 // switches that limit off.
 type ServerConfig struct {
-	// Handler is the PLC of all connections for which Open names no other. Several goroutines call it, one a connection.
+	// Handler is the PLC of all connections for which Open names no other. Several goroutines call it.
 	Handler Handler
 
 	// Open, when set, is called when a connection's CR has come, so that Calling and Called are known, and says who serves it. An error refuses the

@@ -17,7 +17,9 @@ type Request struct {
 // The server has checked what can be checked of the item without the memory: its syntax, its size, that area and size go together (Item.Check), and
 // in a write that src has the item's length (Item.CheckWrite). Whether there is such an area and whether the item lies inside it is the Handler's to say.
 //
-// A Handler may also be an ItemChecker, and the services that it is asked for.
+// A connection with cyclic jobs has items read from another goroutine too. Of r.Conn such a call may use what any goroutine may.
+//
+// A Handler may also be an ItemChecker, and an SZLReader, BlockKeeper, BlockWriter, TimeKeeper, Guard, Controller, BlockReceiver or Limiter.
 type Handler interface {
 	// ReadItem fills dst, it.Len() bytes of zeros, with one consistent snapshot of the item; a bit is a byte 0 or 1. The answer has room for it.
 	ReadItem(ctx context.Context, r *Request, it *Item, dst []byte) ReturnCode
