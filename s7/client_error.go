@@ -39,7 +39,7 @@ func (e *Error) Error() string {
 func (e *Error) operation() string {
 	s := e.Function.String()
 	if e.Function == 0 {
-		s = fmt.Sprintf("%v %d", e.Group, e.Sub)
+		s = userdataWords(e.Group, e.Sub)
 	}
 	if e.Function == FuncRead || e.Function == FuncWrite {
 		return s + " " + e.Item.String()
@@ -48,6 +48,29 @@ func (e *Error) operation() string {
 		s += " " + e.Object
 	}
 	return s
+}
+
+// userdataWords returns what a service of the programming device's world does.
+func userdataWords(g Group, sub uint8) string {
+	switch {
+	case g == GroupCPU && sub == SubSZL:
+		return "read SZL"
+	case g == GroupBlock && sub == SubBlockCounts:
+		return "count blocks"
+	case g == GroupBlock && sub == SubBlockList:
+		return "list blocks"
+	case g == GroupBlock && sub == SubBlockInfo:
+		return "block info"
+	case g == GroupTime && sub == SubClockRead:
+		return "read clock"
+	case g == GroupTime && sub == SubClockSet:
+		return "set clock"
+	case g == GroupSecurity && sub == SubPasswordEnter:
+		return "enter password"
+	case g == GroupSecurity && sub == SubPasswordClear:
+		return "clear password"
+	}
+	return fmt.Sprintf("%v %d", g, sub)
 }
 
 // Unwrap returns the cause.
