@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -24,8 +25,9 @@ type device struct {
 	number int // the first is 1
 	mode   Mode
 	rng    rand.PCG
-	conns  []net.Conn // open ones
-	faults []fault    // nil until the first connection
+	moved  chan struct{} // closed when the mode changes; nil when nobody waits for that
+	conns  []net.Conn    // open ones
+	faults []fault       // nil until the first connection
 
 	connections, refused, requests uint64 // as in DeviceStats
 }
@@ -166,9 +168,34 @@ func (d *device) leave(remote net.Addr) {
 func (d *device) become(m Mode) {
 	d.mu.Lock()
 	d.mode = m
+	if d.moved != nil {
+		close(d.moved)
+		d.moved = nil
+	}
 	d.mu.Unlock()
 	if m == Refusing {
 		d.cut()
+	}
+}
+
+// awake waits until the device is no black hole, or ctx ends.
+func (d *device) awake(ctx context.Context) {
+	for {
+		d.mu.Lock()
+		if d.mode != BlackHole {
+			d.mu.Unlock()
+			return
+		}
+		if d.moved == nil {
+			d.moved = make(chan struct{})
+		}
+		moved := d.moved
+		d.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

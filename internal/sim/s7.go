@@ -41,8 +41,10 @@ type S7 struct {
 // s7CPU is what a CPU has beside its device.
 type s7CPU struct {
 	s7Memory
-	taken  int    // connection resources
-	served uint64 // connections that had one
+	services *s7.CPU   // clock, mode, status lists; nil until somebody connects
+	stopped  time.Time // by a client; zero in RUN
+	taken    int       // connection resources
+	served   uint64    // connections that had one
 }
 
 // NewS7 checks cfg. Nothing is open yet.
@@ -64,7 +66,8 @@ func NewS7(cfg S7Config) (*S7, error) {
 		return nil, err
 	}
 	m.assemble(ProtocolS7, cfg.site(), first)
-	return m, nil
+	_, err = m.newServices(1) // what is wrong with the model
+	return m, err
 }
 
 // Run serves until ctx ends, then drains: it closes the sockets, lets requests that are being served end, and returns when all connections

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"millrace/s7"
 )
 
 // s7Model is a family of CPUs, as it shows on the wire.
 type s7Model struct {
 	name      string
+	is        s7.Model
 	pdu       int     // longest PDU, bytes
 	window    int     // jobs in flight
 	resources int     // connections
@@ -17,10 +20,10 @@ type s7Model struct {
 }
 
 var s7Models = [...]s7Model{
-	{"300", 240, 2, 16, []uint8{2}},
-	{"400", 480, 8, 32, []uint8{2, 3, 4}},
-	{"1200", 240, 3, 8, []uint8{1, 0}},
-	{"1500", 960, 8, 32, []uint8{1, 0}},
+	{"300", s7.Model300, 240, 2, 16, []uint8{2}},
+	{"400", s7.Model400, 480, 8, 32, []uint8{2, 3, 4}},
+	{"1200", s7.Model1200, 240, 3, 8, []uint8{1, 0}},
+	{"1500", s7.Model1500, 960, 8, 32, []uint8{1, 0}},
 }
 
 func modelNamed(name string) (*s7Model, error) {

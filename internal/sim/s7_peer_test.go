@@ -231,6 +231,62 @@ func (p *peer) write(it s7.Item, data ...byte) s7.ReturnCode {
 	return s7.ReturnCode(r.Codes[0])
 }
 
+// userdata sends a Userdata request and returns all of its answer's data.
+func (p *peer) userdata(request []byte) ([]byte, error) {
+	var g s7.Gather
+	for {
+		a, err := p.ask(request)
+		if err != nil {
+			return nil, err
+		}
+		var u s7.Userdata
+		if err := u.Decode(&a); err != nil {
+			return nil, err
+		}
+		done, err := g.Add(&u)
+		if err != nil || done {
+			return g.Data(), err
+		}
+		next := u.FollowUp()
+		request = next.AppendTo(nil, a.Ref)
+	}
+}
+
+// szl reads a status list.
+func (p *peer) szl(id, index uint16) s7.SZL {
+	p.t.Helper()
+	data, err := p.userdata((&s7.SZLRequest{ID: id, Index: index}).AppendTo(nil, 7))
+	var m s7.SZL
+	if err == nil {
+		err = m.Decode(data)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return m
+}
+
+// mode reads what the CPU is doing.
+func (p *peer) mode() s7.Mode {
+	p.t.Helper()
+	list := p.szl(s7.SZLMode, 0)
+	var m s7.ModeRecord
+	if err := m.Decode(list.Record(0)); err != nil {
+		p.t.Fatal(err)
+	}
+	return m.Mode
+}
+
+// control starts or stops the CPU, and returns why not.
+func (p *peer) control(request []byte) s7.ErrorCode {
+	p.t.Helper()
+	a, err := p.ask(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return a.Err
+}
+
 // refused returns the error of a whole request, 0 when there is none.
 func refused(err error) s7.ErrorCode {
 	var r *s7.RefusedError

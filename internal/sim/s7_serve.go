@@ -8,11 +8,12 @@ import (
 	"millrace/s7"
 )
 
-// s7Session is one connection to a CPU: its memory for s7.Server, and the faults on the way back.
+// s7Session is one connection to a CPU: its memory for s7.Server, the services of s7.CPU, and the faults on the way back.
 type s7Session struct {
+	*s7.CPU // has no memory: what is asked of it comes here
 	visit
 	m   *S7
-	cpu *s7CPU
+	own *s7CPU
 }
 
 // open is s7.ServerConfig.Open: the CR came. A CPU without a free connection resource, and a slot without a CPU, refuse it.
@@ -21,9 +22,12 @@ func (m *S7) open(c *s7.ServerConn) (s7.Service, error) {
 		return s7.Service{}, &s7.HangUpError{Reason: "no cpu in this slot", Disconnect: s7.DisconnectAddressUnknown}
 	}
 	d := m.deviceAt(c.LocalAddr())
-	s := &s7Session{visit: visit{f: &m.fleet, d: d}, m: m, cpu: &m.cpus[d.number-1]}
-	pdu, ok := s.takeResource()
-	if !ok {
+	s := &s7Session{visit: visit{f: &m.fleet, d: d}, m: m, own: &m.cpus[d.number-1]}
+	pdu, ok, err := s.takeResource()
+	switch {
+	case err != nil:
+		return s7.Service{}, err
+	case !ok:
 		return s7.Service{}, &s7.HangUpError{Reason: "no connection resource", Disconnect: s7.DisconnectRemoteCongestion}
 	}
 	remote := c.RemoteAddr()
@@ -40,34 +44,40 @@ func (m *s7Model) isAt(tsap []byte) bool {
 }
 
 // takeResource takes a connection resource, if one is free, and says how long a PDU may be.
-func (s *s7Session) takeResource() (pdu int, ok bool) {
+func (s *s7Session) takeResource() (pdu int, ok bool, err error) {
 	s.now = time.Now()
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	pdu, ok = s.m.model.pdu, s.cpu.taken < s.m.model.resources
+	if s.own.services == nil {
+		if s.own.services, err = s.m.newServices(s.d.number); err != nil {
+			return 0, false, err
+		}
+	}
+	s.CPU = s.own.services
+	pdu, ok = s.m.model.pdu, s.own.taken < s.m.model.resources
 	for i := range s.d.faults {
 		switch f := &s.d.faults[i]; f.Kind {
 		case Slots:
-			ok = ok && !(s.cpu.taken >= f.Count && s.d.hits(f, s.elapsed()))
+			ok = ok && !(s.own.taken >= f.Count && s.d.hits(f, s.elapsed()))
 		case PDUShrink:
-			if s.cpu.served > 0 && f.Count < pdu && s.d.hits(f, s.elapsed()) {
+			if s.own.served > 0 && f.Count < pdu && s.d.hits(f, s.elapsed()) {
 				pdu = f.Count
 			}
 		}
 	}
 	if !ok {
 		s.d.refused++
-		return 0, false
+		return 0, false, nil
 	}
-	s.cpu.taken++
-	s.cpu.served++
-	return pdu, true
+	s.own.taken++
+	s.own.served++
+	return pdu, true, nil
 }
 
 func (s *s7Session) giveResource() {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	s.cpu.taken--
+	s.own.taken--
 }
 
 // What of a frame tells which request it is.
@@ -136,101 +146,3 @@ func (s *s7Session) Answer(ctx context.Context, c *s7.ServerConn, _, answer []by
 }
 
 func s7HangUp(reset bool) error { return &s7.HangUpError{Reason: "fault", Reset: reset} }
-
-// place is where an item lies.
-type place struct {
-	region s7Region
-	at     int
-}
-
-// find returns where the item lies, or why it is not given. The caller holds d.mu.
-func (s *s7Session) find(it *s7.Item, writing bool) (place, s7.ReturnCode) {
-	r, ok := regionOf(it.Area, it.DB)
-	if !ok {
-		return place{}, s7.ReturnNoObject
-	}
-	at, n := it.Range()
-	size := regions[r].size
-	for i := range s.d.faults {
-		f := &s.d.faults[i]
-		switch {
-		case f.Kind == Download && r == regionDB1 && s.d.hits(f, s.elapsed()):
-			size = f.Count
-		case f.Kind != Unmapped && f.Kind != Denied || !f.covers(r, it) || !s.d.hits(f, s.elapsed()):
-		case f.Kind == Denied:
-			return place{}, s7.ReturnAccess
-		case f.From == 0 && f.To == lastAddress:
-			return place{}, s7.ReturnNoObject
-		default:
-			return place{}, s7.ReturnAddress
-		}
-	}
-	switch {
-	case at+n > size:
-		return place{}, s7.ReturnAddress
-	case writing && !regions[r].writable:
-		return place{}, s7.ReturnAccess
-	}
-	return place{r, at}, s7.ReturnOK
-}
-
-// covers says whether f is of something that the item, which lies in r, touches.
-func (f *Fault) covers(r s7Region, it *s7.Item) bool {
-	if f.Area != regions[r].name {
-		return false
-	}
-	at, n := it.Range()
-	if it.Area.Numbered() {
-		at, n = int(it.Address), int(it.Count)
-	}
-	return at <= f.To && f.From <= at+n-1
-}
-
-// CheckItem is of s7.ItemChecker.
-func (s *s7Session) CheckItem(_ context.Context, r *s7.Request, it *s7.Item) s7.ReturnCode {
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	_, code := s.find(it, r.Function == s7.FuncWrite)
-	return code
-}
-
-// ReadItem is of s7.Handler.
-func (s *s7Session) ReadItem(_ context.Context, _ *s7.Request, it *s7.Item, dst []byte) s7.ReturnCode {
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	p, code := s.find(it, false)
-	if code != s7.ReturnOK {
-		return code
-	}
-	s.cpu.read(p.region, s.d.number, p.at, s.moment(), dst)
-	if it.Size == s7.SizeBit {
-		dst[0] = dst[0] >> it.Bit() & 1
-	}
-	return s7.ReturnOK
-}
-
-// WriteItem is of s7.Handler.
-func (s *s7Session) WriteItem(_ context.Context, _ *s7.Request, it *s7.Item, src []byte) s7.ReturnCode {
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	p, code := s.find(it, true)
-	switch {
-	case code != s7.ReturnOK:
-		return code
-	case it.Size == s7.SizeBit:
-		s.cpu.setBit(p.region, s.d.number, p.at, s.now, it.Bit(), src[0]&1 != 0)
-	default:
-		s.cpu.write(p.region, s.d.number, p.at, s.now, src)
-	}
-	return s7.ReturnOK
-}
-
-// moment returns the time of the program's last cycle, at which the waves are: long past when the CPU is in STOP. The caller holds d.mu.
-func (s *s7Session) moment() time.Time {
-	for i := range s.d.faults {
-		if f := &s.d.faults[i]; f.Kind == Standstill && s.d.hits(f, s.elapsed()) {
-			return s.f.started.Add(f.since(s.elapsed()))
-		}
-	}
-	return s.now
-}
