@@ -43,6 +43,39 @@ func TestTheS7ImageOfAllBytes(t *testing.T) {
 	}
 }
 
+// The client reads the image whole and in every model's pieces, and what it writes is there.
+func TestTheImageThroughTheClient(t *testing.T) {
+	for _, model := range S7ModelNames() {
+		m := startS7(t, S7Config{Model: model})
+		c, err := s7.Dial(t.Context(), m.Addr(1), s7.Config{Slot: m.model.slots[0], Timeout: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sent := bytes.Repeat([]byte{0xA5}, 900)
+		if err := c.Write(t.Context(), []s7.Var{{Item: s7.Bytes(s7.AreaMarkers, 0, 50, 900), Data: sent}}); err != nil {
+			t.Fatal(err)
+		}
+		vars := []s7.Var{{Item: s7.Bytes(s7.AreaDB, 1, 0, 8192)}, {Item: s7.Bytes(s7.AreaDB, 3, 0, uint16(len(variables)))}, {Item: s7.Timers(0, 256)},
+			{Item: s7.Bytes(s7.AreaMarkers, 0, 50, 900)}, {Item: s7.Bytes(s7.AreaDB, 2, 1024, 1)}, {Item: s7.Bit(s7.AreaInputs, 0, 3, 1)}}
+		if err := c.Read(t.Context(), vars); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range vars[0].Data {
+			if int(x) != i%251 {
+				t.Fatalf("%s: byte %d of DB 1 is %d", model, i, x)
+			}
+		}
+		timer, err := s7.TypeS5Time.Duration(vars[2].Data[2*255:])
+		if string(vars[1].Data) != variables || timer != 2550*time.Millisecond || err != nil || !bytes.Equal(vars[3].Data, sent) || vars[5].Data[0] != 1 {
+			t.Errorf("%s: %+v", model, vars)
+		}
+		if vars[4].Code != s7.ReturnAddress || vars[4].Err == nil {
+			t.Errorf("%s: behind DB 2: %+v", model, vars[4])
+		}
+	}
+}
+
 func TestTimersAndCounters(t *testing.T) {
 	p := dialS7(t, startS7(t, S7Config{}), 1)
 	for n := range 256 {
