@@ -54,6 +54,16 @@ func listTags(cfg *config.Config) []web.Tag {
 	return list
 }
 
+// reasonOf says why a device is in its state, and of one that answers what it refuses.
+func reasonOf(s device.Status) string {
+	for _, g := range s.Groups {
+		if g.Refusal != "" && (s.State == device.Ready || s.State == device.Degraded) {
+			return s.Reason + "; it refuses some of what it is asked: " + g.Refusal
+		}
+	}
+	return s.Reason
+}
+
 // Gateway implements web.Source.
 func (g *gateway) Gateway() web.Gateway {
 	c, s := g.config(), g.journal.Stats()
@@ -73,7 +83,7 @@ func (g *gateway) Devices() []web.Device {
 	out := make([]web.Device, len(all))
 	for i, s := range all {
 		d := web.Device{
-			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: s.Reason, Since: wrongSince(s),
+			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reasonOf(s), Since: wrongSince(s),
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, Groups: make([]web.Group, len(s.Groups)),
 		}
 		for k, x := range s.Groups {

@@ -254,12 +254,13 @@ func (e *endpoint) Foreign() {
 	}
 }
 
-func (e *endpoint) Refused(Span, error) {
+func (e *endpoint) Refused(_ Span, err error) {
 	e.rt.counters.refused.Add(1)
-	if u := e.unit(); u != nil {
-		u.mu.Lock()
-		u.life.refused++
-		u.mu.Unlock()
+	if g := e.reading.Load(); g != nil {
+		g.unit.mu.Lock()
+		g.unit.life.refused++
+		g.refusal = err
+		g.unit.mu.Unlock()
 	}
 }
 
@@ -293,9 +294,10 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	for _, id := range g.unplanned {
 		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
 	}
+	whole := err == nil && !slices.ContainsFunc(b.Quality, isMissing)
 	read, filtered := u.table.take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered)
-	g.count(began, due, err)
+	g.count(began, due, err, whole)
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)
 	}
@@ -307,10 +309,14 @@ func usable(b *tag.Batch) bool {
 	return slices.ContainsFunc(b.Quality, func(q tag.Quality) bool { return !q.IsBad() })
 }
 
+// isMissing says whether a row of that quality is one that the device should have given.
+func isMissing(q tag.Quality) bool { return q.IsBad() && q != tag.BadOutOfService }
+
 // follow brings the plan up to what was learned. The error names tags that have no place in the new plan: their quality tells.
 func (g *group) follow() { _ = g.replan() }
 
-func (g *group) count(began, due time.Time, err error) {
+// count notes a turn. whole says that all of it came.
+func (g *group) count(began, due time.Time, err error, whole bool) {
 	u := g.unit
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -322,6 +328,9 @@ func (g *group) count(began, due time.Time, err error) {
 		g.lastRead = began
 		u.life.reads++
 		u.waited = 0
+	}
+	if whole {
+		g.refusal = nil
 	}
 }
 

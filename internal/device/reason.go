@@ -77,9 +77,12 @@ func (u *unit) why() string {
 // plain says what an error of the transport means. What it does not know it passes on.
 func plain(err error) string {
 	var dns *net.DNSError
+	var hinted interface{ Hint() string }
 	switch {
 	case err == nil:
 		return "no failure is known"
+	case errors.As(err, &hinted) && hinted.Hint() != "":
+		return err.Error() // it says what it is a sign of, which is more than the same fault means elsewhere
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "it refuses the connection: nothing listens on that port"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

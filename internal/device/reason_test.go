@@ -12,6 +12,16 @@ import (
 	"time"
 )
 
+// hinted is an error that knows what it is a sign of.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e hinted) Error() string { return e.error.Error() + "; " + e.hint }
+func (e hinted) Unwrap() error { return e.error }
+func (e hinted) Hint() string  { return e.hint }
+
 func TestPlainWords(t *testing.T) {
 	op := func(err error) error { return fmt.Errorf("modbus: %w", &net.OpError{Op: "dial", Net: "tcp", Err: err}) }
 	for _, c := range []struct {
@@ -29,6 +39,8 @@ func TestPlainWords(t *testing.T) {
 		{op(os.ErrDeadlineExceeded), "no answer in time: modbus: dial tcp: i/o timeout"},
 		{op(context.DeadlineExceeded), "no answer in time: modbus: dial tcp: context deadline exceeded"},
 		{errors.New("a foreign reply"), "a foreign reply"},
+		{fmt.Errorf("s7: %w", hinted{io.EOF, "the wrong slot"}), "s7: EOF; the wrong slot"},
+		{hinted{io.EOF, ""}, "it closed the connection"},
 	} {
 		if got := plain(c.err); got != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)

@@ -47,6 +47,7 @@ type GroupStatus struct {
 	Lag      time.Duration // by which the last turn on schedule began late
 	LastRead time.Time     // begin of the last turn that came back whole, zero before the first
 	Missed   uint64        // due times at which no turn began
+	Refusal  string        // what the device refused of it last, in words, until all of it came; "" when it refused nothing
 }
 
 // Devices returns all devices by name.
@@ -85,6 +86,9 @@ func (u *unit) status() Status {
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, LastRead: g.lastRead, Missed: g.missed}
+		if g.refusal != nil {
+			s.Groups[i].Refusal = g.refusal.Error()
+		}
 	}
 	return s
 }

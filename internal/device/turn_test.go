@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -695,3 +696,36 @@ func TestClockStepMarksTheNextBatch(t *testing.T) {
 type outputFunc func(b *tag.Batch) bool
 
 func (f outputFunc) Offer(b *tag.Batch) bool { return f(b) }
+
+// What a device refused last is said until all of the group came.
+func TestRefusalIsSaidUntilAllCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Second, 2))
+		var refuses atomic.Int32 // 1 refuses, 2 says nothing more and has a bad row, 0 all is well
+		refuses.Store(1)
+		b.plc(1).onRead = func(o Observer) {
+			if refuses.Load() == 1 {
+				o.Refused(Span{}, errors.New("DB7 is not there"))
+			}
+		}
+		b.plc(1).value = func(id tag.ID) (tag.Kind, uint64, tag.Quality) {
+			if id == 101 && refuses.Load() > 0 {
+				return tag.Null, 0, tag.BadNodeIDUnknown
+			}
+			return tag.Bool, 1, tag.Good
+		}
+		b.run()
+		for _, c := range []struct {
+			refuses int32
+			want    string
+		}{{1, "DB7 is not there"}, {2, "DB7 is not there"}, {0, ""}, {2, ""}} {
+			refuses.Store(c.refuses)
+			time.Sleep(3 * time.Second)
+			if st := b.status("d0001"); st.Groups[0].Refusal != c.want || st.State != Ready {
+				t.Errorf("%d: %q, %v", c.refuses, st.Groups[0].Refusal, st.State)
+			}
+		}
+		b.quit()
+	})
+}

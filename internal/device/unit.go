@@ -73,6 +73,7 @@ type group struct {
 	active   int // tags that are in plan
 	requests int
 	missed   uint64
+	refusal  error         // what the device refused of it last, nil once all of it came
 	lag      time.Duration // of the last scheduled turn
 	lastRead time.Time
 }
