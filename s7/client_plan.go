@@ -95,6 +95,14 @@ func (p *ReadPlan) Requests() []PlannedRequest {
 	return out
 }
 
+// Vars appends to into the numbers of the items that request r of Requests reads, whole or a piece of.
+func (p *ReadPlan) Vars(into []int, r int) []int {
+	for _, at := range p.places[p.requests[r].from:p.requests[r].to] {
+		into = append(into, int(at.v))
+	}
+	return into
+}
+
 // packer has the pieces of all items, in their order.
 type packer struct {
 	limits PackLimits

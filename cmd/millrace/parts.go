@@ -24,6 +24,7 @@ type protocol interface {
 func dialects() map[string]protocol {
 	return map[string]protocol{
 		"modbus": driver.Modbus{},
+		"s7":     driver.S7{},
 	}
 }
 

@@ -290,7 +290,10 @@ type watcher struct {
 	late     int
 	foreign  int
 	refused  []device.Span
+	why      error // of the last of refused
 	learned  []device.Limits
+
+	onRefused func() // when set
 }
 
 func newWatcher() *watcher { return &watcher{timeout: 5 * time.Second} }
@@ -310,8 +313,11 @@ func (w *watcher) Replied(time.Duration)  { w.hear(func() { w.replied++ }) }
 func (w *watcher) TimedOut(time.Duration) { w.hear(func() { w.timedOut++ }) }
 func (w *watcher) Late(time.Duration)     { w.hear(func() { w.late++ }) }
 func (w *watcher) Foreign()               { w.hear(func() { w.foreign++ }) }
-func (w *watcher) Refused(s device.Span, _ error) {
-	w.hear(func() { w.refused = append(w.refused, s) })
+func (w *watcher) Refused(s device.Span, err error) {
+	w.hear(func() { w.refused, w.why = append(w.refused, s), err })
+	if w.onRefused != nil {
+		w.onRefused()
+	}
 }
 func (w *watcher) Learned(l device.Limits) { w.hear(func() { w.learned = append(w.learned, l) }) }
 
@@ -394,3 +400,14 @@ func appendZeros(out, request []byte) []byte {
 	}
 	return out
 }
+
+// deaf is an Observer that only has a timeout.
+type deaf time.Duration
+
+func (d deaf) Timeout() time.Duration   { return time.Duration(d) }
+func (deaf) Replied(time.Duration)      {}
+func (deaf) TimedOut(time.Duration)     {}
+func (deaf) Late(time.Duration)         {}
+func (deaf) Foreign()                   {}
+func (deaf) Refused(device.Span, error) {}
+func (deaf) Learned(device.Limits)      {}

@@ -185,3 +185,11 @@ func appendChars(dst []byte, t s7.DataType, b []byte) []byte {
 	}
 	return dst
 }
+
+// cells appends the rows of cells, whose bytes are in those of all ranges.
+func (d *s7Decoder) cells(cells []s7Cell, all []byte) {
+	for i := range cells {
+		c := &cells[i]
+		d.cell(c, all[c.off:c.off+c.bytes])
+	}
+}
