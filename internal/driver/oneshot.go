@@ -3,8 +3,10 @@ package driver
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"millrace/internal/device"
@@ -82,7 +84,7 @@ func ParseAssignment(d Dialect, s string) (Assignment, error) {
 }
 
 // ReadOnce opens a session, reads addresses once and closes it. timeout is for each reply. The readings are in the order of addresses; those
-// that an error left without a value are BadNoCommunication.
+// that an error left without a value are BadNoCommunication. A *RefusedError says why the device gave some of them no value.
 func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string, timeout time.Duration) ([]Reading, error) {
 	out := make([]Reading, len(addresses))
 	specs := make([]device.TagSpec, len(addresses))
@@ -106,7 +108,8 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 		specs[i] = device.TagSpec{ID: tag.ID(i + 1), Name: plain, Address: plain}
 	}
 	b := &tag.Batch{}
-	err := once(ctx, d, a, specs, timeout, func(s device.Session, p device.Plan) error { return s.Read(ctx, p, b) })
+	heard := &listener{timeout: timeout}
+	err := once(ctx, d, a, specs, heard, func(s device.Session, p device.Plan) error { return s.Read(ctx, p, b) })
 	for i := range b.ID {
 		r := &out[b.ID[i]-1]
 		r.Value, r.Quality, r.Time = b.Value(i), b.Quality[i], time.Unix(0, b.TS[i])
@@ -119,7 +122,24 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 			out[i].Scale(scales[i], 0)
 		}
 	}
+	if err == nil && slices.ContainsFunc(out, func(r Reading) bool { return r.Quality.IsBad() }) {
+		err = heard.refused()
+	}
 	return out, err
+}
+
+// RefusedError is what a device refused, and why, each reason once.
+type RefusedError struct {
+	Reasons []string
+	More    int // reasons beyond those
+}
+
+func (e *RefusedError) Error() string {
+	s := "refused: " + strings.Join(e.Reasons, "; and ")
+	if e.More > 0 {
+		s += fmt.Sprintf("; and %d more", e.More)
+	}
+	return s
 }
 
 // WriteOnce opens a session, writes and closes it. Nothing is sent when an address or a value is wrong. Without a session every result says
@@ -135,7 +155,7 @@ func WriteOnce(ctx context.Context, d Dialect, a device.Addr, w []Assignment, ti
 	}
 	results := make([]device.Result, len(w))
 	tried := false
-	err := once(ctx, d, a, nil, timeout, func(s device.Session, p device.Plan) error {
+	err := once(ctx, d, a, nil, &listener{timeout: timeout}, func(s device.Session, p device.Plan) error {
 		tried = true
 		return s.Write(ctx, p, writes, results)
 	})
@@ -148,12 +168,12 @@ func WriteOnce(ctx context.Context, d Dialect, a device.Addr, w []Assignment, ti
 }
 
 // once runs f on a session of its own.
-func once(ctx context.Context, d device.Driver, a device.Addr, specs []device.TagSpec, timeout time.Duration, f func(device.Session, device.Plan) error) error {
+func once(ctx context.Context, d device.Driver, a device.Addr, specs []device.TagSpec, o device.Observer, f func(device.Session, device.Plan) error) error {
 	p, err := d.Compile(a, specs, device.Limits{})
 	if err != nil {
 		return err
 	}
-	s, err := d.Open(ctx, a, device.Limits{}, deaf(timeout))
+	s, err := d.Open(ctx, a, device.Limits{}, o)
 	if err != nil {
 		return err
 	}
@@ -161,13 +181,45 @@ func once(ctx context.Context, d device.Driver, a device.Addr, specs []device.Ta
 	return firstOf(err, s.Close())
 }
 
-// deaf is an Observer that only has a timeout.
-type deaf time.Duration
+// mostReasons is how many reasons a RefusedError says.
+const mostReasons = 5
 
-func (d deaf) Timeout() time.Duration   { return time.Duration(d) }
-func (deaf) Replied(time.Duration)      {}
-func (deaf) TimedOut(time.Duration)     {}
-func (deaf) Late(time.Duration)         {}
-func (deaf) Foreign()                   {}
-func (deaf) Refused(device.Span, error) {}
-func (deaf) Learned(device.Limits)      {}
+// listener is an Observer that has a timeout, and keeps why something was refused.
+type listener struct {
+	timeout time.Duration
+	mu      sync.Mutex
+	reasons []string
+	more    int
+}
+
+func (l *listener) Timeout() time.Duration { return l.timeout }
+func (*listener) Replied(time.Duration)    {}
+func (*listener) TimedOut(time.Duration)   {}
+func (*listener) Late(time.Duration)       {}
+func (*listener) Foreign()                 {}
+func (*listener) Learned(device.Limits)    {}
+
+// Refused keeps the last few reasons: those of a search for the bad one among many become more exact.
+func (l *listener) Refused(_ device.Span, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := err.Error()
+	if slices.Contains(l.reasons, text) {
+		return
+	}
+	if len(l.reasons) == mostReasons {
+		l.reasons = slices.Delete(l.reasons, 0, 1)
+		l.more++
+	}
+	l.reasons = append(l.reasons, text)
+}
+
+// refused returns what was kept, nil when that is nothing.
+func (l *listener) refused() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.reasons) == 0 {
+		return nil
+	}
+	return &RefusedError{l.reasons, l.more}
+}
