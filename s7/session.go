@@ -61,14 +61,15 @@ func (s SessionState) leadsTo(next SessionState) bool {
 
 // session is the two words of a connection that other goroutines look at. Every change of the first is one compare-and-swap along an arrow.
 type session struct {
-	word  atomic.Uint32 // state, a bit while a job is served, and the sweeps since the last job
+	word  atomic.Uint32 // state, a bit while a job is served, and the turns of the sweep since the last job
 	level atomic.Uint32 // protection level
 }
 
 const (
 	wordState = 0x0F
 	wordBusy  = 0x10
-	wordQuiet = 0x20 // one sweep; the largest number of them is 2^27-1
+	wordQuiet = 0x20 // one turn of the sweep
+	mostQuiet = 1<<27 - 1
 )
 
 func stateOf(word uint32) SessionState { return SessionState(word & wordState) }
@@ -117,22 +118,41 @@ func (s *session) touch() {
 	}
 }
 
-// sweep counts one sweep more since the last job. After idle of them an active session becomes idle, after closed of them it is closed; 0 is never.
-func (s *session) sweep(idle, closed uint32) (from, next SessionState) {
+// sweep counts the turns without a job. After idle of them an active session becomes idle, after closed of them it is closed; 0 is never. left is in how
+// many turns the session must be looked at again.
+func (s *session) sweep(t turn) (from, next SessionState, left uint32) {
 	w := s.word.Load()
 	from = stateOf(w)
-	if from != SessionActive && from != SessionIdle || w&wordBusy != 0 || w >= 1<<32-wordQuiet {
-		return from, from
+	switch {
+	case from != SessionActive && from != SessionIdle:
+		return from, from, never
+	case w&wordBusy != 0:
+		return from, from, 1
 	}
-	next = from
-	switch quiet := w/wordQuiet + 1; {
-	case closed != 0 && quiet >= closed:
-		next = SessionClosed
-	case idle != 0 && quiet >= idle:
-		next = SessionIdle
+	quiet := w / wordQuiet
+	if quiet == 0 {
+		quiet = 1 // there was a job since the last turn, however many passed
+	} else {
+		quiet = min(quiet+t.passed, mostQuiet)
 	}
-	if !s.word.CompareAndSwap(w, w&^wordState+wordQuiet|uint32(next)) {
-		return from, from // a job came, or the end
+	next, left = t.judge(from, quiet)
+	if !s.word.CompareAndSwap(w, uint32(next)|quiet*wordQuiet) {
+		return from, from, 1 // a job came, or the end
 	}
-	return from, next
+	return from, next, left
+}
+
+// judge says what becomes of a session that has been quiet for so many turns.
+func (t turn) judge(from SessionState, quiet uint32) (next SessionState, left uint32) {
+	switch {
+	case t.closed != 0 && quiet >= t.closed:
+		return SessionClosed, never
+	case from == SessionActive && (t.idle == 0 || quiet < t.idle):
+		return from, 1
+	}
+	from = SessionIdle
+	if t.closed == 0 {
+		return from, never
+	}
+	return from, t.closed - quiet
 }

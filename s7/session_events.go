@@ -254,15 +254,15 @@ func (s *sessions) report(stop, wake chan struct{}) {
 // keep is the goroutine that counts and sweeps. It waits for nobody, so a full ring is never its doing.
 func (s *sessions) keep(stop, wake chan struct{}) {
 	batch := make([]SessionEvent, eventBatch)
-	tick := time.NewTicker(s.sweep.every)
-	defer tick.Stop()
+	s.sweep.begin()
+	defer s.sweep.timer.Stop()
 	for {
 		s.metrics.drain(batch)
 		s.sweeper.drain(batch)
 		select {
 		case <-wake:
 			s.sweep.missed(s.dropped())
-		case <-s.sweep.ticks(tick):
+		case <-s.sweep.timer.C:
 			s.sweep.run(s.workers)
 		case <-stop:
 			s.metrics.drain(batch)

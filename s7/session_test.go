@@ -64,7 +64,7 @@ func TestSessionJobsAndSweeps(t *testing.T) {
 		var s session
 		s.word.Store(uint32(tc.from))
 		for range tc.sweeps {
-			s.sweep(tc.idle, tc.closed)
+			s.sweep(turn{1, tc.idle, tc.closed})
 		}
 		if s.state() != tc.swept {
 			t.Errorf("%+v: swept it is %v", tc, s.state())
@@ -74,7 +74,7 @@ func TestSessionJobsAndSweeps(t *testing.T) {
 			t.Errorf("%+v: entered from %v, is %v", tc, from, s.state())
 		}
 		for range tc.sweeps {
-			s.sweep(tc.idle, tc.closed)
+			s.sweep(turn{1, tc.idle, tc.closed})
 		}
 		if s.state() != tc.afterJob {
 			t.Errorf("%+v: swept in a job to %v", tc, s.state())
@@ -82,6 +82,37 @@ func TestSessionJobsAndSweeps(t *testing.T) {
 		s.leave()
 		if s.touch(); s.state() != tc.afterJob {
 			t.Errorf("%+v: left and touched it is %v", tc, s.state())
+		}
+	}
+}
+
+// While all are idle the sweep sleeps, and what it slept counts for those that were silent before, not for those that had a job meanwhile.
+func TestSweepSleepsWhileAllAreIdle(t *testing.T) {
+	var s session
+	for _, tc := range []struct {
+		from         SessionState
+		quiet        uint32
+		passed       uint32
+		next         SessionState
+		nowQuiet     uint32
+		idle, closed uint32
+		left         uint32
+	}{
+		{SessionActive, 0, 50, SessionActive, 1, 5, 100, 1},
+		{SessionActive, 1, 1, SessionActive, 2, 5, 100, 1},
+		{SessionActive, 4, 1, SessionIdle, 5, 5, 100, 95},
+		{SessionIdle, 5, 90, SessionIdle, 95, 5, 100, 5},
+		{SessionIdle, 5, 95, SessionClosed, 100, 5, 100, never},
+		{SessionIdle, 0, 95, SessionIdle, 1, 5, 100, 99}, // it was told something
+		{SessionIdle, 5, 90, SessionIdle, 95, 5, 0, never},
+		{SessionActive, 5, 1, SessionActive, 6, 0, 100, 1},
+		{SessionIdle, mostQuiet, 90, SessionIdle, mostQuiet, 5, 0, never},
+		{SessionInit, 0, 90, SessionInit, 0, 5, 100, never},
+	} {
+		s.word.Store(uint32(tc.from) | tc.quiet*wordQuiet)
+		_, next, left := s.sweep(turn{tc.passed, tc.idle, tc.closed})
+		if w := s.word.Load(); next != tc.next || left != tc.left || w != uint32(tc.next)|tc.nowQuiet*wordQuiet {
+			t.Errorf("%+v: %v, again in %d, quiet for %d", tc, next, left, w/wordQuiet)
 		}
 	}
 }
@@ -112,7 +143,7 @@ func TestSessionUnderRace(t *testing.T) {
 						}
 						s.leave()
 					case 1, 2:
-						if from, to := s.sweep(1, 0); from != to {
+						if from, to, _ := s.sweep(turn{1, 1, 0}); from != to {
 							note(from, to)
 						}
 					case 3:
