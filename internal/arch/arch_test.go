@@ -48,6 +48,8 @@ var goStatements = map[string]int{
 	"cmd/millrace":      15, // the parts of a gateway, a sink's worker, a webhook, the simulators and their metrics, one cycle's readers: each waited for by who starts it
 	"internal/web":      1,  // net/http's accept loop, by Run, which waits for it
 
+	"ctxguard/ctxtest": 4, // the function on trial and the bubble's own, by AssertCancels; the far end of Conn and of SilentServer: each waited for by who starts it
+
 	"internal/web/ui/test/serve": 2, // the plant's clock and the reader of standard input, by run; they end with the process
 }
 
