@@ -62,7 +62,7 @@ type ours struct {
 
 func ourClient(t *testing.T, addr string, cfg s7.Config) *ours {
 	t.Helper()
-	cfg.Slot = 2
+	cfg.Slot, cfg.Diagnostics = 2, true
 	c, err := s7.Dial(t.Context(), addr, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +139,3 @@ func failure(err error) string {
 	}
 	return "!(" + err.Error() + ")"
 }
-
-// service answers what is not about memory.
-func (o *ours) service(_ string, _ []string) string { return "unserved" }

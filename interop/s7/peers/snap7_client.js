@@ -65,7 +65,8 @@ const commands = {
 		});
 		return done(c.WriteMultiVars(all), (r) => r.map((v) => (v.Result ? failure(v.Result) : 'ok')).join(' '));
 	},
-	szl: ([id, index]) => done(c.ReadSZL(parseInt(id, 16), parseInt(index, 16)), hex),
+	// It gives the two numbers before the records in the machine's order.
+	szl: ([id, index]) => done(c.ReadSZL(parseInt(id, 16), parseInt(index, 16)), (b) => hex(b.subarray(0, 4).swap16()) + hex(b.subarray(4))),
 	szlids: () => done(c.ReadSZLList(), (l) => [...l].map((id) => id.toString(16).padStart(4, '0')).join(' ')),
 	order: () => done(c.GetOrderCode(), (o) => `${text(o.Code)} V${o.V1}.${o.V2}.${o.V3}`),
 	cpu: () => done(c.GetCpuInfo(), (i) => [i.ModuleTypeName, i.SerialNumber, i.ASName, i.Copyright, i.ModuleName].map(text).join(' | ')),
