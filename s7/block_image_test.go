@@ -33,6 +33,18 @@ func TestBlockImage(t *testing.T) {
 	}
 }
 
+// A time of day beyond midnight on the last day that there is: FuzzBlock, past_midnight.
+func TestBlockTimePastMidnight(t *testing.T) {
+	m := NewDataBlock(1, nil)
+	image := m.AppendTo(nil)
+	copy(image[22:], unhex("05265C00 FFFF"))
+	var back Block
+	want := blockEpoch.Add(0xFFFF * day)
+	if code := back.Decode(image); code != 0 || !back.Interface.Equal(want) {
+		t.Errorf("%v, %v", code, back.Interface)
+	}
+}
+
 // CRC-16/CCITT-FALSE of "123456789" is its published check value.
 func TestBlockChecksum(t *testing.T) {
 	if got := blockChecksum([]byte("123456789")); got != 0x29B1 {

@@ -247,7 +247,12 @@ func appendBlockTime(b []byte, t time.Time) []byte {
 	return wire.AppendU16(wire.AppendU32(b, uint32(since%day/time.Millisecond)), uint16(since/day))
 }
 
+// blockTime reads what appendBlockTime wrote. Milliseconds that are no time of day are left out: they would carry the last days beyond what
+// can be written.
 func blockTime(c *wire.Cursor) time.Time {
 	ms, days := c.U32(), c.U16()
+	if time.Duration(ms)*time.Millisecond >= day {
+		ms = 0
+	}
 	return blockEpoch.Add(time.Duration(days)*day + time.Duration(ms)*time.Millisecond)
 }
