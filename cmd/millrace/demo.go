@@ -193,9 +193,9 @@ func (g *gateway) showDemo(ctx context.Context, o demoOptions, wg *sync.WaitGrou
 	}
 	srv, ln, err := g.listen(ctx)
 	if err != nil && o.listen == "127.0.0.1:8080" {
-		var lc net.ListenConfig
-		if ln, err = lc.Listen(ctx, "tcp", "127.0.0.1:0"); err == nil {
-			srv, err = g.server()
+		if srv, err = g.server(); err == nil {
+			var lc net.ListenConfig
+			ln, err = lc.Listen(ctx, "tcp", "127.0.0.1:0")
 		}
 	}
 	if err != nil {
