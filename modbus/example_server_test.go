@@ -55,7 +55,7 @@ func ExampleServer() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, ln) }()
 
 	client, err := modbus.Dial(ctx, ln.Addr().String(), modbus.Config{})
