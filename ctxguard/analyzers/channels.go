@@ -1,0 +1,333 @@
+package analyzers
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"slices"
+
+	"golang.org/x/tools/go/ssa"
+)
+
+// checkChannels looks at the channels that a function makes and that stay with it, its closures and its helpers, and at those in fields that only
+// this package can reach.
+func checkChannels(r *reporter) {
+	for _, f := range r.functions {
+		for in := range instructions(f) {
+			switch in := in.(type) {
+			case *ssa.MakeChan:
+				r.localChannel(f, in)
+			case *ssa.Send:
+				r.nilChannel(in, in.Chan)
+			case *ssa.UnOp:
+				if in.Op == token.ARROW {
+					r.nilChannel(in, in.X)
+				}
+			}
+		}
+	}
+	for v, use := range r.fields {
+		if _, ok := chanElem(v.Type()); ok && v.Pkg() == r.pass.Pkg {
+			r.fieldChannel(v, use)
+		}
+	}
+	r.conditions()
+}
+
+func (r *reporter) nilChannel(in ssa.Instruction, ch ssa.Value) {
+	if isNilConst(ch) {
+		r.report(in.Pos(), nil, "this channel is nil: the goroutine waits for ever; make the channel first")
+	}
+}
+
+func (r *reporter) localChannel(f *ssa.Function, m *ssa.MakeChan) {
+	c := r.channel(m)
+	if c.escapes || processEnds(f) {
+		return
+	}
+	r.nobodyThere(c, m)
+	for _, b := range f.Blocks {
+		for i, in := range b.Instrs {
+			g := spawned(in)
+			if g == nil {
+				continue
+			}
+			if _, ok := in.(*ssa.Go); ok || isCallTo(in.(ssa.CallInstruction).Common(), "(*sync.WaitGroup).Go") {
+				r.senderLeft(f, b, i, in, g, c, m)
+				r.receiverLeft(f, b, i, in, g, c)
+			}
+		}
+	}
+}
+
+// nobodyThere reports an operation whose other side does not exist.
+func (r *reporter) nobodyThere(c *chanUse, m *ssa.MakeChan) {
+	there := map[opKind]bool{}
+	for _, op := range c.ops {
+		there[op.kind] = true
+	}
+	for _, op := range c.ops {
+		if !op.alone || processEnds(op.in.Parent()) {
+			continue
+		}
+		if op.kind == sends && !there[receives] && capacity(m) == 0 {
+			r.report(op.in.Pos(), nil, fmt.Sprintf("nobody receives from the channel that line %d makes: this send waits for ever; receive from it, or leave the channel out", r.line(m.Pos())))
+		}
+		if op.kind == receives && !there[sends] && !there[closes] {
+			r.report(op.in.Pos(), nil, fmt.Sprintf("nobody sends to the channel that line %d makes, nor closes it: this receive waits for ever; close it when what it stands for has happened", r.line(m.Pos())))
+		}
+	}
+}
+
+// senderLeft reports a goroutine that sends when the function that started it may have returned without receiving.
+func (r *reporter) senderLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start ssa.Instruction, g *ssa.Function, c *chanUse, m *ssa.MakeChan) {
+	room := capacity(m)
+	if room < 0 {
+		return
+	}
+	var all []chanOp
+	for _, op := range c.of(sends, nil) {
+		if op.in.Parent() == g || op.in.Parent().Parent() == g {
+			all = append(all, op)
+		}
+	}
+	alone := slices.DeleteFunc(slices.Clone(all), func(op chanOp) bool { return !op.alone })
+	if len(alone) == 0 || int64(mostSends(alone)) <= room && !inLoop(alone[0].in.Block()) && !inLoop(start.Block()) {
+		return
+	}
+	if room > 0 && mostSends(alone) <= int(room) && !inLoop(alone[0].in.Block()) {
+		return // one goroutine each turn of a loop, into a channel that may have room for all
+	}
+	for _, op := range c.of(receives, nil) {
+		if p := op.in.Parent(); p != f && p != g && !r.calledBy(p, f) {
+			return // another goroutine receives as well
+		}
+	}
+	w := &walk{u: r.unit, fn: f, from: start, atLoop: true}
+	w.event = c.servedOutside(start.Block(), receives)
+	w.chosen = c.chosen(receives)
+	if l := w.run(b, i+1, &state{}); l != nil {
+		r.report(alone[0].in.Pos(), r.roomFor(m, all, start), fmt.Sprintf(
+			"this send waits for ever when %s has left%s without receiving: give the channel room for it (make(chan T, 1)), or select on a context's Done as well", f.Name(), r.path(l)))
+		return
+	}
+	received := c.of(receives, f)
+	if room == 0 && len(received) > 0 && !slices.ContainsFunc(received, func(op chanOp) bool { return op.loop || inLoop(op.in.Block()) }) {
+		switch {
+		case inLoop(start.Block()) && !inLoopWith(m.Block(), start.Block()):
+			r.report(alone[0].in.Pos(), nil, fmt.Sprintf("every turn of the loop in line %d starts a goroutine that sends here, and %s receives only once: the others wait for ever; receive as often, or give the channel room for all",
+				r.line(start.Pos()), f.Name()))
+		case mostSends(all) > len(received):
+			r.report(alone[len(alone)-1].in.Pos(), nil, fmt.Sprintf("this goroutine can send %d times, and %s receives %d times: the last send waits for ever; return behind the first", mostSends(all), f.Name(), len(received)))
+		}
+	}
+}
+
+func inLoopWith(a, b *ssa.BasicBlock) bool { return a == b || reaches(a, b) && reaches(b, a) }
+
+// calledBy says whether f itself runs p, as a helper or a deferred function.
+func (r *reporter) calledBy(p, f *ssa.Function) bool {
+	for in := range instructions(f) {
+		switch in := in.(type) {
+		case *ssa.Call:
+			if in.Call.StaticCallee() == p {
+				return true
+			}
+		case *ssa.Defer:
+			if in.Call.StaticCallee() == p {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mostSends is how many of the operations, all of one function, one path can meet.
+func mostSends(ops []chanOp) int {
+	best := 0
+	for _, op := range ops {
+		n := 1
+		for _, next := range ops {
+			if next.in == op.in || next.in.Parent() != op.in.Parent() {
+				continue
+			}
+			if follows(op.in, next.in) {
+				n++
+			}
+		}
+		best = max(best, n)
+	}
+	return best
+}
+
+// follows says whether a path leads from a to b.
+func follows(a, b ssa.Instruction) bool {
+	if a.Block() == b.Block() {
+		return slices.Index(a.Block().Instrs, a) < slices.Index(b.Block().Instrs, b)
+	}
+	return reaches(a.Block(), b.Block())
+}
+
+// servedOutside is served, and believes that a loop which does the operation, unless it is the loop of start, has a turn.
+func (c *chanUse) servedOutside(start *ssa.BasicBlock, kinds ...opKind) func(ssa.Instruction, *state) usage {
+	loops := map[*ssa.BasicBlock]bool{}
+	for _, op := range c.ops {
+		b := op.in.Block()
+		if !slices.Contains(kinds, op.kind) || !op.alone && op.kind != closes || b.Parent() != start.Parent() || !inLoop(b) || inLoopWith(start, b) {
+			continue
+		}
+		for _, x := range b.Parent().Blocks {
+			if inLoopWith(x, b) || slices.ContainsFunc(x.Succs, func(y *ssa.BasicBlock) bool { return inLoopWith(y, b) }) && !inLoopWith(x, start) {
+				loops[x] = true // the block before a loop asks whether there is a first turn
+			}
+		}
+	}
+	served := c.served(kinds...)
+	return func(in ssa.Instruction, s *state) usage {
+		if loops[in.Block()] {
+			return releases
+		}
+		return served(in, s)
+	}
+}
+
+// served is the event of a walk that ends when the function, or what it calls, does the operation.
+func (c *chanUse) served(kinds ...opKind) func(ssa.Instruction, *state) usage {
+	at := map[ssa.Instruction]bool{}
+	for _, op := range c.ops {
+		if slices.Contains(kinds, op.kind) {
+			if _, ok := op.in.(*ssa.Select); !ok || op.alone {
+				at[op.in] = true
+			}
+		}
+	}
+	return func(in ssa.Instruction, _ *state) usage {
+		if at[in] {
+			return releases
+		}
+		switch in := in.(type) {
+		case *ssa.Call:
+			if g := in.Call.StaticCallee(); g != nil && slices.ContainsFunc(kinds, func(k opKind) bool { return c.within(g, k, 4) }) {
+				return keeps
+			}
+		case *ssa.Defer:
+			if g := in.Call.StaticCallee(); g != nil && slices.ContainsFunc(kinds, func(k opKind) bool { return c.within(g, k, 4) }) {
+				return keeps
+			}
+		case *ssa.MakeClosure: // a function that is called later by its variable
+			fn := in.Fn.(*ssa.Function)
+			if slices.ContainsFunc(kinds, func(k opKind) bool { return c.within(fn, k, 4) }) && !onlyStarted(in) {
+				return keeps
+			}
+		}
+		return looks
+	}
+}
+
+// onlyStarted says whether a closure is nothing but the function of a go statement.
+func onlyStarted(mc *ssa.MakeClosure) bool {
+	for _, ref := range *mc.Referrers() {
+		switch ref := ref.(type) {
+		case *ssa.Go, *ssa.DebugRef:
+		case *ssa.Call:
+			if spawned(ref) == nil {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// chosen says whether a branch is the case of a select that does the operation.
+func (c *chanUse) chosen(kinds ...opKind) func(cond ssa.Value, taken bool) bool {
+	return func(cond ssa.Value, taken bool) bool {
+		st := selectState(cond)
+		return st != nil && taken && c.values[st.Chan] && slices.Contains(kinds, kindOf(st))
+	}
+}
+
+func kindOf(st *ssa.SelectState) opKind {
+	if st.Dir == types.SendOnly {
+		return sends
+	}
+	return receives
+}
+
+// selectState is the case that a condition asks for: SSA compares the index of what a select has chosen with that of one case after the other.
+func selectState(cond ssa.Value) *ssa.SelectState {
+	cmp, ok := cond.(*ssa.BinOp)
+	if !ok || cmp.Op != token.EQL {
+		return nil
+	}
+	ex, ok := cmp.X.(*ssa.Extract)
+	if !ok || ex.Index != 0 {
+		return nil
+	}
+	sel, ok := ex.Tuple.(*ssa.Select)
+	k, isConst := cmp.Y.(*ssa.Const)
+	if !ok || !isConst || int(k.Int64()) >= len(sel.States) || k.Int64() < 0 {
+		return nil
+	}
+	return sel.States[k.Int64()]
+}
+
+// receiverLeft reports a goroutine that receives when the function that started it may return without sending or closing.
+func (r *reporter) receiverLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start ssa.Instruction, g *ssa.Function, c *chanUse) {
+	for _, op := range c.of(receives, g) {
+		if !op.alone {
+			continue
+		}
+		need := []opKind{sends, closes}
+		if op.loop {
+			need = []opKind{closes}
+		}
+		others := false
+		for _, o := range c.ops {
+			if slices.Contains(need, o.kind) && o.in.Parent() != f && !r.calledBy(o.in.Parent(), f) {
+				others = true
+			}
+		}
+		if others {
+			continue
+		}
+		w := &walk{u: r.unit, fn: f, from: start, atLoop: true, event: c.servedOutside(start.Block(), need...), chosen: c.chosen(need...)}
+		for _, blk := range before(f, b, i) {
+			if d := c.deferred(blk, closes); d {
+				return
+			}
+		}
+		if l := w.run(b, i+1, &state{}); l != nil {
+			what := "sends to the channel nor closes it"
+			if op.loop {
+				what = "closes the channel"
+			}
+			r.report(op.in.Pos(), nil, fmt.Sprintf("this goroutine waits for ever when %s has left%s: neither %s nor anybody else %s there; close it by defer", f.Name(), r.path(l), f.Name(), what))
+		}
+	}
+}
+
+// before are the instructions of f that every path to instruction i of b has passed.
+func before(f *ssa.Function, b *ssa.BasicBlock, i int) []ssa.Instruction {
+	out := slices.Clone(b.Instrs[:i])
+	for d := b.Idom(); d != nil; d = d.Idom() {
+		out = append(out, d.Instrs...)
+	}
+	return out
+}
+
+// deferred says whether in defers the operation.
+func (c *chanUse) deferred(in ssa.Instruction, kind opKind) bool {
+	d, ok := in.(*ssa.Defer)
+	if !ok {
+		return false
+	}
+	for _, op := range c.ops {
+		if op.kind == kind && op.in == in {
+			return true
+		}
+	}
+	g := d.Call.StaticCallee()
+	return g != nil && c.within(g, kind, 3)
+}

@@ -1,0 +1,68 @@
+package analyzers
+
+import (
+	"go/ast"
+	"go/token"
+	"strings"
+)
+
+type mark int
+
+const (
+	notMarked mark = iota
+	markedWithout
+	markedWithReason
+)
+
+// marked says whether the line of pos, or a comment that stands alone on the line above, says //nolint:ctxguard, and whether it says why.
+func (r *reporter) marked(pos token.Pos) mark {
+	f := r.file(pos)
+	if f == nil {
+		return notMarked
+	}
+	line := r.line(pos)
+	best := notMarked
+	for _, group := range f.Comments {
+		for _, c := range group.List {
+			at := r.line(c.Pos())
+			if at != line && (at != line-1 || !r.alone(f, c)) {
+				continue
+			}
+			best = max(best, parseMark(c.Text, r.name))
+		}
+	}
+	return best
+}
+
+// alone says whether nothing but the comment is on its line.
+func (r *reporter) alone(f *ast.File, c *ast.Comment) bool {
+	src, err := r.pass.ReadFile(r.pass.Fset.Position(f.Pos()).Filename)
+	if err != nil {
+		return false
+	}
+	offset := r.pass.Fset.Position(c.Pos()).Offset
+	if offset > len(src) {
+		return false
+	}
+	start := strings.LastIndexByte(string(src[:offset]), '\n') + 1
+	return strings.TrimSpace(string(src[start:offset])) == ""
+}
+
+// parseMark reads a comment as golangci-lint does: //nolint:a,b // reason.
+func parseMark(text, analyzer string) mark {
+	rest, ok := strings.CutPrefix(text, "//nolint:")
+	if !ok {
+		return notMarked
+	}
+	names, reason, _ := strings.Cut(rest, "//")
+	for name := range strings.SplitSeq(names, ",") {
+		switch strings.TrimSpace(name) {
+		case "ctxguard", "all", "ctxguard/" + analyzer:
+			if strings.TrimSpace(reason) == "" {
+				return markedWithout
+			}
+			return markedWithReason
+		}
+	}
+	return notMarked
+}
