@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"millrace/ctxguard/analyzers"
 )
 
 // The exit codes, the same for every verb.
@@ -38,6 +40,9 @@ func (e *exitError) Unwrap() error { return e.Err }
 func usageError(err error) error { return &exitError{Code: exitUsage, Err: err} }
 
 func main() {
+	if analyzers.IsVetCall(os.Args[1:]) { // go vet runs this program for each package
+		analyzers.Main()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -80,7 +85,7 @@ Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configu
 	})
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newMaintenanceCommand(),
-		newReadCommand(), newWriteCommand(), newJournalCommand(), newSinkCommand(), newSimCommand(), newVersionCommand(),
+		newReadCommand(), newWriteCommand(), newJournalCommand(), newSinkCommand(), newSimCommand(), newVetCommand(), newVersionCommand(),
 	)
 	return root
 }
