@@ -161,8 +161,8 @@ func (m refusedJob) AppendTo(b []byte, ref uint16) []byte { return AppendRefusal
 // reply sends the answer to a Job of the PLC, which has its reference.
 func (d *sending) reply(ctx context.Context, p *PDU, m message) error {
 	k := &call{dialogue: d.client.dialogue, key: jobKey(p.Function(), 0), ask: answerTo{m, p.Ref}}
-	if err := d.client.turn(ctx, k, servicePatience, true); err != nil {
-		return fileService(FuncDownloadBlock, d.file).failed(err)
+	if d.client.turn(ctx, k, servicePatience, true); k.err != nil {
+		return fileService(FuncDownloadBlock, d.file).failed(k.err)
 	}
 	return nil
 }

@@ -141,8 +141,8 @@ func (c *Client) read(ctx context.Context, t *inflight.Turn, r *run) error {
 	}
 	err := c.flight.Run(ctx, t)
 	c.accept(r)
-	if r.failed && err == nil {
-		err = c.search(ctx, t, r)
+	if r.failed {
+		err = c.search(ctx, t, r, err)
 	}
 	r.settle()
 	if err == nil {

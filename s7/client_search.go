@@ -41,40 +41,39 @@ func (c *Client) accepts(items int) {
 	}
 }
 
-// search asks again, in parts, for what was refused as a whole. The error is the transport's.
-func (c *Client) search(ctx context.Context, t *inflight.Turn, r *run) error {
+// search asks again, in parts, for what was refused as a whole; not when err, the transport's, has ended the sending already. It returns that or its own.
+func (c *Client) search(ctx context.Context, t *inflight.Turn, r *run, err error) error {
 	var refused []span
 	var code ErrorCode // of one of them
 	some := false      // something was not refused
 	for _, s := range r.spans {
 		f := r.fates[s.from]
 		some = some || f.refused == 0
-		if s.len() > 1 && searchable(f.refused) {
+		if r.toSearch(s) {
 			refused, code = append(refused, s), f.refused
 			r.forget(s)
 		}
 	}
-	if len(refused) > 0 && !some {
-		all, err := c.refusesAll(ctx, t, r, refused)
-		if err != nil {
-			r.abandon(err)
-			return err
-		}
-		if all {
+	if err == nil && len(refused) > 0 && !some {
+		var all bool
+		if all, err = c.refusesAll(ctx, t, r, refused); all {
 			for _, s := range refused {
 				r.mark(s, fate{refused: code})
 			}
 			return nil
 		}
 	}
-	for _, s := range refused {
-		if err := c.narrow(ctx, t, r, s); err != nil {
-			r.abandon(err)
-			return err
-		}
+	for i := 0; i < len(refused) && err == nil; i++ {
+		err = c.narrow(ctx, t, r, refused[i])
 	}
-	return nil
+	if err != nil {
+		r.abandon(err)
+	}
+	return err
 }
+
+// toSearch reports whether s was refused and may come through in parts.
+func (r *run) toSearch(s span) bool { return s.len() > 1 && searchable(r.fates[s.from].refused) }
 
 // refusesAll asks for single variables of refused. When each of them is refused as well, all are taken for refused: a PLC without PUT/GET would else be asked for every
 // variable by itself, in every read.
@@ -123,9 +122,9 @@ func (c *Client) halves(ctx context.Context, t *inflight.Turn, r *run, s span) (
 			return most, err
 		}
 		n := part.len()
-		if code := r.fates[part.from].refused; code != 0 {
+		if r.fates[part.from].refused != 0 {
 			n = 0
-			if part.len() > 1 && searchable(code) {
+			if r.toSearch(part) {
 				if n, err = c.halves(ctx, t, r, part); err != nil {
 					return most, err
 				}

@@ -331,3 +331,26 @@ func TestClientWriteInPiecesThatEnds(t *testing.T) {
 		}
 	})
 }
+
+// A PLC that refuses and hangs up has not been asked for the parts.
+func TestClientSearchMeetsTheEnd(t *testing.T) {
+	for _, writes := range []bool{false, true} {
+		c := withPLC(t, Config{Timeout: plenty}, func(p *fakePLC) {
+			if pdu, ok := p.next(); ok {
+				p.send(append(EndFrame(AppendRefusal(BeginFrame(nil), pdu.Ref, ErrFrame), 0), 4))
+			}
+		})
+		vars := numbered(10)
+		ask := c.Read
+		if writes {
+			vars, ask = withData(vars), c.Write
+		}
+		err := ask(t.Context(), vars)
+		for i := range vars {
+			var e *Error
+			if !errors.As(vars[i].Err, &e) || !errors.Is(e, net.ErrClosed) || e.Refused != 0 || !e.Retryable() || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("variable %d: %v; %v", i, vars[i].Err, err)
+			}
+		}
+	}
+}

@@ -92,7 +92,7 @@ func (c *Client) diagnostics(s service) error {
 // ask sends one request and returns the answer.
 func (c *Client) ask(ctx context.Context, s service, key inflight.Key, m message) (PDU, error) {
 	k := &call{dialogue: c.dialogue, key: key, ask: m}
-	if err := c.turn(ctx, k, s.patience, false); err != nil {
+	if c.turn(ctx, k, s.patience, false); k.err != nil {
 		e := s.what
 		e.Err, e.Sent = k.err, k.sent
 		return PDU{}, &e
@@ -100,14 +100,14 @@ func (c *Client) ask(ctx context.Context, s service, key inflight.Key, m message
 	return k.answer, nil
 }
 
-// turn runs w in a turn of its own.
-func (c *Client) turn(ctx context.Context, w inflight.Work, patience time.Duration, oneWay bool) error {
+// turn runs w in a turn of its own. How it went is in w: a connection that ends behind the answer is an error of Run, and none of w.
+func (c *Client) turn(ctx context.Context, w inflight.Work, patience time.Duration, oneWay bool) {
 	t := c.flight.Begin()
 	defer c.flight.End(t)
 	own := t.Work
 	defer func() { t.Work = own }()
 	t.Work, t.Patience, t.OneWay = w, patience, oneWay
-	return c.flight.Run(ctx, t)
+	_ = c.flight.Run(ctx, t)
 }
 
 // job asks for a service that is a Job, and decodes the answer.

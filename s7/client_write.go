@@ -49,8 +49,12 @@ func (c *Client) write(ctx context.Context, t *inflight.Turn, r *run) error {
 			continue
 		}
 		err := c.again(ctx, t, r, s)
-		if err == nil && s.len() > 1 && searchable(r.fates[s.from].refused) {
-			err = c.narrow(ctx, t, r, s)
+		if r.toSearch(s) {
+			if err == nil {
+				err = c.narrow(ctx, t, r, s)
+			} else {
+				r.forget(s)
+			}
 		}
 		if err != nil {
 			r.abandon(err)
