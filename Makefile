@@ -38,5 +38,5 @@ bench: ## figures with the peers' beside them
 demo: ## thirty seconds of the demo without a browser
 	$(GO) run ./cmd/millrace demo --headless --duration 30s --json
 
-full: ## the long runs: 100 kill cycles, an hour of fuzzing, a real full disk
+full: ## the long runs: 100 kill cycles, a million S7 plans, an hour of fuzzing, a real full disk
 	.ci/full

@@ -1,5 +1,6 @@
-// Package s7 speaks S7comm, the protocol of Siemens S7-200 to S7-1500 PLCs, over ISO on TCP: its codec. References such as [RFC 1006 6] name
-// the framing's specifications; S7comm itself has none that is public, and what is not written in an RFC is as real PLCs do it.
+// Package s7 speaks S7comm, the protocol of Siemens S7-200 to S7-1500 PLCs, over ISO on TCP: codec, Client, Server, and a CPU to serve.
+// References such as [RFC 1006 6] name the framing's specifications; S7comm itself has none that is public, and what is not written in an RFC
+// is as real PLCs do it.
 //
 // From the outside in: a TPKT holds one TPDU of COTP class 0; data TPDUs hold S7 PDUs, whole or in fragments; a PDU is a header, parameters
 // and data. Stream cuts PDUs off a byte stream, DecodePDU looks at a header, and each message decodes itself from a PDU. Lengths that are
