@@ -39,6 +39,7 @@ type ServerConn struct {
 	calling, call tsap
 
 	stream Stream
+	told   StreamStats   // what the server's counts have of the stream's
 	frames uint64        // TPDUs served
 	msg    Message       // at hand; valid within Serve
 	req    Request       // handed to the handler again and again
@@ -159,6 +160,9 @@ func (c protocol) Serve(ctx context.Context, in, out []byte) (used int, answers 
 		err = c.ending(err)
 	}
 	answers, c.out, c.msg = c.out, nil, Message{} // the buffers are lent
+	if c.stream.stats != c.told {
+		c.srv.counts.stream(&c.told, c.stream.stats)
+	}
 	c.giveBack()
 	c.leave()
 	return used, answers, err

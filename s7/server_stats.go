@@ -18,6 +18,7 @@ type ServerStats struct {
 	Pushes       uint64                // of cyclic jobs
 	Skipped      uint64                // pushes that were due while the one before them was still on its way
 	Items        map[ReturnCode]uint64 // items of reads and writes that were not served, by return code
+	Stream       StreamStats           // what all connections' streams met
 
 	Sessions      map[SessionState]int    // sessions there now; those that are closed are on their way out
 	Moves         map[SessionState]uint64 // how often a session came into a state
@@ -30,6 +31,8 @@ type serverCounts struct {
 	requests [256]atomic.Uint64
 	items    [256]atomic.Uint64
 
+	resyncs, skipped, empty atomic.Uint64
+
 	mu       sync.Mutex
 	refusals map[ErrorCode]uint64
 }
@@ -41,6 +44,14 @@ func (c *serverCounts) refuse(code ErrorCode) {
 		c.refusals = make(map[ErrorCode]uint64)
 	}
 	c.refusals[code]++
+}
+
+// stream adds what a connection's stream met since it told last.
+func (c *serverCounts) stream(told *StreamStats, now StreamStats) {
+	c.resyncs.Add(now.Resyncs - told.Resyncs)
+	c.skipped.Add(now.Skipped - told.Skipped)
+	c.empty.Add(now.Empty - told.Empty)
+	*told = now
 }
 
 func (c *serverCounts) allRefusals() map[ErrorCode]uint64 {
@@ -65,6 +76,7 @@ func (s *Server) Stats() ServerStats {
 		Refusals: s.counts.allRefusals(),
 		Items:    nonZero[ReturnCode](&s.counts.items),
 		Pushes:   s.pushes.sent.Load(), Skipped: s.pushes.skipped.Load(),
+		Stream:   StreamStats{Resyncs: s.counts.resyncs.Load(), Skipped: s.counts.skipped.Load(), Empty: s.counts.empty.Load()},
 		Sessions: s.sessions.now(), Moves: moves, Pools: s.pools.stats(), EventsDropped: s.sessions.dropped(),
 	}
 }
