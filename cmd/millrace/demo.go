@@ -18,6 +18,7 @@ import (
 	"millrace/internal/config"
 	"millrace/internal/device"
 	"millrace/internal/sim"
+	"millrace/internal/telemetry"
 	"millrace/internal/web"
 )
 
@@ -35,7 +36,7 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Simulate a plant, run the gateway on it and show the page",
-		Long: `Demo simulates a plant of presses, reads it, keeps and delivers its values, and prints the address of the page to open. After a while it
+		Long: `Demo simulates a plant of presses (Modbus) and ovens (S7), reads it, keeps and delivers its values, and prints the address of the page to open. After a while it
 stops one press: the page shows that device go bad and the others unharmed. Then it brings the press back.
 
 With --headless it runs without the page. With --json it ends with one JSON document on standard output:
@@ -66,7 +67,8 @@ With --headless it runs without the page. With --json it ends with one JSON docu
 }
 
 const (
-	demoDevices = 6
+	demoPresses = 6
+	demoOvens   = 3
 	demoVictim  = 3 // the press that is stopped
 	minDemo     = 12 * time.Second
 
@@ -97,8 +99,42 @@ templates:
           oil_level: holding:60100:float32 unit=%% deadband=1
           serial: holding:500:uint32
           door_closed: discrete:10
+  oven:
+    profile: lan
+    groups:
+      fast:
+        interval: 500ms
+        tags:
+          zone_1: DB2.DBD0:REAL unit=°C scale=9 deadband=2
+          zone_2: DB2.DBD4:REAL unit=°C scale=9 deadband=2
+          zone_3: DB2.DBD8:REAL unit=°C scale=9 deadband=2
+          belt: DB2.DBD12:REAL unit=m/min scale=0.05
+          burning: DB3.DBX0.0
+      slow:
+        interval: 5s
+        tags:
+          recipe: DB3.DBB62:STRING[20]
+          charges: DB3.DBD26:UDINT
+          purge: T200 unit=ms
+          faults: C7
 devices:
 `
+
+// demoPlant is what the demo simulates.
+type demoPlant struct {
+	presses *sim.Modbus
+	ovens   *sim.S7
+}
+
+func newDemoPlant() (p demoPlant, err error) {
+	if p.presses, err = sim.NewModbus(sim.ModbusConfig{Listen: "127.0.0.1:0", Devices: demoPresses, ByPort: true}); err != nil {
+		return p, err
+	}
+	p.ovens, err = sim.NewS7(sim.S7Config{Listen: "127.0.0.1:0", Devices: demoOvens, ByPort: true})
+	return p, err
+}
+
+func (p *demoPlant) all() []sim.Simulator { return []sim.Simulator{p.presses, p.ovens} }
 
 func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err error) {
 	if o.data == "" {
@@ -107,11 +143,8 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(o.data)) }()
 	}
-	plant, err := sim.NewModbus(sim.ModbusConfig{Listen: "127.0.0.1:0", Devices: demoDevices, ByPort: true})
+	plant, err := newDemoPlant()
 	if err != nil {
-		return err
-	}
-	if err := plant.Listen(ctx); err != nil {
 		return err
 	}
 	// Ctrl-C ends the story; the gateway and the plant end after it, so that the account is of devices that run.
@@ -120,14 +153,19 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err err
 	plantLife, endPlant := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	var errs errorList
-	wg.Go(func() { errs.add(plant.Run(plantLife)) })
 	defer func() {
 		endPlant()
 		wg.Wait()
 		err = errors.Join(err, errs.join())
 	}()
+	for _, m := range plant.all() {
+		if err := m.Listen(ctx); err != nil {
+			return err
+		}
+		wg.Go(func() { errs.add(m.Run(plantLife)) })
+	}
 
-	g, err := openDemo(life, o, plant, stderr)
+	g, err := openDemo(life, o, &plant, stderr)
 	if err != nil {
 		return err
 	}
@@ -139,7 +177,7 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err err
 	var devices []web.Device
 	story.Go(func() {
 		defer end()
-		tellStory(ctx, o.duration, plant, say)
+		tellStory(ctx, o.duration, plant.presses, say)
 		devices = g.Devices()
 	})
 	runErr := g.Run(life)
@@ -153,14 +191,17 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err err
 }
 
 // openDemo writes the demo's configuration as a user would and opens the gateway with it.
-func openDemo(ctx context.Context, o demoOptions, plant *sim.Modbus, stderr io.Writer) (*gateway, error) {
+func openDemo(ctx context.Context, o demoOptions, plant *demoPlant, stderr io.Writer) (*gateway, error) {
 	data, err := filepath.Abs(o.data)
 	if err != nil {
 		return nil, err
 	}
 	text := fmt.Appendf(nil, demoConfig, filepath.Join(data, "state"), o.listen)
-	for n := 1; n <= demoDevices; n++ {
-		text = fmt.Appendf(text, "  - {id: press-%d, template: press, address: \"modbus://%s/1\"}\n", n, plant.Addr(n))
+	for n := 1; n <= demoPresses; n++ {
+		text = fmt.Appendf(text, "  - {id: press-%d, template: press, address: \"modbus://%s/1\"}\n", n, plant.presses.Addr(n))
+	}
+	for n := 1; n <= demoOvens; n++ {
+		text = fmt.Appendf(text, "  - {id: oven-%d, template: oven, address: \"s7://%s?slot=1\"}\n", n, plant.ovens.Addr(n))
 	}
 	text = fmt.Appendf(text, "sinks:\n  - {id: files, type: file, dir: %q, from: oldest}\n", filepath.Join(data, "out"))
 	path := filepath.Join(data, "demo.yaml")
@@ -183,6 +224,7 @@ func openDemo(ctx context.Context, o demoOptions, plant *sim.Modbus, stderr io.W
 		return nil, err
 	}
 	g.demo = true
+	g.servers = func() []telemetry.Server { return simServers(plant.all()) }
 	return g, nil
 }
 
@@ -212,7 +254,7 @@ func tellStory(ctx context.Context, duration time.Duration, plant *sim.Modbus, s
 	if duration > 0 {
 		begin, outage, every = duration/4, duration/5, 0
 	}
-	say("%d presses are simulated; press-%d will be stopped in %v", demoDevices, demoVictim, begin)
+	say("%d presses and %d ovens are simulated; press-%d will be stopped in %v", demoPresses, demoOvens, demoVictim, begin)
 	started := time.Now()
 	for wait := begin; pause(ctx, wait); wait = every - outage {
 		say("press-%d is stopped; the others are not disturbed", demoVictim)

@@ -20,6 +20,7 @@ import (
 	"millrace/internal/ledger"
 	"millrace/internal/store"
 	"millrace/internal/tag"
+	"millrace/internal/telemetry"
 )
 
 // gateway is one running gateway: the parts and the order in which they start and stop.
@@ -29,7 +30,8 @@ type gateway struct {
 	log     *slog.Logger
 	seams   seams
 	started time.Time
-	demo    bool // the plant is simulated
+	demo    bool                      // the plant is simulated
+	servers func() []telemetry.Server // of the simulated plant; nil elsewhere
 
 	token   string
 	store   *store.Store

@@ -176,7 +176,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestEveryCommandHasAnExample(t *testing.T) {
-	for _, c := range append(newRoot().Commands(), newSimModbusCommand()) {
+	for _, c := range append(newRoot().Commands(), newSimModbusCommand(), newSimS7Command()) {
 		if c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}
@@ -247,13 +247,12 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v: %s%s", err, out, errs)
 	}
 	t.Logf("took %v", time.Since(started))
-	victim := doc.Devices[demoVictim-1]
-	if code != exitOK || doc.Residue != 0 || doc.Sinks[0].Delivered == 0 || doc.Sinks[0].Waiting != 0 || victim.Outages != 1 || victim.RecoveryMS == 0 {
+	if code != exitOK || doc.Residue != 0 || doc.Sinks[0].Delivered == 0 || doc.Sinks[0].Waiting != 0 || len(doc.Devices) != demoPresses+demoOvens {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	for _, d := range doc.Devices {
-		if d.ID != victim.ID && d.Outages != 0 {
-			t.Errorf("%s had an outage", d.ID)
+		if victim := d.ID == fmt.Sprintf("press-%d", demoVictim); victim != (d.Outages == 1) || victim != (d.RecoveryMS > 0) {
+			t.Errorf("%+v", d)
 		}
 	}
 }

@@ -27,6 +27,9 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 		Journal: g.journalSnapshot(), Streams: page.Streams,
 		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: page.Refused()}},
 	}
+	if g.servers != nil {
+		s.Servers = g.servers()
+	}
 	for _, state := range device.States() {
 		s.Devices[state.String()] = d.States[state]
 	}
