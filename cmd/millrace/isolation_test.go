@@ -16,18 +16,24 @@ import (
 
 // A device that is not there at the start is tried, the others are read, and it is read when it comes.
 func TestAbsentAtStart(t *testing.T) {
+	for name, of := range map[string]species{"modbus": modbusSpecies(), "s7": s7Species()} {
+		t.Run(name, func(t *testing.T) { absentAtStart(t, of) })
+	}
+}
+
+func absentAtStart(t *testing.T, of species) {
 	dir := t.TempDir()
-	plc, there := startPLC(t), plant(t, sim.ModbusConfig{})
-	late := startNetwork(t, plc.addr)
+	plc, there := of.start(t), of.sim(t)
+	late := startNetwork(t, plc.address())
 	late.shut()
-	r := startRig(t, dir, vanishConfig(dir, late.addr, there.Addr(1)), rigOptions{})
+	r := startRig(t, dir, of.config(dir, late.addr, there.Addr(1)), rigOptions{})
 	r.reads("neighbour", 2)
 	until(t, "the absent one is tried a few times", func() bool { return r.events.since(0, "victim", device.Opening) >= 3 })
 	d := r.device("victim")
 	if d.Reads != 0 || d.Reason == "" || r.count("victim", notGood) != 4 {
 		t.Errorf("absent: %+v", d)
 	}
-	if a, ok := r.alarm("device:victim"); !ok || !strings.Contains(a.Text, "refuses") {
+	if a, ok := r.alarm("device:victim"); !ok || !strings.Contains(a.Text, "refuse") {
 		t.Errorf("alarms: %+v", r.Alarms())
 	}
 	late.open()
@@ -53,8 +59,18 @@ func TestBlackHoledAmongMany(t *testing.T) {
 	if raced {
 		devices, each = 300, 30 // the detector makes everything several times as slow
 	}
+	t.Run("modbus", func(t *testing.T) {
+		t.Parallel()
+		blackHoledAmongMany(t, plant(t, sim.ModbusConfig{Listen: "127.0.1.1:0", Devices: devices}), devices, each)
+	})
+	t.Run("s7", func(t *testing.T) {
+		t.Parallel()
+		blackHoledAmongMany(t, s7Plant(t, sim.S7Config{Listen: "127.0.1.1:0", Devices: devices / 2}), devices/2, each/2)
+	})
+}
+
+func blackHoledAmongMany(t *testing.T, m sim.Simulator, devices, each int) {
 	dir := t.TempDir()
-	m := plant(t, sim.ModbusConfig{Listen: "127.0.1.1:0", Devices: devices})
 	var text bytes.Buffer
 	if err := m.EmitConfig(&text, sim.EmitOptions{Interval: 2 * time.Second, Profile: "site", Data: filepath.Join(dir, "data"), Sink: filepath.Join(dir, "out")}); err != nil {
 		t.Fatal(err)

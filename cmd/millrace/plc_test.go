@@ -18,10 +18,20 @@ func float32frombits(b uint32) float32 { return math.Float32frombits(b) }
 
 // plc is a device to which a test can do what people do to PLCs. Register a holds a.
 type plc struct {
-	refuse   atomic.Uint32 // the exception that answers everything, 0 none
-	hole     atomic.Uint32 // registers from this one on do not exist
-	requests atomic.Uint64
-	addr     string
+	refuse atomic.Uint32 // the exception that answers everything, 0 none
+	hole   atomic.Uint32 // registers from this one on do not exist
+	reads  atomic.Uint64
+	addr   string
+}
+
+// patient is a PLC of any protocol to which a test does things.
+type patient interface {
+	address() string
+	requests() uint64    // that it was asked
+	busy()               // it answers, and not with values: it boots
+	fail()               // the same, and it does not boot
+	well()               // it answers with values
+	download(short bool) // another program: two of the variables that are read are there, or all again
 }
 
 // startPLC serves a plc on loopback until the test ends.
@@ -47,6 +57,20 @@ func startPLC(t *testing.T) *plc {
 	return p
 }
 
+func (p *plc) address() string  { return p.addr }
+func (p *plc) requests() uint64 { return p.reads.Load() }
+func (p *plc) busy()            { p.refuse.Store(uint32(modbus.ServerDeviceBusy)) }
+func (p *plc) fail()            { p.refuse.Store(uint32(modbus.ServerDeviceFailure)) }
+func (p *plc) well()            { p.refuse.Store(0) }
+
+func (p *plc) download(short bool) {
+	if short {
+		p.hole.Store(102)
+		return
+	}
+	p.hole.Store(1 << 16)
+}
+
 func listenOn(t *testing.T, addr string) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
@@ -58,7 +82,7 @@ func listenOn(t *testing.T, addr string) net.Listener {
 }
 
 func (p *plc) ReadRegisters(_ context.Context, r *modbus.Request, dst []byte) modbus.ExceptionCode {
-	p.requests.Add(1)
+	p.reads.Add(1)
 	if code := p.refuse.Load(); code != 0 {
 		return modbus.ExceptionCode(code)
 	}
@@ -238,7 +262,7 @@ func (n *network) pass(from, to net.Conn) {
 	}
 }
 
-// stranger is what has taken over a device's address: it greets, which no Modbus device does, and listens.
+// stranger is what has taken over a device's address: it greets, which no PLC does, and listens.
 func stranger(c net.Conn) {
 	_, err := io.WriteString(c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
 	for err == nil || errors.Is(err, io.ErrNoProgress) {
