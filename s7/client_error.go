@@ -17,7 +17,7 @@ type Error struct {
 	Object   string   // of a service: on what, as "DB7"; may be empty
 
 	Code    ReturnCode // what the PLC said of the variable; 0 when it said nothing of it
-	Refused ErrorCode  // why the PLC refused the whole request, when this variable was alone in it
+	Refused ErrorCode  // why the PLC refused the whole request: the variable's own, or one of several when it takes none at all
 	Detail  uint8      // of a PI service or a stop that was refused: DetailRunning, DetailStopped
 	Sent    bool       // bytes of a request with it may have left
 	Written int        // bytes of a variable in several pieces that were written before this happened
