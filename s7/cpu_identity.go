@@ -43,8 +43,8 @@ const (
 	ethernetRate     = 100_000_000
 )
 
-// identity returns the identity of a model: PDU and jobs in flight as users of these models report them, the number of connections as their
-// data sheets have it.
+// identity returns the identity of a model. Order numbers and PDU lengths are those of real CPUs, and so are the window of the 1200 and the
+// connections of the 300; the other windows, connections, versions and all serial numbers are plausible, no more.
 func (m Model) identity() (Identity, bool) {
 	switch m {
 	case Model300:
