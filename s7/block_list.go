@@ -1,6 +1,7 @@
 package s7
 
 import (
+	"strconv"
 	"time"
 
 	"millrace/wire"
@@ -121,6 +122,27 @@ const (
 	LanguageGRAPH Language = 6
 	LanguageSDB   Language = 7
 )
+
+// String names l, or returns its number.
+func (l Language) String() string {
+	switch l {
+	case LanguageAWL:
+		return "AWL"
+	case LanguageKOP:
+		return "KOP"
+	case LanguageFUP:
+		return "FUP"
+	case LanguageSCL:
+		return "SCL"
+	case LanguageDB:
+		return "DB"
+	case LanguageGRAPH:
+		return "GRAPH"
+	case LanguageSDB:
+		return "SDB"
+	}
+	return "language " + strconv.Itoa(int(l))
+}
 
 // BlockInfoRequest asks about a block.
 type BlockInfoRequest struct{ File BlockFile }

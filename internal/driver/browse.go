@@ -1,0 +1,39 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"millrace/internal/device"
+)
+
+// Browser is a driver whose devices can be asked what they are and what is in them.
+type Browser interface {
+	// Browse opens a connection, asks and closes it. What a device refuses to say is named in the survey; an error is the transport's, or that the
+	// address does not allow to ask. timeout is for connecting and for each answer; services that take a device longer have longer.
+	Browse(ctx context.Context, a device.Addr, timeout time.Duration) (Survey, error)
+}
+
+// Survey is what a device said of itself, in the order in which people want to read it.
+type Survey struct {
+	Facts   []Fact
+	Objects []Object
+	Refused []string // what it did not say, and why
+}
+
+// Fact is one thing known of a device.
+type Fact struct{ Name, Value string }
+
+// Object is something in a device that can be read or uploaded.
+type Object struct {
+	Name  string // DB1
+	Kind  string // what it was written in
+	Bytes int    // of its data; -1 when it is not said
+}
+
+// say adds a fact that is not empty.
+func (s *Survey) say(name, value string) {
+	if value != "" {
+		s.Facts = append(s.Facts, Fact{name, value})
+	}
+}
