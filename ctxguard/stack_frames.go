@@ -15,3 +15,8 @@ func framePCs(into *[inlineDepth]uintptr, skip int) int
 func callers(into *[inlineDepth]uintptr) int {
 	return framePCs(into, 2) // the address in the caller of callers, and the one in its caller, which is a function of this package too
 }
+
+// callersOf is callers for a function that calls it itself.
+//
+//go:noinline
+func callersOf(into *[inlineDepth]uintptr) int { return framePCs(into, 1) }
