@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +21,11 @@ const registers = 100
 type load struct {
 	requests uint64
 	elapsed  time.Duration
+	cpu      float64 // seconds of the process that was asked
 }
+
+func (l load) perCPU() float64 { return float64(l.requests) / l.cpu }
+func (l load) rate() float64   { return float64(l.requests) / l.elapsed.Seconds() }
 
 // asker is the client's side of a protocol in a load run.
 type asker interface {
@@ -30,8 +35,8 @@ type asker interface {
 	ask(c net.Conn, depth int, until time.Time) (uint64, error)
 }
 
-// run asks addr from conns connections, depth requests in flight on each, for d.
-func run(addr string, a asker, conns, depth int, d time.Duration) (load, error) {
+// run asks process pid at addr from conns connections, depth requests in flight on each, for d. What it takes to connect does not count.
+func run(addr string, pid int, a asker, conns, depth int, d time.Duration) (load, error) {
 	var wg sync.WaitGroup
 	var total atomic.Uint64
 	errs := make(chan error, conns) // one at most from each connection
@@ -43,6 +48,10 @@ func run(addr string, a asker, conns, depth int, d time.Duration) (load, error) 
 		}
 		defer c.Close()
 		cs[i] = c
+	}
+	before, err := cpuSeconds(pid)
+	if err != nil {
+		return load{}, err
 	}
 	start := time.Now()
 	for _, c := range cs {
@@ -56,8 +65,9 @@ func run(addr string, a asker, conns, depth int, d time.Duration) (load, error) 
 	}
 	wg.Wait()
 	elapsed := time.Since(start)
+	after, err := cpuSeconds(pid)
 	close(errs)
-	return load{total.Load(), elapsed}, <-errs
+	return load{total.Load(), elapsed, after - before}, errors.Join(<-errs, err)
 }
 
 // holding asks a Modbus server for 100 holding registers.

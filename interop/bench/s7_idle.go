@@ -41,7 +41,7 @@ func idleRound(ctx context.Context, w io.Writer, name string, conns int, d time.
 	}
 	defer srv.stop()
 	pid := srv.cmd.Process.Pid
-	if _, err := run(addr, dbRead{}, 10, 1, d/4); err != nil { // warm up
+	if _, err := run(addr, pid, dbRead{}, 10, 1, d/4); err != nil { // warm up
 		return err
 	}
 	before, err := memory(pid)
@@ -52,15 +52,7 @@ func idleRound(ctx context.Context, w io.Writer, name string, conns int, d time.
 	if err != nil {
 		return err
 	}
-	start, err := cpuSeconds(pid)
-	if err != nil {
-		return err
-	}
-	l, err := run(addr, dbRead{}, conns, 1, d)
-	if err != nil {
-		return err
-	}
-	end, err := cpuSeconds(pid)
+	l, err := run(addr, pid, dbRead{}, conns, 1, d)
 	if err != nil {
 		return err
 	}
@@ -69,7 +61,7 @@ func idleRound(ctx context.Context, w io.Writer, name string, conns int, d time.
 		return err
 	}
 	fmt.Fprintf(w, "%-24s %12d %14.1fkB %11.2f%% %16.0f %14.0f %8dMB\n", name, conns, float64(after-before)/float64(conns)/1e3,
-		100*cpu/idleFor.Seconds(), float64(l.requests)/(end-start), float64(l.requests)/l.elapsed.Seconds(), peak>>20)
+		100*cpu/idleFor.Seconds(), l.perCPU(), l.rate(), peak>>20)
 	return nil
 }
 

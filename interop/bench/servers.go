@@ -42,23 +42,15 @@ func (m servers) round(ctx context.Context, s *series, conns, depth int, set set
 		return err
 	}
 	defer c.stop()
-	if _, err := run(addr, m.load, conns, depth, set.each/4); err != nil { // warm up
+	pid := c.cmd.Process.Pid
+	if _, err := run(addr, pid, m.load, conns, depth, set.each/4); err != nil { // warm up
 		return err
 	}
-	before, err := cpuSeconds(c.cmd.Process.Pid)
+	l, err := run(addr, pid, m.load, conns, depth, set.each)
 	if err != nil {
 		return err
 	}
-	l, err := run(addr, m.load, conns, depth, set.each)
-	if err != nil {
-		return err
-	}
-	after, err := cpuSeconds(c.cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	s.perCPU = append(s.perCPU, float64(l.requests)/(after-before))
-	s.rate = append(s.rate, float64(l.requests)/l.elapsed.Seconds())
+	s.perCPU, s.rate = append(s.perCPU, l.perCPU()), append(s.rate, l.rate())
 	return nil
 }
 
