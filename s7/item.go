@@ -88,6 +88,8 @@ func (m *Item) Check() ReturnCode {
 		return ReturnTypeUnsupported
 	case m.Area == AreaCounter != (m.Size == SizeCounter), m.Area == AreaTimer != (m.Size == SizeTimer):
 		return ReturnAddress
+	case m.Area == AreaIECCounter200 != (m.Size == SizeIECCount), m.Area == AreaIECTimer200 != (m.Size == SizeIECTimer):
+		return ReturnAddress
 	case m.Count == 0, m.Size == SizeBit && m.Count != 1:
 		return ReturnAddress
 	case m.Size != SizeBit && !m.Area.Numbered() && m.Bit() != 0:

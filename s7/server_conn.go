@@ -75,10 +75,10 @@ func (c *ServerConn) Calling() []byte { return c.calling.bytes() }
 // Called returns the TSAP that the client wants to reach: connection type, and rack and slot. It must not be changed.
 func (c *ServerConn) Called() []byte { return c.call.bytes() }
 
-// PDU returns the granted PDU length, before Setup the longest that would be granted.
+// PDU returns the granted PDU length; before Setup the longest that would be granted, in Open 0.
 func (c *ServerConn) PDU() int { return c.pdu }
 
-// Window returns how many jobs the client may have in flight, before Setup the most that would be granted.
+// Window returns how many jobs the client may have in flight; before Setup the most that would be granted, in Open 0.
 func (c *ServerConn) Window() int { return c.window }
 
 // Level returns the protection level in force for the connection: 1 everything is allowed, 2 nothing may be changed, 3 nothing may be read either.

@@ -22,6 +22,8 @@ func TestItemCheck(t *testing.T) {
 		{item(0, 1, AreaDB, 0), ReturnTypeUnsupported}, {item(255, 1, AreaDB, 0), ReturnTypeUnsupported},
 		{item(SizeByte, 1, AreaTimer, 0), ReturnAddress}, {item(SizeByte, 1, AreaCounter, 0), ReturnAddress},
 		{item(SizeTimer, 1, AreaDB, 0), ReturnAddress}, {item(SizeCounter, 1, AreaTimer, 0), ReturnAddress},
+		{item(SizeIECTimer, 1, AreaIECTimer200, 0), ReturnOK}, {item(SizeIECTimer, 1, AreaDB, 0), ReturnAddress},
+		{item(SizeWord, 1, AreaIECTimer200, 0), ReturnAddress}, {item(SizeIECCount, 1, AreaIECTimer200, 0), ReturnAddress},
 		{item(SizeByte, 0, AreaDB, 0), ReturnAddress}, {item(SizeBit, 0, AreaDB, 0), ReturnAddress}, {item(SizeBit, 8, AreaDB, 0), ReturnAddress},
 		{item(SizeByte, 1, AreaDB, 1), ReturnAddress}, {item(SizeByte, 1, AreaDB, 0xFFFFFF), ReturnAddress},
 	} {
