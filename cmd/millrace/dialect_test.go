@@ -88,9 +88,10 @@ func TestDialectsReadTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pairs := documentedSpelling.FindAllStringSubmatch(string(doc), -1)
-	if len(pairs) < 15 {
-		t.Fatalf("%d spellings in the document", len(pairs))
+	modbus, s7, _ := strings.Cut(string(doc), "\n## S7\n")
+	pairs, s7Pairs := documentedSpelling.FindAllStringSubmatch(modbus, -1), documentedSpelling.FindAllStringSubmatch(s7, -1)
+	if len(pairs) < 15 || len(s7Pairs) < 40 {
+		t.Fatalf("%d and %d spellings in the document", len(pairs), len(s7Pairs))
 	}
 	dir := t.TempDir()
 	var b strings.Builder
@@ -100,6 +101,10 @@ func TestDialectsReadTheSame(t *testing.T) {
 		fmt.Fprintf(&b, "          v%d: '%s'\n", i, v.tag)
 	}
 	for i, p := range pairs {
+		fmt.Fprintf(&b, "          w%d: '%s'\n          c%d: '%s'\n", i, p[1], i, p[2])
+	}
+	fmt.Fprintf(&b, "  - id: s\n    address: s7://%s\n    groups:\n      g:\n        tags:\n", s7Plant(t, sim.S7Config{}).Addr(1))
+	for i, p := range s7Pairs {
 		fmt.Fprintf(&b, "          w%d: '%s'\n          c%d: '%s'\n", i, p[1], i, p[2])
 	}
 	write(t, dir, "tags.csv", "name,address,scale,bias\nown,40101,0.1,\nfrom1,holding.100.INT16:scale=0.1,,5\n")
@@ -112,6 +117,11 @@ func TestDialectsReadTheSame(t *testing.T) {
 		}
 		for i, p := range pairs {
 			if w, c := got[fmt.Sprintf("d/w%d", i)], got[fmt.Sprintf("d/c%d", i)]; w != c || w == "" {
+				t.Errorf("%s: %s read %s, and %s read %s", how, p[1], w, p[2], c)
+			}
+		}
+		for i, p := range s7Pairs {
+			if w, c := got[fmt.Sprintf("s/w%d", i)], got[fmt.Sprintf("s/c%d", i)]; w != c || w == "" || w == "null" {
 				t.Errorf("%s: %s read %s, and %s read %s", how, p[1], w, p[2], c)
 			}
 		}

@@ -98,3 +98,27 @@ func TestPlantWithMetrics(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestReadAndWriteS7(t *testing.T) {
+	addr := s7Plant(t, sim.S7Config{}).Addr(1)
+	out, errs, code := millrace(t, "read", "s7://"+addr+"?slot=1", "DB1.DBD4:REAL", "DB3.DBX0.0", "M10.5")
+	if code != exitOK || strings.Join(strings.Fields(out), " ") != "DB1.DBD4:REAL 1.5636842e-36 float32 good DB3.DBX0.0 true bool good M10.5 false bool good" {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	out, errs, code = millrace(t, "write", "s7://"+addr+"/0/1", "DB1.DBB100:STRING[20]=a=b", "M10.5=on")
+	if code != exitOK || strings.Count(out, ": written\n") != 2 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	out, errs, code = millrace(t, "read", "s7://"+addr, "DB1,S100.20", "M10.5", "DB9.DBW0", "--json")
+	if code != exitFailed || !strings.Contains(out, `"DB1.DBB100:STRING[20]","value":"a=b"`) || !strings.Contains(out, "bad (no such address)") || !strings.Contains(errs, "there is no DB9") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	for url, want := range map[string]string{"s7://" + addr + "?slto=1": "did you mean slot?", "s7://" + addr + "?slot=9": "wrong slot", "s7://" + addr + "/1": "rack/slot"} {
+		if _, errs, code := millrace(t, "read", url, "MW0"); code == exitOK || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit %d, %s", url, code, errs)
+		}
+	}
+	if _, errs, code = millrace(t, "write", "s7://"+addr, "DB1,ISTRING0.5=x"); code != exitUsage || !strings.Contains(errs, "did you mean DB1,STRING0.5?") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}

@@ -23,8 +23,9 @@ func newWriteCommand() *cobra.Command {
 or checked against limits. Nothing is sent when an address or a value is wrong.
 
 With --json it prints [{"address","value","written","may_have_happened","error"}]. The exit code is 1 when a write was not confirmed.`,
-		Example: "  millrace write modbus://127.0.0.1:1502/1 holding:5:int16=42 coil:7=true",
-		Args:    usageArgs(cobra.MinimumNArgs(2)),
+		Example: "  millrace write modbus://127.0.0.1:1502/1 holding:5:int16=42 coil:7=true\n" +
+			"  millrace write s7://127.0.0.1:1102/0/1 DB1.DBW0:INT=42 M10.5=true",
+		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, addr, err := dialectOf(args[0])
 			if err != nil {

@@ -14,7 +14,9 @@ import (
 
 var update = flag.Bool("update", false, "write the expected outputs anew")
 
-func drivers() map[string]device.Driver { return map[string]device.Driver{"modbus": driver.Modbus{}} }
+func drivers() map[string]device.Driver {
+	return map[string]device.Driver{"modbus": driver.Modbus{}, "s7": driver.S7{}}
+}
 
 // golden compares got with the file, or writes the file when -update is set.
 func golden(t *testing.T, file, got string) {

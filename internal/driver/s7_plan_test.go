@@ -18,6 +18,23 @@ import (
 
 var testS7Addr = device.Addr{Scheme: "s7", Host: "127.0.0.1:1102"}
 
+// limitsUnknown is what is known of a device that was never connected to.
+var limitsUnknown device.Limits
+
+// optionsOf returns the options of an address.
+func optionsOf(t *testing.T, url string) *s7Options {
+	t.Helper()
+	a, err := device.ParseAddr(url, S7{}.Ports())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := parseS7Options(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &o
+}
+
 func mustS7Plan(t testing.TB, a device.Addr, lim device.Limits, addresses ...string) *s7Plan {
 	t.Helper()
 	p, err := S7{}.Compile(a, specs(addresses...), lim)
