@@ -374,7 +374,7 @@ func TestAnS7DeviceStopsAndComesBack(t *testing.T) {
 type tap struct {
 	nobody
 	batches chan tag.Batch
-	ctx     context.Context
+	over    <-chan struct{}
 }
 
 func (o tap) Offer(b *tag.Batch) bool {
@@ -382,7 +382,7 @@ func (o tap) Offer(b *tag.Batch) bool {
 		Bits: append([]uint64(nil), b.Bits...), TS: append([]int64(nil), b.TS...), Aux: append([]byte(nil), b.Aux...)}
 	select {
 	case o.batches <- copied:
-	case <-o.ctx.Done():
+	case <-o.over:
 	}
 	return true
 }
@@ -391,7 +391,7 @@ func (o tap) Offer(b *tag.Batch) bool {
 func polled(t *testing.T, a device.Addr, points []point) (*device.Runtime, <-chan tag.Batch) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	out := tap{batches: make(chan tag.Batch), ctx: ctx}
+	out := tap{batches: make(chan tag.Batch), over: ctx.Done()}
 	rt, err := device.New(device.Config{Drivers: map[string]device.Driver{"s7": driver.S7{}}, Output: out, Ledger: nobody{}})
 	if err != nil {
 		t.Fatal(err)
