@@ -99,7 +99,7 @@ func TestPlantWithMetrics(t *testing.T) {
 	}
 }
 
-func TestReadAndWriteS7(t *testing.T) {
+func TestReadAndWriteS7AsTyped(t *testing.T) {
 	addr := s7Plant(t, sim.S7Config{}).Addr(1)
 	out, errs, code := millrace(t, "read", "s7://"+addr+"?slot=1", "DB1.DBD4:REAL", "DB3.DBX0.0", "M10.5")
 	if code != exitOK || strings.Join(strings.Fields(out), " ") != "DB1.DBD4:REAL 1.5636842e-36 float32 good DB3.DBX0.0 true bool good M10.5 false bool good" {
