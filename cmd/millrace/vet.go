@@ -15,10 +15,11 @@ func newVetCommand() *cobra.Command {
 		Use:   "vet [flags of go vet] [packages]",
 		Short: "Find leaks of contexts, goroutines and resources in Go source",
 		Long: `vet runs the analyzers of millrace/ctxguard/analyzers over Go packages, ./... when none are named. It takes the flags of go vet, and
-each analyzer is one: -release=false leaves it out, -release alone runs nothing else. -fix applies the fixes that are safe.
+each analyzer is one: -release=false leaves it out, -release alone runs nothing else. -fix applies the fixes that are safe. As the tool
+of go vet itself it is go vet -vettool=$(which millrace) ./...
 
 Exit codes: 0 nothing was found; 1 something was, or a package does not compile. The go command has to be installed.`,
-		Example:            "  millrace vet ./...\n  millrace vet -fix ./internal/...\n  go vet -vettool=$(which millrace) ./...",
+		Example:            "  millrace vet ./...\n  millrace vet -fix ./internal/...",
 		DisableFlagParsing: true, // the flags are go vet's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
