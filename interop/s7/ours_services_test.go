@@ -127,7 +127,7 @@ func (o *ours) blocks(ctx context.Context, what string, w []string) string {
 				texts[i] = "-"
 			}
 		}
-		return show(err, fmt.Sprint(b.Number, b.Language, b.Subtype, b.MC7Len, b.LoadLen, b.LocalLen, b.SSBLen, b.Version)+" "+strings.Join(texts, " "))
+		return show(err, fmt.Sprint(b.Number, uint8(b.Language), b.Subtype, b.MC7Len, b.LoadLen, b.LocalLen, b.SSBLen, b.Version)+" "+strings.Join(texts, " "))
 	case "upload", "fullupload":
 		image, err := o.Upload(ctx, blockType(w[0]), uint16(number(w[1])))
 		if err != nil {
