@@ -175,20 +175,20 @@ func TestLateReply(t *testing.T) {
 	}{
 		{snap7Client, func(addr string) *peer {
 			p := snap7Client.connect(t, addr, 480)
-			p.ask("timeout 200")
+			p.ask("timeout 500")
 			return p
 		}},
-		{gos7Client, func(addr string) *peer { return startPeer(t, buildGos7(t), addr, "200ms").connected() }},
+		{gos7Client, func(addr string) *peer { return startPeer(t, buildGos7(t), addr, "500ms").connected() }},
 		{pythonClient, func(addr string) *peer {
 			p := pythonClient.connect(t, addr, 480)
-			p.ask("timeout 200")
+			p.ask("timeout 500")
 			return p
 		}},
 	} {
 		row(c.name, lateReads(c.args(newLatePLC(t).addr)))
 	}
 	late := 0
-	c := ourClient(t, newLatePLC(t).addr, s7.Config{Timeout: 200 * time.Millisecond, Hooks: s7.Hooks{Late: func(time.Duration) { late++ }}})
+	c := ourClient(t, newLatePLC(t).addr, s7.Config{Timeout: time.Second, Hooks: s7.Hooks{Late: func(time.Duration) { late++ }}})
 	got := lateReads(c)
 	row("ours", got)
 	t.Logf("asked for 10, 20, 30, 40, 50; the answer to the second came late\n%s", table.String())
