@@ -215,10 +215,11 @@ func (c *s7Compiler) add(t *device.TagSpec, i int) error {
 	return nil
 }
 
-// hold keeps a tag that is in a hole. Its item would show that the hole is no more: of a long tag it reads what it can.
+// hold keeps a tag that is in a hole. Its item would show that the hole is no more: of a long tag it reads the end, since a hole is most often what a DB has become
+// shorter by.
 func (c *s7Compiler) hold(w *s7Want) {
 	n := min(w.n, c.item/w.unit())
-	c.plan.inHole = append(c.plan.inHole, s7Held{cell: w.cell, item: w.item(w.at, w.at+n), span: w.span(w.at, w.end()), whole: n == w.n})
+	c.plan.inHole = append(c.plan.inHole, s7Held{cell: w.cell, item: w.item(w.end()-n, w.end()), span: w.span(w.at, w.end()), whole: n == w.n})
 }
 
 // cut makes pieces of a tag that is longer than a variable of a request may be.

@@ -70,7 +70,9 @@ type s7Search struct {
 	nodes   []s7Node
 	todo    []int // nodes to be cut
 	extra   int
-	alive   []uint32 // DBs of which something came, in this Read
+	good    []device.Span // what came, in this Read
+	alive   []uint32      // DBs of which something came
+	absent  []uint32      // DBs that the PLC says it does not have, of a single tag
 	holes   []device.Span
 	learned []device.Span
 	vars    []s7.Var
@@ -80,7 +82,7 @@ type s7Search struct {
 // reset begins a new Read. That something was read stays known.
 func (b *s7Search) reset() {
 	b.nodes, b.todo, b.extra = b.nodes[:0], b.todo[:0], 0
-	b.alive, b.holes, b.learned = b.alive[:0], b.holes[:0], nil
+	b.good, b.alive, b.absent, b.holes, b.learned = b.good[:0], b.alive[:0], b.absent[:0], b.holes[:0], nil
 }
 
 // refused adds a part that is to be cut.
@@ -95,7 +97,8 @@ func (b *s7Search) hole(s device.Span) { b.holes = append(b.holes, s) }
 // came notes that a part came. When all parts of a refused range have, it is the gaps between them.
 func (b *s7Search) came(plan *s7Plan, pt s7Part) {
 	r := &plan.ranges[pt.r]
-	if key := r.span.From >> 16; !slices.Contains(b.alive, key) {
+	b.good = append(b.good, pt.span(r))
+	if key := r.span.From >> 16; len(b.alive) == 0 || b.alive[len(b.alive)-1] != key && !slices.Contains(b.alive, key) {
 		b.alive = append(b.alive, key)
 	}
 	if pt.parent < 0 {
@@ -115,7 +118,7 @@ func (b *s7Search) came(plan *s7Plan, pt s7Part) {
 	}
 }
 
-// cut returns the bounds of at most s7Parts parts of cells, none of which parts cells that begin at the same byte.
+// cut returns the bounds of at most s7Parts parts of cells. Those that begin at the same byte stay together, unless all do.
 func cut(cells []s7Cell, into []int) []int {
 	into = append(into[:0], 0)
 	for k := 1; k < s7Parts; k++ {
@@ -127,6 +130,9 @@ func cut(cells []s7Cell, into []int) []int {
 			into = append(into, at)
 		}
 	}
+	if len(into) == 1 && len(cells) > 1 {
+		into = append(into, len(cells)/2)
+	}
 	return append(into, len(cells))
 }
 
@@ -137,23 +143,68 @@ func (s *s7Session) findHoles(ctx context.Context, plan *s7Plan) error {
 	for len(b.todo) > 0 && err == nil {
 		err = s.cutSome(ctx, plan)
 	}
-	if b.trusted && len(b.holes) > 0 {
-		b.learned = slices.Clone(b.holes)
+	if b.trusted {
+		b.learned = b.trimmed()
+	}
+	if len(b.learned) > 0 {
 		s.obs.Learned(device.Limits{Holes: b.learned})
 	}
 	return err
 }
 
-// missingDBs looks at ranges of DBs of which nothing came and that the PLC says it does not have: when it says so of the first of their cells too, the whole DB is a
-// hole, and no part of it needs to be asked for.
+// trimmed returns the holes without what came: a tag that reaches into one may share its other bytes with tags that do not.
+func (b *s7Search) trimmed() []device.Span {
+	var out []device.Span
+	for _, h := range b.holes {
+		left := []device.Span{h}
+		for _, g := range b.good {
+			left = without(left, g)
+		}
+		out = append(out, left...)
+	}
+	return out
+}
+
+// without returns spans with g taken out of them.
+func without(spans []device.Span, g device.Span) []device.Span {
+	var out []device.Span
+	for _, h := range spans {
+		if h.Area != g.Area || g.To < h.From || h.To < g.From {
+			out = append(out, h)
+			continue
+		}
+		if h.From < g.From {
+			out = append(out, device.Span{Area: h.Area, From: h.From, To: g.From - 1})
+		}
+		if g.To < h.To {
+			out = append(out, device.Span{Area: h.Area, From: g.To + 1, To: h.To})
+		}
+	}
+	return out
+}
+
+// missingDBs looks at DBs of which nothing came and that the PLC says it does not have. When it says so of a tag by itself, the whole DB is a hole, and no part of it
+// needs to be asked for.
 func (s *s7Session) missingDBs(ctx context.Context, plan *s7Plan) error {
+	b := &s.search
+	err := s.askDBs(ctx, plan)
+	for _, db := range b.absent {
+		if !slices.Contains(b.alive, db) {
+			s.missing(plan, db)
+		}
+	}
+	return err
+}
+
+// askDBs asks for a single tag of the DBs of which longer ranges were refused alone.
+func (s *s7Session) askDBs(ctx context.Context, plan *s7Plan) error {
 	b := &s.search
 	b.begin()
 	var asked []uint32
 	for _, n := range b.nodes {
 		r := &plan.ranges[n.r]
-		db := r.span.From >> 16
-		if r.item.Area != s7.AreaDB || n.why.code != s7.ReturnNoObject || slices.Contains(b.alive, db) || slices.Contains(asked, db) {
+		db, ok := dbOf(r, n.why)
+		if !ok || slices.Contains(b.alive, db) || slices.Contains(b.absent, db) || slices.Contains(asked, db) {
 			continue
 		}
 		asked = append(asked, db)
@@ -164,21 +215,29 @@ func (s *s7Session) missingDBs(ctx context.Context, plan *s7Plan) error {
 	}
 	err := s.client.Read(ctx, b.vars)
 	for i, db := range asked {
-		if v := &b.vars[i]; refusalOf(v).code == s7.ReturnNoObject {
+		if v := &b.vars[i]; answered(v) && refusalOf(v).code == s7.ReturnNoObject {
 			s.dec.ts = v.At.UnixNano()
-			s.missing(plan, db)
+			b.absent = append(b.absent, db)
 		}
 	}
 	return err
 }
 
-// missing makes a hole of a DB and rows of what was to be searched in it.
+// dbOf returns the DB of r, and whether the PLC said that it does not have it.
+func dbOf(r *s7Range, why s7Refusal) (db uint32, missing bool) {
+	return r.span.From >> 16, r.item.Area == s7.AreaDB && why.code == s7.ReturnNoObject
+}
+
+// missing makes one hole of a DB, and rows of what was to be searched in it.
 func (s *s7Session) missing(plan *s7Plan, db uint32) {
 	b := &s.search
-	b.hole(device.Span{Area: uint8(s7.AreaDB), From: db << 16, To: db<<16 | 0xFFFF})
+	whole := device.Span{Area: uint8(s7.AreaDB), From: db << 16, To: db<<16 | 0xFFFF}
+	b.holes = slices.DeleteFunc(b.holes, func(h device.Span) bool { return h.Area == whole.Area && h.From>>16 == db })
+	b.hole(whole)
 	b.todo = slices.DeleteFunc(b.todo, func(i int) bool {
 		n := &b.nodes[i]
-		if plan.ranges[n.r].item.Area != s7.AreaDB || plan.ranges[n.r].span.From>>16 != db {
+		of, missing := dbOf(&plan.ranges[n.r], n.why)
+		if !missing || of != db {
 			return false
 		}
 		s.deny(plan, n.s7Part, n.why.quality())

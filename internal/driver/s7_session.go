@@ -195,6 +195,9 @@ func (s *s7Session) refused(plan *s7Plan, pt s7Part, v *s7.Var) {
 	}
 	if why.isHole() {
 		s.search.hole(pt.span(r))
+		if db, missing := dbOf(r, why); missing {
+			s.search.absent = append(s.search.absent, db)
+		}
 	}
 	s.dec.ts = v.At.UnixNano()
 	s.deny(plan, pt, why.quality())

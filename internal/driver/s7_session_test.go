@@ -239,6 +239,64 @@ func TestTheBitsOfAByteThatIsNotThere(t *testing.T) {
 	}
 }
 
+// Tags that begin at the same byte and are not of one length are told apart too.
+func TestS7TagsOnOneByteOfDifferentLength(t *testing.T) {
+	f, w := newPLC(t, 240), newWatcher()
+	f.holes = []device.Span{dbSpan(1, 3, 3)}
+	a := f.address(nil)
+	s := openS7(t, a, w)
+	no := tag.BadOutOfRange.String()
+	wantRows(t, readS7(t, s, a, device.Limits{}, "DB1.DBB0", "DB1.DBD0", "DB1.DBW0", "DB1.DBB0:LREAL", "MB0"), modelRow(t, "DB1.DBB0"), no, modelRow(t, "DB1.DBW0"), no, modelRow(t, "MB0"))
+	if n := len(f.take()); n > 12 {
+		t.Errorf("%d variables", n)
+	}
+	// Those that share bytes with a bad one are read all the same.
+	no = tag.BadNodeIDUnknown.String()
+	wantRows(t, readS7(t, s, a, w.learned[0], "DB1.DBB0", "DB1.DBD0", "DB1.DBW0", "DB1.DBB0:LREAL", "MB0"), modelRow(t, "DB1.DBB0"), no, modelRow(t, "DB1.DBW0"), no, modelRow(t, "MB0"))
+}
+
+// An array that is longer than its DB costs itself, and not the tags in the part that is there.
+func TestAnS7ArrayThatIsLongerThanItsDB(t *testing.T) {
+	f, w := newPLC(t, 240), newWatcher()
+	if err := f.AddDB(5, s7Bytes(s7.AreaDB, 5, 0, 100)); err != nil {
+		t.Fatal(err)
+	}
+	a := f.address(nil)
+	s := openS7(t, a, w)
+	tags := []string{"DB5.DBD0:REAL[200]", "DB5.DBD8:REAL", "DB5.DBB40:STRING[10]", "DB5.DBW98", "DB5.DBW99"}
+	want := modelRows(t, tags...)
+	want[0], want[4] = tag.BadOutOfRange.String(), tag.BadOutOfRange.String()
+	wantRows(t, readS7(t, s, a, device.Limits{}, tags...), want...)
+	want[0], want[4] = tag.BadNodeIDUnknown.String(), tag.BadNodeIDUnknown.String()
+	for range 3 {
+		lim := device.Limits{}
+		for _, l := range w.learned {
+			lim.Holes = append(lim.Holes, l.Holes...)
+		}
+		p := mustS7Plan(t, a, lim, tags...)
+		var b tag.Batch
+		if err := s.Read(context.Background(), p, &b); err != nil {
+			t.Fatal(err)
+		}
+		wantRows(t, rows(t, &b), want...)
+		s.revivals[0].due = time.Time{}
+	}
+}
+
+// A missing DB of which tags lie far apart is one hole too, and one of which a tag came is not missing.
+func TestAMissingDBWithScatteredTags(t *testing.T) {
+	f, w := newPLC(t, 240), newWatcher()
+	f.code, f.holes = s7.ReturnNoObject, []device.Span{dbSpan(2, 500, 500)}
+	a := f.address(nil)
+	s := openS7(t, a, w)
+	no := tag.BadNodeIDUnknown.String()
+	got := readS7(t, s, a, device.Limits{}, "DB1.DBW0", "DB9.DBW0", "DB9.DBW400", "DB9.DBW800", "DB2.DBW0", "DB2.DBB500")
+	wantRows(t, got, modelRow(t, "DB1.DBW0"), no, no, no, modelRow(t, "DB2.DBW0"), no)
+	if len(w.learned) != 1 || !reflect.DeepEqual(w.learned[0].Holes, []device.Span{dbSpan(2, 500, 500), dbSpan(9, 0, 0xFFFF)}) {
+		t.Errorf("learned %+v", w.learned)
+	}
+}
+
 func TestLearnsTheItemsOfAnS7Request(t *testing.T) {
 	f, w := newPLC(t, 960), newWatcher()
 	f.over = 20
