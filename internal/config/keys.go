@@ -88,7 +88,7 @@ var deviceKeys = mapping[deviceDraft]{
 		text("csv", "", "A file with a device in each row instead of one device here. Columns id and address, then parameters of the template, and optionally profile. Relative to the configuration file.",
 			func(d *deviceDraft) *string { return &d.csv }).placed(func(d *deviceDraft) *Place { return &d.csvAt }),
 		text("template", "", "The template that it is made from.", func(d *deviceDraft) *string { return &d.template }).placed(func(d *deviceDraft) *Place { return &d.templateAt }),
-		text("address", "", "Where it is: `modbus://10.0.0.1:502/1`. With csv it stands for rows without an address of their own.",
+		text("address", "", "Where it is: `modbus://10.0.0.1:502/1`, `s7://10.0.0.2?slot=1`. With csv it stands for rows without an address of their own.",
 			func(d *deviceDraft) *string { return &d.address }).placed(func(d *deviceDraft) *Place { return &d.addressAt }),
 		paramsKey("Values for the template's parameters.", func(d *deviceDraft) *[]param { return &d.params }),
 		profileKey(func(d *deviceDraft) *profileDraft { return &d.profile }),
