@@ -190,7 +190,7 @@ func (r *reporter) waitsHolding(f *ssa.Function, in ssa.Instruction, held map[st
 		if h.class == "" {
 			continue
 		}
-		if !slices.ContainsFunc(others, func(g *ssa.Function) bool { return !r.needs(g, h.class, 4) || g == f }) {
+		if !slices.ContainsFunc(others, func(g *ssa.Function) bool { return !r.needs(g, h.class, 2) || g == f }) {
 			what := "send"
 			if kind == receives {
 				what = "receive"
@@ -214,6 +214,9 @@ func (r *reporter) groupHolding(in ssa.Instruction, held map[string]lockUse) {
 	}
 	var doers []*ssa.Function
 	for _, g := range r.functions {
+		if g == in.Parent() {
+			continue
+		}
 		for in := range instructions(g) {
 			if c, ok := in.(ssa.CallInstruction); ok && isCallTo(c.Common(), "(*sync.WaitGroup).Done") {
 				if v := receiver(c.Common()); class(v) == on || r.place(v) == on {
@@ -223,7 +226,7 @@ func (r *reporter) groupHolding(in ssa.Instruction, held map[string]lockUse) {
 		}
 	}
 	for _, h := range held {
-		if h.class != "" && len(doers) > 0 && !slices.ContainsFunc(doers, func(g *ssa.Function) bool { return !r.needs(g, h.class, 4) }) {
+		if h.class != "" && len(doers) > 0 && !slices.ContainsFunc(doers, func(g *ssa.Function) bool { return !r.needs(g, h.class, 2) }) {
 			r.report(in.Pos(), nil, fmt.Sprintf("this waits with the lock %s held (line %d), and %s, which is waited for, needs that lock: both can wait for ever; give it back before",
 				h.class, r.line(h.pos), doers[0].Name()))
 			return

@@ -95,8 +95,8 @@ func (r *reporter) senderLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start s
 	if len(alone) == 0 || int64(mostSends(alone)) <= room && !inLoop(alone[0].in.Block()) && !inLoop(start.Block()) {
 		return
 	}
-	if room > 0 && mostSends(alone) <= int(room) && !inLoop(alone[0].in.Block()) {
-		return // one goroutine each turn of a loop, into a channel that may have room for all
+	if room > 0 && (mostSends(alone) <= int(room) || inLoop(alone[0].in.Block())) {
+		return // several, into a channel that may have room for all
 	}
 	for _, op := range c.of(receives, nil) {
 		if p := op.in.Parent(); p != f && p != g && !r.calledBy(p, f) {

@@ -17,6 +17,7 @@ type lockUse struct {
 	class string
 	read  bool
 	own   bool // of an object that the function has just made: nobody else knows it yet
+	deep  int  // calls between the function and the one that takes it
 	pos   token.Pos
 }
 
@@ -33,6 +34,9 @@ type lockPair struct {
 	fn          *ssa.Function
 	via         *ssa.Function // the callee that takes, nil for fn itself
 }
+
+// maxDeep bounds the calls over which two locks are still believed to be those of the same objects elsewhere.
+const maxDeep = 3
 
 // checkLocks finds three ways in which goroutines wait for each other for ever.
 func checkLocks(r *reporter) {
@@ -293,12 +297,12 @@ func (u *unit) takes(f *ssa.Function) []lockUse {
 				continue
 			}
 			if use, takes, ok := u.lockCall(&call.Call); ok {
-				if takes && !asked(b) {
+				if takes && !u.asked(b) {
 					add(use)
 				}
 				continue
 			}
-			if g := call.Call.StaticCallee(); g != nil && !asked(b) {
+			if g := call.Call.StaticCallee(); g != nil && !u.asked(b) {
 				for _, l := range u.lent(g) {
 					lent = append(lent, u.moved(l, g, &call.Call))
 				}
@@ -314,16 +318,16 @@ func (u *unit) takes(f *ssa.Function) []lockUse {
 }
 
 // asked says whether b runs only when a flag that the caller gave says so: whether to lock, or whether the lock is held already.
-func asked(b *ssa.BasicBlock) bool {
+func (u *unit) asked(b *ssa.BasicBlock) bool {
 	for d := b; d.Idom() != nil; d = d.Idom() {
-		if c, ok := last(d.Idom()).(*ssa.If); ok && isFlag(c.Cond, 0) {
+		if c, ok := last(d.Idom()).(*ssa.If); ok && u.isFlag(c.Cond, 0) {
 			return true
 		}
 	}
 	return false
 }
 
-func isFlag(v ssa.Value, depth int) bool {
+func (u *unit) isFlag(v ssa.Value, depth int) bool {
 	if depth > 4 {
 		return false
 	}
@@ -331,19 +335,20 @@ func isFlag(v ssa.Value, depth int) bool {
 	case *ssa.Parameter:
 		return isBoolType(v.Type())
 	case *ssa.UnOp:
-		if a, ok := v.X.(*ssa.Alloc); ok && v.Op == token.MUL {
+		if a := u.local(v.X); a != nil && v.Op == token.MUL {
 			p, ok := onlyStore(a).(*ssa.Parameter)
 			return ok && isBoolType(p.Type())
 		}
-		return v.Op == token.NOT && isFlag(v.X, depth+1)
+		return v.Op == token.NOT && u.isFlag(v.X, depth+1)
 	case *ssa.Phi:
-		return slices.ContainsFunc(v.Edges, func(e ssa.Value) bool { return isFlag(e, depth+1) })
+		return slices.ContainsFunc(v.Edges, func(e ssa.Value) bool { return u.isFlag(e, depth+1) })
 	}
 	return false
 }
 
 // moved is a lock of g as the caller of g names it.
 func (u *unit) moved(use lockUse, g *ssa.Function, c *ssa.CallCommon) lockUse {
+	use.deep++
 	for i, p := range g.Params {
 		if i < len(c.Args) && strings.Contains(use.place, name(p)) {
 			use.place = strings.ReplaceAll(use.place, name(p), u.place(c.Args[i]))
@@ -386,10 +391,13 @@ func (r *reporter) meets(f *ssa.Function, call *ssa.Call, use lockUse, via *ssa.
 		r.report(call.Pos(), nil, fmt.Sprintf("the lock that line %d took is still held when %s%s: %s; give it back first, or split off what runs under the lock", r.line(h.pos), who, where, ends))
 		return
 	}
-	if r.inTest(f.Pos()) || use.own {
+	if r.inTest(f.Pos()) || use.own || use.deep > maxDeep {
 		return
 	}
 	for _, h := range held {
+		if via != nil && r.unlocks(via, h.class, 3) {
+			continue // it gives it back meanwhile
+		}
 		if !h.own && h.class != "" && use.class != "" && h.class != use.class && !(h.read && use.read) {
 			key := [2]string{h.class, use.class}
 			if _, ok := r.locks.order[key]; !ok {
@@ -411,13 +419,18 @@ func (r *reporter) bothOrders() {
 			continue
 		}
 		there := r.locks.order[key]
-		if !r.sameObjects(there, back) {
-			continue
+		if there.held.read && back.taken.read || there.taken.read && back.held.read {
+			continue // two readers do not wait for each other
 		}
-		r.report(there.taken.pos, nil, fmt.Sprintf("%s takes %s while it holds %s (line %d), and %s takes them in the other order (lines %d and %d): each can wait for the other for ever; take them in one order everywhere",
-			there.fn.Name(), key[1], key[0], r.line(there.held.pos), back.fn.Name(), r.line(back.held.pos), r.line(back.taken.pos)))
+		r.report(there.taken.pos, nil, fmt.Sprintf("%s takes %s%s while it holds %s (line %d), and %s takes them in the other order%s (lines %d and %d): each can wait for the other for ever; take them in one order everywhere",
+			there.fn.Name(), key[1], through(there), key[0], r.line(there.held.pos), back.fn.Name(), through(back), r.line(back.held.pos), r.line(back.taken.pos)))
 	}
 }
 
-// sameObjects says whether the two can meet on the same two locks as far as anybody can tell.
-func (r *reporter) sameObjects(a, b lockPair) bool { return a.fn != b.fn || a.held.pos != b.held.pos }
+// through names the function by which another one takes a lock.
+func through(p lockPair) string {
+	if p.via == nil {
+		return ""
+	}
+	return " through " + p.via.Name()
+}

@@ -92,8 +92,8 @@ func (r *reporter) ofRequest(v *types.Var) bool {
 	return false
 }
 
-// asked says whether anybody in the function around pos, closures included, asks whether v has ended: then what follows may have to outlive it.
-func (r *reporter) asked(v *types.Var, pos token.Pos) bool {
+// asksEnd says whether anybody in the function around pos, closures included, asks whether v has ended: then what follows may have to outlive it.
+func (r *reporter) asksEnd(v *types.Var, pos token.Pos) bool {
 	f := r.file(pos)
 	nodes, _ := astutil.PathEnclosingInterval(f, v.Pos(), v.Pos())
 	found := false
@@ -152,7 +152,7 @@ func (r *reporter) newRoot(f *ssa.Function, call *ssa.Call) {
 			return
 		}
 	}
-	if r.asked(v, call.Pos()) {
+	if r.asksEnd(v, call.Pos()) {
 		return
 	}
 	for _, ref := range *call.Referrers() {
