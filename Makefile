@@ -4,18 +4,22 @@ GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 5s
 CYCLES ?= 5
 
-.PHONY: help check test race fuzz interop ui bench full demo
+.PHONY: help check leaks test race fuzz interop ui bench bench-ctxguard full demo
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-check: ## formatting, vet, lint, cross-builds
+check: leaks ## formatting, vet, leaks, lint, cross-builds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(GOLANGCI) run ./... # a cache that trees share reports paths of another tree
 	GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
 	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/millrace
+
+leaks: ## millrace vet over this repository
+	$(GO) build -o .cache/millrace ./cmd/millrace
+	.cache/millrace vet ./...
 
 test: ## all unit tests
 	$(GO) test ./...
@@ -34,6 +38,9 @@ ui: ## the page: install, build, compare with what is committed, test in a real 
 
 bench: ## figures with the peers' beside them
 	.ci/bench
+
+bench-ctxguard: ## what the leak analyzers find in other people's corpora, and what ctxguard costs
+	.ci/bench-ctxguard
 
 demo: ## thirty seconds of the demo without a browser
 	$(GO) run ./cmd/millrace demo --headless --duration 30s --json

@@ -27,7 +27,7 @@ func ExampleServer() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, ln) }()
 
 	client, err := s7.Dial(ctx, ln.Addr().String(), s7.Config{Slot: 2})

@@ -56,10 +56,10 @@ func (b *bench) samples(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("gosec G118 samples (%s): %d bad programs, %d good\n", gosec, bad, good)
+	fmt.Fprintf(b.out, "gosec G118 samples (%s): %d bad programs, %d good\n", gosec, bad, good)
 	found, wrong := programs(ours, "bad"), programs(ours, "good")
-	row("bad ones found", fmt.Sprintf("%d of %d", len(found), bad), len(found) >= 45, ">= 45 of 49; go vet "+strconv.Itoa(len(programs(base, "bad"))))
-	row("good ones found", fmt.Sprintf("%d of %d", len(wrong), good), len(wrong) == 0, "0; go vet "+strconv.Itoa(len(programs(base, "good"))))
+	b.row("bad ones found", fmt.Sprintf("%d of %d", len(found), bad), len(found) >= 45, ">= 45 of 49; go vet "+strconv.Itoa(len(programs(base, "bad"))))
+	b.row("good ones found", fmt.Sprintf("%d of %d", len(wrong), good), len(wrong) == 0, "0; go vet "+strconv.Itoa(len(programs(base, "good"))))
 	return nil
 }
 
@@ -156,9 +156,9 @@ func (b *bench) kernels(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("GOROOT's goker kernels: %d\n", len(files)-1)
-	row("found, with the cause", fmt.Sprintf("%d of %d", len(found), len(files)-1), len(found) >= 23, fmt.Sprintf(">= 23 of 63; go vet %d", len(byVet)))
-	row("findings in the mended forms of 20", strconv.Itoa(len(wrong)), len(wrong) <= 2, "<= 2")
+	fmt.Fprintf(b.out, "GOROOT's goker kernels: %d\n", len(files)-1)
+	b.row("found, with the cause", fmt.Sprintf("%d of %d", len(found), len(files)-1), len(found) >= 23, fmt.Sprintf(">= 23 of 63; go vet %d", len(byVet)))
+	b.row("findings in the mended forms of 20", strconv.Itoa(len(wrong)), len(wrong) <= 2, "<= 2")
 	return nil
 }
 
@@ -219,9 +219,9 @@ func (b *bench) shapes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("83 shapes, each leaking and mended")
-	row("leaking ones found", fmt.Sprintf("%d of 83", len(leaking)), len(leaking) >= 75, fmt.Sprintf(">= 75; go vet %d", len(byVet)))
-	row("mended ones found", strconv.Itoa(len(mended)), len(mended) <= 2, "<= 2")
+	fmt.Fprintln(b.out, "83 shapes, each leaking and mended")
+	b.row("leaking ones found", fmt.Sprintf("%d of 83", len(leaking)), len(leaking) >= 75, fmt.Sprintf(">= 75; go vet %d", len(byVet)))
+	b.row("mended ones found", strconv.Itoa(len(mended)), len(mended) <= 2, "<= 2")
 	return nil
 }
 

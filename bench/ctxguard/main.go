@@ -11,11 +11,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,10 +27,11 @@ type bench struct {
 	root    string // of this module
 	goroot  string
 	scratch string
+	out     io.Writer
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // main makes it
 	err := run(ctx)
 	stop()
 	if err != nil {
@@ -44,7 +47,7 @@ func run(ctx context.Context) error {
 	if *binary == "" {
 		return errors.New("-millrace is missing")
 	}
-	b := &bench{binary: *binary}
+	b := &bench{binary: *binary, out: os.Stdout}
 	var err error
 	if b.root, err = output(ctx, ".", "go", "list", "-m", "-f", "{{.Dir}}", "millrace"); err != nil {
 		return err
@@ -135,7 +138,11 @@ func parse(out []byte) ([]finding, error) {
 					f := finding{analyzer: name, text: d.Message}
 					parts := strings.Split(d.Posn, ":")
 					f.file = strings.Join(parts[:len(parts)-2], ":")
-					fmt.Sscan(parts[len(parts)-2], &f.line)
+					line, err := strconv.Atoi(parts[len(parts)-2])
+					if err != nil {
+						return found, err
+					}
+					f.line = line
 					if !slices.Contains(found, f) {
 						found = append(found, f)
 					}
@@ -162,10 +169,10 @@ func (b *bench) module(name string, files map[string]string) (string, error) {
 }
 
 // row prints one line of a table, with the target and whether it was met.
-func row(what string, have string, met bool, target string) {
+func (b *bench) row(what string, have string, met bool, target string) {
 	mark := "ok"
 	if !met {
 		mark = "MISSED"
 	}
-	fmt.Printf("  %-58s %-22s %-28s %s\n", what, have, target, mark)
+	fmt.Fprintf(b.out, "  %-58s %-22s %-28s %s\n", what, have, target, mark)
 }

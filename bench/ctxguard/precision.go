@@ -62,7 +62,7 @@ func (b *bench) precision(ctx context.Context) error {
 			switch {
 			case !ok:
 				unknown++
-				fmt.Printf("  not classified: %s %s: %s\n", where, f.analyzer, f.text)
+				fmt.Fprintf(b.out, "  not classified: %s %s: %s\n", where, f.analyzer, f.text)
 			case v.real:
 				n++
 			}
@@ -71,18 +71,18 @@ func (b *bench) precision(ctx context.Context) error {
 			}
 		}
 		reals, all = reals+n, all+len(found)
-		fmt.Printf("  %-58s %d findings (%d outside of tests), %d real\n", c.name, len(found), product, n)
+		fmt.Fprintf(b.out, "  %-58s %d findings (%d outside of tests), %d real\n", c.name, len(found), product, n)
 	}
 	marks, err := b.marks(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  %-58s %d, each with its reason\n", "findings in this repository that are marked", marks)
+	fmt.Fprintf(b.out, "  %-58s %d, each with its reason\n", "findings in this repository that are marked", marks)
 	percent := 100
 	if all > 0 {
 		percent = 100 * reals / all
 	}
-	row("findings that are real", fmt.Sprintf("%d of %d: %d %%", reals, all, percent), percent >= 80 && unknown == 0, ">= 80 %, all read")
+	b.row("findings that are real", fmt.Sprintf("%d of %d: %d %%", reals, all, percent), percent >= 80 && unknown == 0, ">= 80 %, all read")
 	return nil
 }
 
@@ -111,7 +111,7 @@ func (b *bench) marks(ctx context.Context) (int, error) {
 // time compares the processor time of the analyzers over this repository with that of go vet, both with compiled dependencies and without
 // results of their own in the cache: a flag that nobody has used before sees to that.
 func (b *bench) time(ctx context.Context) error {
-	fmt.Println("time over this repository, dependencies compiled, no results cached")
+	fmt.Fprintln(b.out, "time over this repository, dependencies compiled, no results cached")
 	if err := b.once(ctx, "build", "./..."); err != nil {
 		return err
 	}
@@ -129,8 +129,8 @@ func (b *bench) time(ctx context.Context) error {
 		base, ours, ratios = append(base, v.Seconds()), append(ours, o.Seconds()), append(ratios, o.Seconds()/v.Seconds())
 	}
 	slices.Sort(ratios)
-	fmt.Printf("  go vet %.1f s, millrace vet %.1f s of processor time (least of 3)\n", slices.Min(base), slices.Min(ours))
-	row("ratio, median of 3", fmt.Sprintf("%.2f", ratios[1]), ratios[1] <= 1.5, "<= 1.5")
+	fmt.Fprintf(b.out, "  go vet %.1f s, millrace vet %.1f s of processor time (least of 3)\n", slices.Min(base), slices.Min(ours))
+	b.row("ratio, median of 3", fmt.Sprintf("%.2f", ratios[1]), ratios[1] <= 1.5, "<= 1.5")
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (b *bench) steady(ctx context.Context) error {
 			missed = append(missed, name)
 		}
 	}
-	row("steady kernels caught by goleak at run time", fmt.Sprintf("%d of %d", caught, len(names)), caught == len(names), "all "+strings.Join(missed, " "))
+	b.row("steady kernels caught by goleak at run time", fmt.Sprintf("%d of %d", caught, len(names)), caught == len(names), "all "+strings.Join(missed, " "))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package analyzers
 import (
 	"go/ast"
 	"go/token"
+	"slices"
 	"strings"
 )
 
@@ -14,21 +15,30 @@ const (
 	markedWithReason
 )
 
-// marked says whether the line of pos, or a comment that stands alone on the line above, says //nolint:ctxguard, and whether it says why.
+// marked says whether //nolint:ctxguard stands on the line of pos, on that of the function's or the type's declaration around it or of the
+// package clause, or alone on the line above one of these, and whether it says why.
 func (r *reporter) marked(pos token.Pos) mark {
 	f := r.file(pos)
 	if f == nil {
 		return notMarked
 	}
-	line := r.line(pos)
+	lines := []int{r.line(pos), r.line(f.Package)}
+	for _, d := range f.Decls {
+		if d.Pos() <= pos && pos < d.End() {
+			lines = append(lines, r.line(d.Pos()))
+		}
+	}
 	best := notMarked
 	for _, group := range f.Comments {
 		for _, c := range group.List {
-			at := r.line(c.Pos())
-			if at != line && (at != line-1 || !r.alone(f, c)) {
+			m := parseMark(c.Text, r.name)
+			if m <= best {
 				continue
 			}
-			best = max(best, parseMark(c.Text, r.name))
+			at := r.line(c.Pos())
+			if slices.Contains(lines, at) || slices.Contains(lines, at+1) && r.alone(f, c) {
+				best = m
+			}
 		}
 	}
 	return best

@@ -62,9 +62,10 @@ func newTable(pairs []string) (*table, error) {
 	for _, f := range []string{"WithCancel", "WithCancelCause"} {
 		t.funcs["context."+f] = cancelOf("context." + f)
 		t.funcs["millrace/ctxguard."+f] = cancelOf("ctxguard." + f)
+		t.funcs["(*millrace/ctxguard.Guard)."+f] = cancelOf("a Guard's " + f)
 	}
 	for _, f := range []string{"WithTimeout", "WithTimeoutCause", "WithDeadline", "WithDeadlineCause"} {
-		for path, name := range map[string]string{"context.": "context.", "millrace/ctxguard.": "ctxguard."} {
+		for path, name := range map[string]string{"context.": "context.", "millrace/ctxguard.": "ctxguard.", "(*millrace/ctxguard.Guard).": "a Guard's "} {
 			a := cancelOf(name + f)
 			a.ends = "the context and its timer stay with its parent until the deadline"
 			t.funcs[path+f] = a

@@ -35,3 +35,10 @@ func behind(ctx context.Context) context.Context {
 	child, _ := context.WithCancel(first) // want "can never be called"
 	return child
 }
+
+//nolint:ctxguard // all of its contexts end with their parent
+func function(ctx context.Context) (context.Context, context.Context) {
+	first, _ := context.WithCancel(ctx)
+	second, _ := context.WithCancel(ctx)
+	return first, second
+}
