@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,5 +140,27 @@ func TestIsVetCall(t *testing.T) {
 		if got := IsVetCall(strings.Fields(line)); got != want {
 			t.Errorf("%q: %v", line, got)
 		}
+	}
+}
+
+// The documentation names every analyzer, and no other.
+func TestDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ctxguard-vet.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| analyzer | finds |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	documented := regexp.MustCompile(`(?m)^\| ([a-z]+) \|`).FindAllStringSubmatch(table, -1)
+	var names []string
+	for _, m := range documented {
+		names = append(names, m[1])
+	}
+	var want []string
+	for _, ch := range checks() {
+		want = append(want, ch.name)
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("documented %q, there are %q", names, want)
 	}
 }
