@@ -20,6 +20,7 @@ check: leaks ## formatting, vet, leaks, lint, cross-builds
 leaks: ## millrace vet over this repository
 	$(GO) build -o .cache/millrace ./cmd/millrace
 	.cache/millrace vet ./...
+	cd lint && $(GO) test ./plugin
 
 test: ## all unit tests
 	$(GO) test ./...
