@@ -114,7 +114,7 @@ func TestShapes(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	for _, pkg := range []string{"lib", "wrappers", "marks", "kernels"} {
+	for _, pkg := range []string{"lib", "wrappers", "marks", "kernels", "quiet"} {
 		t.Run(pkg, func(t *testing.T) { analysistest.Run(t, analysistest.TestData(), together(t, Config{}), pkg) })
 	}
 }

@@ -91,6 +91,9 @@ func (r *reporter) senderLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start s
 			all = append(all, op)
 		}
 	}
+	if c.within(g, receives, 2) {
+		return // two that talk to each other
+	}
 	alone := slices.DeleteFunc(slices.Clone(all), func(op chanOp) bool { return !op.alone })
 	if len(alone) == 0 || int64(mostSends(alone)) <= room && !inLoop(alone[0].in.Block()) && !inLoop(start.Block()) {
 		return
@@ -114,7 +117,7 @@ func (r *reporter) senderLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start s
 	received := c.of(receives, f)
 	if room == 0 && len(received) > 0 && !slices.ContainsFunc(received, func(op chanOp) bool { return op.loop || inLoop(op.in.Block()) }) {
 		switch {
-		case inLoop(start.Block()) && !inLoopWith(m.Block(), start.Block()):
+		case len(received) == 1 && inLoop(start.Block()) && !inLoopWith(m.Block(), start.Block()):
 			r.report(alone[0].in.Pos(), nil, fmt.Sprintf("every turn of the loop in line %d starts a goroutine that sends here, and %s receives only once: the others wait for ever; receive as often, or give the channel room for all",
 				r.line(start.Pos()), f.Name()))
 		case mostSends(all) > len(received):
@@ -173,15 +176,21 @@ func (c *chanUse) servedOutside(start *ssa.BasicBlock, kinds ...opKind) func(ssa
 	loops := map[*ssa.BasicBlock]bool{}
 	for _, op := range c.ops {
 		b := op.in.Block()
-		if !slices.Contains(kinds, op.kind) || !op.alone && op.kind != closes || b.Parent() != start.Parent() || !inLoop(b) || inLoopWith(start, b) {
+		if !slices.Contains(kinds, op.kind) || !op.alone && op.kind != closes || b.Parent() != start.Parent() {
 			continue
 		}
-		for _, x := range b.Parent().Blocks {
-			if inLoopWith(x, b) || slices.ContainsFunc(x.Succs, func(y *ssa.BasicBlock) bool { return inLoopWith(y, b) }) && !inLoopWith(x, start) {
-				loops[x] = true // the block before a loop asks whether there is a first turn
+		for _, l := range loopsAround(b) {
+			if slices.Contains(l, start) {
+				continue
+			}
+			for _, x := range b.Parent().Blocks {
+				if slices.Contains(l, x) || slices.ContainsFunc(x.Succs, func(y *ssa.BasicBlock) bool { return slices.Contains(l, y) }) {
+					loops[x] = true // the block before a loop asks whether there is a first turn
+				}
 			}
 		}
 	}
+	delete(loops, start)
 	served := c.served(kinds...)
 	return func(in ssa.Instruction, s *state) usage {
 		if loops[in.Block()] {

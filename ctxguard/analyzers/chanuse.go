@@ -154,14 +154,18 @@ func (c *chanUse) op(in ssa.Instruction, kind opKind, alone bool) {
 }
 
 func (c *chanUse) selects(in *ssa.Select, v ssa.Value) {
+	alone := in.Blocking
+	for _, st := range in.States { // one that does the same to the same channel in each case is no choice
+		alone = alone && st.Dir == in.States[0].Dir && c.u.place(st.Chan) == c.u.place(in.States[0].Chan)
+	}
 	for _, st := range in.States {
 		switch {
 		case st.Send == v:
 			c.escapes = true
 		case st.Chan == v && st.Dir == types.SendOnly:
-			c.op(in, sends, in.Blocking && len(in.States) == 1)
+			c.op(in, sends, alone)
 		case st.Chan == v:
-			c.op(in, receives, in.Blocking && len(in.States) == 1)
+			c.op(in, receives, alone)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package analyzers
 import (
 	"go/token"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/ssa"
 )
@@ -78,4 +79,30 @@ func reaches(a, b *ssa.BasicBlock) bool {
 		}
 	}
 	return false
+}
+
+// loopsAround are the loops that b is in, from edges back to a block that all paths to their beginning pass, each with all its blocks.
+func loopsAround(b *ssa.BasicBlock) [][]*ssa.BasicBlock {
+	var out [][]*ssa.BasicBlock
+	for _, tail := range b.Parent().Blocks {
+		for _, head := range tail.Succs {
+			if !head.Dominates(tail) {
+				continue
+			}
+			body := []*ssa.BasicBlock{head}
+			todo := []*ssa.BasicBlock{tail}
+			for len(todo) > 0 {
+				x := todo[len(todo)-1]
+				todo = todo[:len(todo)-1]
+				if !slices.Contains(body, x) {
+					body = append(body, x)
+					todo = append(todo, x.Preds...)
+				}
+			}
+			if slices.Contains(body, b) {
+				out = append(out, body)
+			}
+		}
+	}
+	return out
 }

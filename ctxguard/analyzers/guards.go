@@ -3,6 +3,7 @@ package analyzers
 import (
 	"fmt"
 	"go/token"
+	"go/types"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -70,7 +71,7 @@ func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *
 			return
 		}
 	}
-	if r.inTest(f.Pos()) && !group || r.lends(f, on) || !group && r.ownLock(receiver(&call.Call), f) {
+	if r.inTest(f.Pos()) && !group || r.lends(f, on, g) || !group && r.ownLock(receiver(&call.Call), f) {
 		return
 	}
 	if processEnds(f) || !r.givesSomewhere(f, on, g) && !group || strings.Contains(strings.ToLower(f.Name()), "lock") {
@@ -105,22 +106,46 @@ func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *
 	r.report(call.Pos(), nil, fmt.Sprintf("%s %s%s: %s; %s", g.what, verb, r.path(l), g.ends, fix))
 }
 
-// lends says whether f is called with the lock held.
-func (r *reporter) lends(f *ssa.Function, on string) bool {
-	for _, l := range r.lent(f) {
-		if l.place == on {
-			return true
+// lends says whether f gives the thing back on a path on which it has not taken it: it is called with it taken.
+func (r *reporter) lends(f *ssa.Function, on string, g guard) bool {
+	seen := map[*ssa.BasicBlock]bool{}
+	todo := []*ssa.BasicBlock{f.Blocks[0]}
+	for len(todo) > 0 {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[b] {
+			continue
+		}
+		seen[b] = true
+		taken := false
+		for _, in := range b.Instrs {
+			c, ok := in.(ssa.CallInstruction)
+			if !ok || r.subject(c.Common()) != on {
+				continue
+			}
+			if isCallTo(c.Common(), g.give) {
+				return true
+			}
+			if isCallTo(c.Common(), g.take) {
+				taken = true
+				break
+			}
+		}
+		if !taken {
+			todo = append(todo, b.Succs...)
 		}
 	}
 	return false
 }
 
-// ownLock says whether f has made the lock itself: it may hand it out locked.
+// ownLock says whether f has made the lock itself, so that it may hand it out locked, or goes from one lock to another.
 func (r *reporter) ownLock(v ssa.Value, f *ssa.Function) bool {
 	for range maxDepth {
 		switch x := v.(type) {
 		case *ssa.Alloc:
 			return x.Parent() == f
+		case *ssa.Phi:
+			return true // from one object to the next, hand over hand
 		case *ssa.FieldAddr:
 			v = x.X
 		case *ssa.UnOp:
@@ -167,6 +192,11 @@ func (u *unit) giveback(in ssa.Instruction, on string, g guard) usage {
 		if name := boundName(fn); name != "" {
 			if strings.HasSuffix(g.give, "."+name) && u.place(in.Bindings[0]) == on {
 				return keeps
+			}
+			if m, ok := fn.Object().(*types.Func); ok { // a method of ours, as a value
+				if f := fn.Prog.FuncValue(m); f != nil && f.Blocks != nil && u.givesIn(f, g, 3) {
+					return keeps
+				}
 			}
 			return looks
 		}

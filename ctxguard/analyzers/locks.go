@@ -17,6 +17,7 @@ type lockUse struct {
 	class string
 	read  bool
 	own   bool // of an object that the function has just made: nobody else knows it yet
+	sure  bool // it is taken on every path
 	deep  int  // calls between the function and the one that takes it
 	pos   token.Pos
 }
@@ -64,11 +65,11 @@ func (u *unit) lockCall(c *ssa.CallCommon) (use lockUse, takes, ok bool) {
 		return lockUse{}, false, false
 	}
 	switch f.FullName() {
-	case "(*sync.Mutex).Lock", "(*sync.RWMutex).Lock", "(sync.Locker).Lock":
+	case "(*sync.Mutex).Lock", "(*sync.RWMutex).Lock":
 		takes = true
 	case "(*sync.RWMutex).RLock":
 		takes, use.read = true, true
-	case "(*sync.Mutex).Unlock", "(*sync.RWMutex).Unlock", "(sync.Locker).Unlock":
+	case "(*sync.Mutex).Unlock", "(*sync.RWMutex).Unlock":
 	case "(*sync.RWMutex).RUnlock":
 		use.read = true
 	default:
@@ -82,15 +83,17 @@ func (u *unit) lockCall(c *ssa.CallCommon) (use lockUse, takes, ok bool) {
 func class(v ssa.Value) string {
 	switch v := v.(type) {
 	case *ssa.FieldAddr:
-		if n := named(v.X.Type()); n != nil {
-			if f := fieldVar(v); f != nil {
-				return n.Obj().Name() + "." + f.Name()
+		f := fieldVar(v)
+		if f == nil {
+			return ""
+		}
+		if outer, ok := v.X.(*ssa.FieldAddr); ok { // a struct within a struct
+			if c := class(outer); c != "" {
+				return c + "." + f.Name()
 			}
 		}
-		if outer := class(v.X); outer != "" {
-			if f := fieldVar(v); f != nil {
-				return outer + "." + f.Name()
-			}
+		if n := named(v.X.Type()); n != nil {
+			return n.Obj().Name() + "." + f.Name()
 		}
 	case *ssa.Global:
 		return v.Name()
@@ -298,6 +301,7 @@ func (u *unit) takes(f *ssa.Function) []lockUse {
 			}
 			if use, takes, ok := u.lockCall(&call.Call); ok {
 				if takes && !u.asked(b) {
+					use.sure = !skips(f, in)
 					add(use)
 				}
 				continue
@@ -307,7 +311,9 @@ func (u *unit) takes(f *ssa.Function) []lockUse {
 					lent = append(lent, u.moved(l, g, &call.Call))
 				}
 				for _, use := range u.takes(g) {
-					add(u.moved(use, g, &call.Call))
+					use = u.moved(use, g, &call.Call)
+					use.sure = use.sure && !skips(f, in)
+					add(use)
 				}
 			}
 		}
@@ -346,6 +352,25 @@ func (u *unit) isFlag(v ssa.Value, depth int) bool {
 	return false
 }
 
+// skips says whether a path of f returns without passing in.
+func skips(f *ssa.Function, in ssa.Instruction) bool {
+	seen := map[*ssa.BasicBlock]bool{in.Block(): true}
+	todo := []*ssa.BasicBlock{f.Blocks[0]}
+	for len(todo) > 0 {
+		b := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[b] {
+			continue
+		}
+		seen[b] = true
+		if _, ok := last(b).(*ssa.Return); ok {
+			return true
+		}
+		todo = append(todo, b.Succs...)
+	}
+	return false
+}
+
 // moved is a lock of g as the caller of g names it.
 func (u *unit) moved(use lockUse, g *ssa.Function, c *ssa.CallCommon) lockUse {
 	use.deep++
@@ -380,6 +405,9 @@ func (r *reporter) takenAgain(f *ssa.Function, in ssa.Instruction, held map[stri
 
 func (r *reporter) meets(f *ssa.Function, call *ssa.Call, use lockUse, via *ssa.Function, held map[string]lockUse) {
 	if h, ok := held[use.place]; ok {
+		if via != nil && !use.sure || r.givenElsewhere(f, use) {
+			return
+		}
 		who, where := "it is taken again here", ""
 		if via != nil {
 			who, where = fmt.Sprintf("%s is called, which takes it again", via.Name()), fmt.Sprintf(" in line %d", r.line(use.pos))
@@ -405,6 +433,16 @@ func (r *reporter) meets(f *ssa.Function, call *ssa.Call, use lockUse, via *ssa.
 			}
 		}
 	}
+}
+
+// givenElsewhere says whether a closure of f gives back the lock that f took: then to take it again is to wait for that.
+func (r *reporter) givenElsewhere(f *ssa.Function, use lockUse) bool {
+	for _, anon := range f.AnonFuncs {
+		if slices.ContainsFunc(r.lent(anon), func(l lockUse) bool { return l.place == use.place }) || r.givenElsewhere(anon, use) {
+			return true
+		}
+	}
+	return false
 }
 
 // bothOrders reports two locks that one function takes in one order and another in the other.

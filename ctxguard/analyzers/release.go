@@ -40,8 +40,8 @@ func (u *unit) acquired(c *ssa.CallCommon) []handover {
 			}
 			return nil
 		}
-		if f.Pkg() != nil && f.Pkg().Path() == "os/exec" {
-			return nil // pipes are closed by Wait
+		if f.Pkg() != nil && (f.Pkg().Path() == "os/exec" || strings.HasPrefix(f.Pkg().Path(), "compress/")) {
+			return nil // pipes are closed by Wait; a reader of compressed data holds nothing
 		}
 		var fact acquires
 		if f.Pkg() != u.pass.Pkg && u.pass.ImportObjectFact(f, &fact) {
@@ -73,11 +73,24 @@ func (u *unit) gives(f *ssa.Function) []handover {
 			if h := u.source(res, map[ssa.Value]bool{}); h != nil && !u.keptBeside(res, h.rel(), nil) {
 				given := *h
 				given.Index, given.Err = i, errorResult(f.Signature)
-				out = append(out, given)
+				if given.Release = callable(f.Signature.Results().At(i).Type(), h.Release); len(given.Release) > 0 || len(h.Release) == 0 {
+					out = append(out, given)
+				}
 			}
 		}
 	}
 	u.given[f] = out
+	return out
+}
+
+// callable are those of the methods that the type shows to whoever gets a value of it.
+func callable(t types.Type, methods []string) []string {
+	var out []string
+	for _, m := range methods {
+		if methodNamed(t, m) {
+			out = append(out, m)
+		}
+	}
 	return out
 }
 

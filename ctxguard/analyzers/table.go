@@ -197,7 +197,11 @@ func isFuncNoArgs(t types.Type) bool {
 }
 
 func methodNamed(t types.Type, name string) bool {
-	obj, _, _ := types.LookupFieldOrMethod(t, true, nil, name)
+	var pkg *types.Package
+	if n := named(t); n != nil {
+		pkg = n.Obj().Pkg() // it may be a method of its package's own
+	}
+	obj, _, _ := types.LookupFieldOrMethod(t, true, pkg, name)
 	_, ok := obj.(*types.Func)
 	return ok
 }

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -126,7 +127,14 @@ func (u *unit) exportFacts() error {
 		if !ok || !obj.Exported() {
 			continue
 		}
-		if given := u.gives(f); len(given) > 0 {
+		var given []handover
+		for _, h := range u.gives(f) {
+			h.Release = slices.DeleteFunc(slices.Clone(h.Release), func(m string) bool { return !token.IsExported(m) })
+			if byCall := isFuncNoArgs(obj.Signature().Results().At(h.Index).Type()); len(h.Release) > 0 || byCall {
+				given = append(given, h)
+			}
+		}
+		if len(given) > 0 {
 			u.pass.ExportObjectFact(obj, &acquires{Results: given})
 		}
 		if idle := u.borrowed(f); len(idle) > 0 {
