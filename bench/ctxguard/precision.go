@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -147,9 +146,5 @@ func cpu(ctx context.Context, dir string, args ...string) (time.Duration, error)
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		return 0, err
 	}
-	u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }

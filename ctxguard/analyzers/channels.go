@@ -53,8 +53,9 @@ func (r *reporter) localChannel(f *ssa.Function, m *ssa.MakeChan) {
 				continue
 			}
 			if _, ok := in.(*ssa.Go); ok || isCallTo(in.(ssa.CallInstruction).Common(), "(*sync.WaitGroup).Go") {
-				r.senderLeft(f, b, i, in, g, c, m)
-				r.receiverLeft(f, b, i, in, g, c)
+				s := started{f, b, i, in, g}
+				r.senderLeft(s, c, m)
+				r.receiverLeft(s, c)
 			}
 		}
 	}
@@ -79,50 +80,73 @@ func (r *reporter) nobodyThere(c *chanUse, m *ssa.MakeChan) {
 	}
 }
 
+// started is a goroutine that a function starts.
+type started struct {
+	f  *ssa.Function
+	b  *ssa.BasicBlock
+	i  int // of in within b
+	in ssa.Instruction
+	g  *ssa.Function // what runs in it
+}
+
 // senderLeft reports a goroutine that sends when the function that started it may have returned without receiving.
-func (r *reporter) senderLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start ssa.Instruction, g *ssa.Function, c *chanUse, m *ssa.MakeChan) {
-	room := capacity(m)
-	if room < 0 {
+func (r *reporter) senderLeft(s started, c *chanUse, m *ssa.MakeChan) {
+	all, alone := s.sends(c)
+	if len(alone) == 0 || hasRoom(m, alone) || c.within(s.g, receives, 2) || r.heardElsewhere(s, c) {
 		return
 	}
-	var all []chanOp
+	w := &walk{u: r.unit, fn: s.f, from: s.in, atLoop: true, event: c.servedOutside(s.b, receives), chosen: c.chosen(receives)}
+	if l := w.run(s.b, s.i+1, &state{}); l != nil {
+		r.report(alone[0].in.Pos(), r.roomFor(m, all, s.in), fmt.Sprintf(
+			"this send waits for ever when %s has left%s without receiving: give the channel room for it (make(chan T, 1)), or select on a context's Done as well", s.f.Name(), r.path(l)))
+		return
+	}
+	if capacity(m) == 0 {
+		r.sendsTooOften(s, c, m, all, alone)
+	}
+}
+
+// sends are the sends of the goroutine, and those of them that wait for nothing else.
+func (s started) sends(c *chanUse) (all, alone []chanOp) {
 	for _, op := range c.of(sends, nil) {
-		if op.in.Parent() == g || op.in.Parent().Parent() == g {
+		if op.in.Parent() == s.g || op.in.Parent().Parent() == s.g {
 			all = append(all, op)
+			if op.alone {
+				alone = append(alone, op)
+			}
 		}
 	}
-	if c.within(g, receives, 2) {
-		return // two that talk to each other
-	}
-	alone := slices.DeleteFunc(slices.Clone(all), func(op chanOp) bool { return !op.alone })
-	if len(alone) == 0 || int64(mostSends(alone)) <= room && !inLoop(alone[0].in.Block()) && !inLoop(start.Block()) {
-		return
-	}
-	if room > 0 && (mostSends(alone) <= int(room) || inLoop(alone[0].in.Block())) {
-		return // several, into a channel that may have room for all
-	}
+	return all, alone
+}
+
+// hasRoom says whether the channel holds all that one goroutine sends, or may do so.
+func hasRoom(m *ssa.MakeChan, alone []chanOp) bool {
+	room := capacity(m)
+	return room < 0 || room > 0 && (mostSends(alone) <= int(room) || inLoop(alone[0].in.Block()))
+}
+
+// heardElsewhere says whether another goroutine receives as well.
+func (r *reporter) heardElsewhere(s started, c *chanUse) bool {
 	for _, op := range c.of(receives, nil) {
-		if p := op.in.Parent(); p != f && p != g && !r.calledBy(p, f) {
-			return // another goroutine receives as well
+		if p := op.in.Parent(); p != s.f && p != s.g && !r.calledBy(p, s.f) {
+			return true
 		}
 	}
-	w := &walk{u: r.unit, fn: f, from: start, atLoop: true}
-	w.event = c.servedOutside(start.Block(), receives)
-	w.chosen = c.chosen(receives)
-	if l := w.run(b, i+1, &state{}); l != nil {
-		r.report(alone[0].in.Pos(), r.roomFor(m, all, start), fmt.Sprintf(
-			"this send waits for ever when %s has left%s without receiving: give the channel room for it (make(chan T, 1)), or select on a context's Done as well", f.Name(), r.path(l)))
+	return false
+}
+
+// sendsTooOften reports more sends to an unbuffered channel than the function receives.
+func (r *reporter) sendsTooOften(s started, c *chanUse, m *ssa.MakeChan, all, alone []chanOp) {
+	received := c.of(receives, s.f)
+	if len(received) == 0 || slices.ContainsFunc(received, func(op chanOp) bool { return op.loop || inLoop(op.in.Block()) }) {
 		return
 	}
-	received := c.of(receives, f)
-	if room == 0 && len(received) > 0 && !slices.ContainsFunc(received, func(op chanOp) bool { return op.loop || inLoop(op.in.Block()) }) {
-		switch {
-		case len(received) == 1 && inLoop(start.Block()) && !inLoopWith(m.Block(), start.Block()):
-			r.report(alone[0].in.Pos(), nil, fmt.Sprintf("every turn of the loop in line %d starts a goroutine that sends here, and %s receives only once: the others wait for ever; receive as often, or give the channel room for all",
-				r.line(start.Pos()), f.Name()))
-		case mostSends(all) > len(received):
-			r.report(alone[len(alone)-1].in.Pos(), nil, fmt.Sprintf("this goroutine can send %d times, and %s receives %d times: the last send waits for ever; return behind the first", mostSends(all), f.Name(), len(received)))
-		}
+	switch {
+	case len(received) == 1 && inLoop(s.b) && !inLoopWith(m.Block(), s.b):
+		r.report(alone[0].in.Pos(), nil, fmt.Sprintf("every turn of the loop in line %d starts a goroutine that sends here, and %s receives only once: the others wait for ever; receive as often, or give the channel room for all",
+			r.line(s.in.Pos()), s.f.Name()))
+	case mostSends(all) > len(received):
+		r.report(alone[len(alone)-1].in.Pos(), nil, fmt.Sprintf("this goroutine can send %d times, and %s receives %d times: the last send waits for ever; return behind the first", mostSends(all), s.f.Name(), len(received)))
 	}
 }
 
@@ -283,38 +307,32 @@ func selectState(cond ssa.Value) *ssa.SelectState {
 }
 
 // receiverLeft reports a goroutine that receives when the function that started it may return without sending or closing.
-func (r *reporter) receiverLeft(f *ssa.Function, b *ssa.BasicBlock, i int, start ssa.Instruction, g *ssa.Function, c *chanUse) {
-	for _, op := range c.of(receives, g) {
-		if !op.alone {
-			continue
-		}
-		need := []opKind{sends, closes}
+func (r *reporter) receiverLeft(s started, c *chanUse) {
+	for _, op := range c.of(receives, s.g) {
+		need, what := []opKind{sends, closes}, "sends to the channel nor closes it"
 		if op.loop {
-			need = []opKind{closes}
+			need, what = []opKind{closes}, "closes the channel"
 		}
-		others := false
-		for _, o := range c.ops {
-			if slices.Contains(need, o.kind) && o.in.Parent() != f && !r.calledBy(o.in.Parent(), f) {
-				others = true
-			}
-		}
-		if others {
+		if !op.alone || r.servedElsewhere(s, c, need) || c.deferredBefore(s) {
 			continue
 		}
-		w := &walk{u: r.unit, fn: f, from: start, atLoop: true, event: c.servedOutside(start.Block(), need...), chosen: c.chosen(need...)}
-		for _, blk := range before(f, b, i) {
-			if d := c.deferred(blk, closes); d {
-				return
-			}
-		}
-		if l := w.run(b, i+1, &state{}); l != nil {
-			what := "sends to the channel nor closes it"
-			if op.loop {
-				what = "closes the channel"
-			}
-			r.report(op.in.Pos(), nil, fmt.Sprintf("this goroutine waits for ever when %s has left%s: neither %s nor anybody else %s there; close it by defer", f.Name(), r.path(l), f.Name(), what))
+		w := &walk{u: r.unit, fn: s.f, from: s.in, atLoop: true, event: c.servedOutside(s.b, need...), chosen: c.chosen(need...)}
+		if l := w.run(s.b, s.i+1, &state{}); l != nil {
+			r.report(op.in.Pos(), nil, fmt.Sprintf("this goroutine waits for ever when %s has left%s: neither %s nor anybody else %s there; close it by defer", s.f.Name(), r.path(l), s.f.Name(), what))
 		}
 	}
+}
+
+// servedElsewhere says whether another function than the one that started the goroutine does what it waits for.
+func (r *reporter) servedElsewhere(s started, c *chanUse, need []opKind) bool {
+	return slices.ContainsFunc(c.ops, func(o chanOp) bool {
+		return slices.Contains(need, o.kind) && o.in.Parent() != s.f && !r.calledBy(o.in.Parent(), s.f)
+	})
+}
+
+// deferredBefore says whether the function has deferred the close before it starts the goroutine.
+func (c *chanUse) deferredBefore(s started) bool {
+	return slices.ContainsFunc(before(s.f, s.b, s.i), func(in ssa.Instruction) bool { return c.deferred(in, closes) })
 }
 
 // before are the instructions of f that every path to instruction i of b has passed.

@@ -118,54 +118,60 @@ func (c *connUse) follow(v ssa.Value, depth int) {
 
 func (c *connUse) call(in ssa.CallInstruction, v ssa.Value, depth int) {
 	com := in.Common()
-	f := callee(com)
+	f, g := callee(com), com.StaticCallee()
 	if receiver(com) == v && f != nil {
-		switch f.Name() {
-		case "SetDeadline", "SetReadDeadline":
-			c.bounded = true
-		case "Close", "CloseRead":
-			if _, deferred := in.(*ssa.Defer); !deferred && in.Parent() != c.owner {
-				c.bounded = true // from another function, which may run while this one reads
-			}
-		case "Read":
-			c.read = in
-		}
-		if com.IsInvoke() || com.StaticCallee() == nil || com.StaticCallee().Blocks == nil {
+		c.method(in, f.Name())
+		if g == nil || g.Blocks == nil {
 			return
 		}
 	}
-	if f != nil && f.Pkg() != nil {
-		switch f.FullName() {
-		case "io.ReadFull", "io.ReadAll", "io.ReadAtLeast":
-			if slices.Index(com.Args, v) == 0 {
-				c.read = in
+	switch {
+	case f != nil && f.Pkg() != nil && c.reads(in, f.FullName(), v):
+	case f != nil && f.Pkg() != nil && slices.Contains(borrowers, f.Pkg().Path()):
+	case g == nil || g.Blocks == nil:
+		c.bounded = true // nobody knows what it does
+	default:
+		for i, a := range com.Args {
+			if a == v {
+				c.follow(g.Params[i], depth+1)
 			}
-			return
-		case "io.Copy":
-			if slices.Index(com.Args, v) == 1 {
-				c.read = in
-			}
-			return
-		case "bufio.NewReader", "bufio.NewReaderSize", "bufio.NewScanner":
-			if call, ok := in.(*ssa.Call); ok {
-				c.reader(call)
-			}
-			return
-		}
-		if slices.Contains(borrowers, f.Pkg().Path()) {
-			return
 		}
 	}
-	g := com.StaticCallee()
-	if g == nil || g.Blocks == nil {
-		c.bounded = c.bounded || !com.IsInvoke() || com.Value != v
-		return
-	}
-	for i, a := range com.Args {
-		if a == v {
-			c.follow(g.Params[i], depth+1)
+}
+
+// method notes a method of the connection itself.
+func (c *connUse) method(in ssa.CallInstruction, name string) {
+	switch name {
+	case "SetDeadline", "SetReadDeadline":
+		c.bounded = true
+	case "Close", "CloseRead":
+		if _, deferred := in.(*ssa.Defer); !deferred && in.Parent() != c.owner {
+			c.bounded = true // from another function, which may run while this one reads
 		}
+	case "Read":
+		c.read = in
 	}
+}
+
+// reads notes a function of the standard library that reads from the connection, and says whether this is one.
+func (c *connUse) reads(in ssa.CallInstruction, name string, v ssa.Value) bool {
+	from := 0
+	switch name {
+	case "io.ReadFull", "io.ReadAll", "io.ReadAtLeast":
+	case "io.Copy":
+		from = 1
+	case "bufio.NewReader", "bufio.NewReaderSize", "bufio.NewScanner":
+		if call, ok := in.(*ssa.Call); ok {
+			c.reader(call)
+		}
+		return true
+	default:
+		return false
+	}
+	if slices.Index(in.Common().Args, v) == from {
+		c.read = in
+	}
+	return true
 }
 
 // reader notes the first read of a bufio reader around the connection.

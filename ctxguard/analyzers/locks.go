@@ -201,7 +201,7 @@ func (u *unit) unlocks(f *ssa.Function, class string, depth int) bool {
 // lent are the locks that f itself gives back on some path on which it has not taken them: it is called with them held, and may take
 // them again before it returns.
 func (u *unit) lent(f *ssa.Function) []lockUse {
-	if l, ok := u.lent2(f); ok {
+	if l, ok := u.lentBefore(f); ok {
 		return l
 	}
 	var out []lockUse
@@ -224,7 +224,7 @@ func (u *unit) lent(f *ssa.Function) []lockUse {
 	return out
 }
 
-func (u *unit) lent2(f *ssa.Function) ([]lockUse, bool) {
+func (u *unit) lentBefore(f *ssa.Function) ([]lockUse, bool) {
 	if u.locks == nil {
 		return nil, false
 	}
