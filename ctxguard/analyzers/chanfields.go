@@ -249,20 +249,22 @@ func (u *unit) chanClass(v ssa.Value) string {
 	return p
 }
 
-// mayHaveRoom says whether a channel of the class is made with room for anything.
+// mayHaveRoom says whether a channel of the class may hold anything: it is not known to be made without room everywhere.
 func (u *unit) mayHaveRoom(cl string) bool {
+	known := false
 	for _, f := range u.functions {
 		for in := range instructions(f) {
 			st, ok := in.(*ssa.Store)
-			if !ok {
+			if !ok || class(st.Addr) != cl || isNilConst(st.Val) {
 				continue
 			}
-			if m := made(st.Val); m != nil && class(st.Addr) == cl && capacity(m) != 0 {
+			if !unbuffered(st.Val) {
 				return true
 			}
+			known = true
 		}
 	}
-	return false
+	return !known
 }
 
 // otherSide are the functions that do to a channel what ends an operation of the kind.

@@ -176,11 +176,15 @@ func (u *unit) giveback(in ssa.Instruction, on string, g guard) usage {
 		if isCallTo(c, g.give) && u.subject(c) == on {
 			return releases
 		}
-		if f := c.StaticCallee(); f != nil && f.Blocks != nil {
+		f := c.StaticCallee()
+		if f != nil && f.Blocks != nil {
 			if u.givesIn(f, g, 3) {
 				return keeps
 			}
 			return looks
+		}
+		if _, builtin := c.Value.(*ssa.Builtin); f == nil && !c.IsInvoke() && !builtin {
+			return keeps // a function value may be the closure that gives it back
 		}
 		for _, a := range c.Args { // its method as a value, or the object itself, handed to somebody
 			if u.place(a) == on && !strings.HasPrefix(g.give, "(*sync.") {

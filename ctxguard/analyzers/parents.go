@@ -147,6 +147,9 @@ func (r *reporter) newRoot(f *ssa.Function, call *ssa.Call) {
 		}
 		return
 	}
+	if f.Syntax() == nil || v.Pos() < f.Syntax().Pos() || v.Pos() > f.Syntax().End() {
+		return // a closure that may run long after the function that was given the context
+	}
 	for g := f; g != nil; g = g.Parent() {
 		if detached.MatchString(g.Name()) || r.isDeferred(g) {
 			return
@@ -213,8 +216,8 @@ func (r *reporter) isDeferred(f *ssa.Function) bool {
 // startsWithoutContext reports a go statement for a function that begins a context of its own, where one could have been given to it.
 func (r *reporter) startsWithoutContext(f *ssa.Function, in *ssa.Go) {
 	g := in.Call.StaticCallee()
-	if g == nil || g.Parent() != nil || g.Blocks == nil || processEnds(f) {
-		return
+	if g == nil || g.Parent() != nil || g.Blocks == nil || g.Signature.Recv() != nil || processEnds(f) {
+		return // a method's object has a life of its own
 	}
 	for _, p := range g.Params {
 		if isContext(p.Type()) {
