@@ -421,3 +421,29 @@ func TestClientWritesNothingTwice(t *testing.T) {
 		}
 	})
 }
+
+// A return code 0 is none, and an answer all the same: not the value that nobody said, nor a write that went well.
+func TestClientItemsWithoutACode(t *testing.T) {
+	c := withPLC(t, Config{}, func(p *fakePLC) {
+		for pdu, ok := p.next(); ok; pdu, ok = p.next() {
+			answer := (&WriteResponse{Codes: []byte{0, 0xFF}}).AppendTo(nil, pdu.Ref)
+			if pdu.Function() == FuncRead {
+				m := ReadResponse{Items: []DataItem{{Size: DataByte}, {Code: ReturnOK, Size: DataByte, Data: []byte{7}}}}
+				answer = m.AppendTo(nil, pdu.Ref)
+			}
+			p.reply(answer)
+		}
+	})
+	items := [2]Item{Bytes(AreaDB, 1, 0, 1), Bytes(AreaDB, 1, 1, 1)}
+	vars := []Var{{Item: items[0]}, {Item: items[1]}}
+	err := c.Read(t.Context(), vars)
+	var e *Error
+	if err != nil || !errors.As(vars[0].Err, &e) || e.Code != ReturnReserved || len(vars[0].Data) != 0 || vars[1].Err != nil || vars[1].Data[0] != 7 {
+		t.Errorf("read: %v, %+v", err, vars)
+	}
+	vars = []Var{{Item: items[0], Data: []byte{1}}, {Item: items[1], Data: []byte{1}}}
+	err = c.Write(t.Context(), vars)
+	if err != nil || !errors.As(vars[0].Err, &e) || !e.MayHaveHappened() || vars[1].Err != nil {
+		t.Errorf("write: %v, %+v", err, vars)
+	}
+}

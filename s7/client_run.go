@@ -31,12 +31,13 @@ type run struct {
 // fate is what became of a piece: ReturnOK, another code, the refusal of its request, or a cause. The zero value is that it was not asked for.
 type fate struct {
 	code    ReturnCode
+	told    bool // code is what the PLC said: 0 is no answer that there should be, and yet one
 	refused ErrorCode
 	sent    bool // with cause: bytes of its request may have left
 	cause   error
 }
 
-func (f *fate) none() bool { return f.code == 0 && f.refused == 0 && f.cause == nil }
+func (f *fate) none() bool { return !f.told && f.refused == 0 && f.cause == nil }
 
 // Len returns how many requests there are.
 func (r *run) Len() int { return len(r.spans) }
@@ -125,7 +126,7 @@ func (r *run) deliverRead(s span, p *PDU) (why string) {
 	}
 	for k := range m.Items {
 		d := &m.Items[k]
-		r.fates[s.from+k] = fate{code: d.Code}
+		r.fates[s.from+k] = fate{code: d.Code, told: true}
 		if d.Code != ReturnOK {
 			r.failed = true
 			continue
@@ -146,7 +147,7 @@ func (r *run) deliverWrite(s span, p *PDU) (why string) {
 	}
 	for k := range m.Codes {
 		code := m.Code(k)
-		r.fates[s.from+k] = fate{code: code}
+		r.fates[s.from+k] = fate{code: code, told: true}
 		r.vars[r.places[s.from+k].v].Code = code
 		r.failed = r.failed || code != ReturnOK
 	}

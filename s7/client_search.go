@@ -27,7 +27,7 @@ func (c *Client) accept(r *run) {
 			if tell := c.cfg.Hooks.Refused; tell != nil {
 				tell(r.function, f.refused, s.len())
 			}
-		case f.code != 0:
+		case f.told:
 			c.accepts(s.len())
 		}
 	}
