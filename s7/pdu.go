@@ -122,6 +122,9 @@ func protocolError(id byte) *FrameError {
 	return frameError(FrameS7Protocol, uint16(id))
 }
 
+// size returns the bytes of the PDU.
+func (p *PDU) size() int { return p.Kind.headerBytes() + len(p.Param) + len(p.Data) }
+
 // Function returns the function of a Job or its answer; 0 for Userdata and for an answer without parameters, as refusals are.
 func (p *PDU) Function() Function {
 	if p.Kind == KindUserdata || len(p.Param) == 0 {

@@ -114,7 +114,7 @@ func (c *ServerConn) setup(p *PDU) ErrorCode {
 		return 0
 	}
 	c.pdu, c.window = int(grant.PDU), grant.Window()
-	c.stream.SetPDU(c.pdu)
+	c.stream.setPDU(c.pdu, DefaultPDU)
 	c.conn.Established()
 	c.worker.move(c, SessionActive)
 	return 0

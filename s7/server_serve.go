@@ -32,6 +32,9 @@ func (c *ServerConn) one(ctx context.Context, frame []byte) error {
 			return err
 		}
 	}
+	if code == 0 && p.size() > c.pdu { // PLC4X packs a write of one long array beyond the granted length: an answer keeps the connection
+		code = ErrFrame
+	}
 	start := len(c.out)
 	if err := c.respond(ctx, p, code); err != nil {
 		return err
@@ -55,7 +58,7 @@ func (c *ServerConn) answerThrough(ctx context.Context, request []byte, start in
 func (c *ServerConn) whole(frame []byte) []byte {
 	c.copied.b = c.copied.b[:0]
 	p := &c.msg.PDU
-	if n := p.Kind.headerBytes() + len(p.Param) + len(p.Data); n+FrameBytes != len(frame) {
+	if p.size()+FrameBytes != len(frame) {
 		c.copied.b = EndFrame(appendPDU(BeginFrame(c.copied.b), p), 0)
 		return c.copied.b
 	}

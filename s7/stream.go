@@ -31,6 +31,7 @@ type StreamStats struct {
 // before it waits for more, so that a length that lies is seen at once. It is used by one goroutine.
 type Stream struct {
 	limit        int
+	longest      int // PDU that is taken, limit or more
 	maxFragments int
 	resync       Resync
 
@@ -58,7 +59,12 @@ func NewStream(cfg StreamConfig) *Stream {
 }
 
 // SetPDU sets the longest PDU that is taken from now on: the granted one after Setup.
-func (s *Stream) SetPDU(n int) { s.limit = min(n, MaxTPKT-FrameBytes) }
+func (s *Stream) SetPDU(n int) { s.setPDU(n, n) }
+
+// setPDU takes PDUs of up to longest bytes, so that those beyond n, which may not be, can be refused in words.
+func (s *Stream) setPDU(n, longest int) {
+	s.limit, s.longest = min(n, MaxTPKT-FrameBytes), min(max(n, longest), MaxTPKT-FrameBytes)
+}
 
 // Stats returns the counters.
 func (s *Stream) Stats() StreamStats { return s.stats }
@@ -116,7 +122,7 @@ func (s *Stream) cut(buf []byte) (Message, int, *FrameError) {
 // in the order of the bytes, so that the verdict does not depend on how many of them came together.
 func (s *Stream) judge(buf []byte) (int, *FrameError) {
 	// A TPDU that is no DT is as long as its length indicator can say, however small the PDU.
-	n, bad := tpktLength(buf, max(s.limit+FrameBytes, tpktBytes+1+liMax))
+	n, bad := tpktLength(buf, max(s.longest+FrameBytes, tpktBytes+1+liMax))
 	if bad != nil || n == 0 {
 		return 0, bad
 	}
@@ -127,7 +133,7 @@ func (s *Stream) judge(buf []byte) (int, *FrameError) {
 	if len(tpdu) < dtBytes || TPDUCode(tpdu[1]&codeMask) != TPDUData {
 		return n, nil
 	}
-	if n > s.limit+FrameBytes {
+	if n > s.longest+FrameBytes {
 		return 0, frameError(FrameTPKTLong, uint16(n))
 	}
 	if tpdu[dtBytes-1]&eot == 0 || s.fragments > 0 || n == FrameBytes {
@@ -206,7 +212,7 @@ func (s *Stream) agrees(buf []byte) (match, whole bool) {
 	}
 	c := wire.Over(buf)
 	c.Skip(tpktLengthAt)
-	if n := int(c.U16()); !c.Bad() && (n < FrameBytes+jobHeader || n > s.limit+FrameBytes) {
+	if n := int(c.U16()); !c.Bad() && (n < FrameBytes+jobHeader || n > s.longest+FrameBytes) {
 		return false, false
 	} else if len(buf) < len(fixed) {
 		return true, false
