@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -65,17 +66,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Window == 0 || !c.hasIDs() {
 		c.Window = 1
 	}
-	c.Timeout = orDefault(c.Timeout, time.Second)
-	c.DialTimeout = orDefault(c.DialTimeout, 5*time.Second)
-	c.UserTimeout = orDefault(c.UserTimeout, 10*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.UserTimeout = cmp.Or(c.UserTimeout, 10*time.Second)
 	return c, nil
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 func (c Config) hasIDs() bool { return c.Framing == FramingTCP && !c.NoEcho }

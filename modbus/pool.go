@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,9 +49,9 @@ func (c PoolConfig) withDefaults() (PoolConfig, error) {
 	if c.Warm < 0 || c.Slots < c.Warm {
 		return c, fmt.Errorf("modbus: pool of %d warm connections in %d slots", c.Warm, c.Slots)
 	}
-	c.Idle = orDefault(c.Idle, 30*time.Second)
-	c.Heartbeat = orDefault(c.Heartbeat, 15*time.Second)
-	c.Redial = orDefault(c.Redial, time.Second)
+	c.Idle = cmp.Or(c.Idle, 30*time.Second)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	c.Redial = cmp.Or(c.Redial, time.Second)
 	if c.Idle < 0 || c.Redial < 0 {
 		return c, errors.New("modbus: pool with a negative duration")
 	}

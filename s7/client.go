@@ -1,6 +1,7 @@
 package s7
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -138,18 +139,11 @@ func (c *Config) fill() {
 	if len(c.Called) == 0 {
 		c.Called = AppendTSAP(nil, c.Type, c.Rack, c.Slot)
 	}
-	c.PDU = orDefault(c.PDU, DefaultPDU)
-	c.Window = orDefault(c.Window, defaultWindow)
-	c.Timeout = orDefault(c.Timeout, time.Second)
-	c.DialTimeout = orDefault(c.DialTimeout, 5*time.Second)
-	c.UserTimeout = orDefault(c.UserTimeout, 10*time.Second)
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
+	c.PDU = cmp.Or(c.PDU, DefaultPDU)
+	c.Window = cmp.Or(c.Window, defaultWindow)
+	c.Timeout = cmp.Or(c.Timeout, time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.UserTimeout = cmp.Or(c.UserTimeout, 10*time.Second)
 }
 
 // Client is one connection to a PLC. Any number of goroutines may use it; their requests share the window in turn. A connection that ended stays so: dial a
@@ -187,7 +181,7 @@ func (c *Client) Window() int { return c.granted }
 
 // Limits returns what bounds the requests of this connection: the granted PDU, and the items that are configured or were learned.
 func (c *Client) Limits() PackLimits {
-	lim := PackLimits{PDU: c.pdu, MaxItems: orDefault(c.cfg.MaxItems, maxItems)}
+	lim := PackLimits{PDU: c.pdu, MaxItems: cmp.Or(c.cfg.MaxItems, maxItems)}
 	if n := int(c.maxItems.Load()); n > 0 {
 		lim.MaxItems = min(lim.MaxItems, n)
 	}

@@ -2,6 +2,7 @@ package s7
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -35,7 +36,7 @@ func plcOf(t testing.TB, cpu CPUConfig, sc ServerConfig, cc Config) (*CPU, *Clie
 	}
 	sc.Handler = plc
 	s := serve(t, sc)
-	cc.Timeout = orDefault(cc.Timeout, plenty)
+	cc.Timeout = cmp.Or(cc.Timeout, plenty)
 	c, err := Dial(t.Context(), s.addr, cc)
 	if err != nil {
 		t.Fatal(err)

@@ -36,20 +36,6 @@ func (c *CPU) ListBlocks(_ context.Context, _ *Request, t BlockType, from uint16
 	return n
 }
 
-// eachDB calls f with the number of each DB from one on, in ascending order, until it returns false.
-func (m *Memory) eachDB(from uint16, f func(number uint16) bool) {
-	for i := int(from); i <= math.MaxUint16; i++ {
-		page := m.dbs[i>>8].Load()
-		if page == nil {
-			i |= 0xFF
-			continue
-		}
-		if page[i&0xFF].Load() != nil && !f(uint16(i)) {
-			return
-		}
-	}
-}
-
 // BlockInfo is BlockKeeper's.
 func (c *CPU) BlockInfo(_ context.Context, _ *Request, f BlockFile) (BlockInfo, ErrorCode) {
 	b, code := c.block(f)

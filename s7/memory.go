@@ -3,6 +3,7 @@ package s7
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -79,17 +80,10 @@ func (m *Memory) DeleteDB(n uint16) bool {
 
 // DBs appends the numbers of all DBs in ascending order.
 func (m *Memory) DBs(into []uint16) []uint16 {
-	for hi := range m.dbs {
-		page := m.dbs[hi].Load()
-		if page == nil {
-			continue
-		}
-		for lo := range page {
-			if page[lo].Load() != nil {
-				into = append(into, uint16(hi<<8|lo))
-			}
-		}
-	}
+	m.eachDB(0, func(number uint16) bool {
+		into = append(into, number)
+		return true
+	})
 	return into
 }
 
@@ -210,6 +204,20 @@ func (m *Memory) find(a Area, db uint16) *store {
 		return nil
 	}
 	return m.areas[a].Load()
+}
+
+// eachDB calls f with the number of each DB from one on, in ascending order, until it returns false.
+func (m *Memory) eachDB(from uint16, f func(number uint16) bool) {
+	for i := int(from); i <= math.MaxUint16; i++ {
+		page := m.dbs[i>>8].Load()
+		if page == nil {
+			i |= 0xFF
+			continue
+		}
+		if page[i&0xFF].Load() != nil && !f(uint16(i)) {
+			return
+		}
+	}
 }
 
 // hasDB reports whether addresses in a name a DB.

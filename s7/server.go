@@ -1,6 +1,7 @@
 package s7
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,21 +55,11 @@ func (c ServerConfig) withDefaults() (ServerConfig, error) {
 	if c.Handler == nil && c.Open == nil {
 		return c, errors.New("s7: a server needs a Handler, or Open to name one")
 	}
-	if c.PDU == 0 {
-		c.PDU = DefaultPDU
-	}
-	if c.Window == 0 {
-		c.Window = serverWindow
-	}
-	if c.EventRoom == 0 {
-		c.EventRoom = defaultEventRoom
-	}
-	if c.IdleAfter == 0 {
-		c.IdleAfter = 10 * time.Second
-	}
-	if c.IdleTimeout == 0 {
-		c.IdleTimeout = 5 * time.Minute
-	}
+	c.PDU = cmp.Or(c.PDU, DefaultPDU)
+	c.Window = cmp.Or(c.Window, serverWindow)
+	c.EventRoom = cmp.Or(c.EventRoom, defaultEventRoom)
+	c.IdleAfter = cmp.Or(c.IdleAfter, 10*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
 	switch {
 	case c.PDU < MinPDU || c.PDU > maxServerPDU:
 		return c, fmt.Errorf("s7: server: PDU %d is not within %d and %d", c.PDU, MinPDU, maxServerPDU)
