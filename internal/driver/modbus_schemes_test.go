@@ -58,7 +58,7 @@ func TestALateReplyOverRTUEndsTheConnection(t *testing.T) {
 	m := plantOf(t, sim.ModbusConfig{Devices: 1, Framing: modbus.FramingRTU}, "silence:every=2")
 	a := device.Addr{Scheme: "modbus+rtu", Host: m.Addr(1)}
 	points := image()
-	good, opened := readThrough(t, a, compile(t, a, device.Limits{}, points), points, &observer{timeout: 20 * time.Millisecond}, 4, false)
+	good, opened := readThrough(t, driver.Modbus{}, a, compile(t, a, device.Limits{}, points), points, &observer{timeout: 20 * time.Millisecond}, 4, false)
 	if good == 0 || opened != 2 {
 		t.Errorf("%d good on %d connections", good, opened)
 	}

@@ -39,6 +39,13 @@ func plantOf(t *testing.T, cfg sim.ModbusConfig, faults ...string) *sim.Modbus {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serve(t, m)
+	return m
+}
+
+// serve runs a simulator until the test ends.
+func serve(t *testing.T, m sim.Simulator) {
+	t.Helper()
 	if err := m.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +58,6 @@ func plantOf(t *testing.T, cfg sim.ModbusConfig, faults ...string) *sim.Modbus {
 			t.Error(err)
 		}
 	})
-	return m
 }
 
 // observer counts what a session tells.
@@ -211,12 +217,7 @@ func TestHolesAndCapsAreLearnedOnce(t *testing.T) {
 
 // TestNoFaultGivesAWrongValue reads the image through each fault, again and again on as many connections as it takes.
 func TestNoFaultGivesAWrongValue(t *testing.T) {
-	for _, c := range []struct {
-		fault  string
-		kind   sim.Kind
-		all    bool // every row is good all the same
-		closes bool // the connection ends
-	}{
+	for _, c := range []faultCase{
 		{"latency:2ms,p=0.3", sim.Latency, true, false},
 		{"jitter:4ms,p=0.3", sim.Jitter, true, false},
 		{"trickle:20us,p=0.03", sim.Trickle, true, false},
@@ -239,42 +240,56 @@ func TestNoFaultGivesAWrongValue(t *testing.T) {
 			points := image()
 			a := addrOf(m, 1, map[string]string{"window": "4", "max_registers": "60"})
 			plan := compile(t, a, device.Limits{}, points)
-			o := &observer{timeout: 40 * time.Millisecond}
-			if c.all {
-				o.timeout = 5 * time.Second
-			}
-			good, opened := readThrough(t, a, plan, points, o, 25, c.kind == sim.Refuse)
-			stats := m.Stats()
-			switch {
-			case c.kind != sim.Slots && stats.Faults[c.kind] == 0:
-				t.Error("the fault never struck")
-			case c.all && good != 25*len(points):
-				t.Errorf("%d good rows, want %d", good, 25*len(points))
-			case good == 0:
-				t.Error("nothing was read at all")
-			case c.closes && opened < 2:
-				t.Error("the connection should have ended")
-			case c.kind == sim.Late && o.late == 0:
-				t.Error("late replies were not told")
-			}
+			c.readThrough(t, driver.Modbus{}, m, a, plan, points, c.kind == sim.Refuse)
 		})
 	}
 }
 
+// faultCase is a fault of a simulator, and what a session has to show for it.
+type faultCase struct {
+	fault  string
+	kind   sim.Kind
+	all    bool // every row is good all the same
+	closes bool // the connection ends
+}
+
+// readThrough reads a plan again and again while the fault strikes, and judges what came. fresh makes a new session for each read.
+func (c *faultCase) readThrough(t *testing.T, d device.Driver, m sim.Simulator, a device.Addr, plan device.Plan, points []point, fresh bool) {
+	t.Helper()
+	o := &observer{timeout: 40 * time.Millisecond}
+	if c.all {
+		o.timeout = 5 * time.Second
+	}
+	const reads = 25
+	good, opened := readThrough(t, d, a, plan, points, o, reads, fresh)
+	switch {
+	case c.kind != sim.Slots && c.kind != sim.Standstill && m.Stats().Faults[c.kind] == 0:
+		t.Error("the fault never struck")
+	case c.all && good != reads*len(points):
+		t.Errorf("%d good rows, want %d", good, reads*len(points))
+	case good == 0:
+		t.Error("nothing was read at all")
+	case c.closes && opened < 2:
+		t.Error("the connection should have ended")
+	case c.kind == sim.Late && o.late == 0:
+		t.Error("late replies were not told")
+	}
+}
+
 // readThrough reads plan n times, with a new session after the end of one, and after each read when fresh.
-func readThrough(t *testing.T, a device.Addr, plan device.Plan, points []point, o *observer, n int, fresh bool) (good, opened int) {
+func readThrough(t *testing.T, d device.Driver, a device.Addr, plan device.Plan, points []point, o *observer, n int, fresh bool) (good, opened int) {
 	t.Helper()
 	var s device.Session
 	for range n {
 		if s == nil {
 			var err error
 			opened++
-			if s, err = (driver.Modbus{}).Open(context.Background(), a, device.Limits{}, o); err != nil {
+			if s, err = d.Open(t.Context(), a, device.Limits{}, o); err != nil {
 				continue
 			}
 		}
 		var b tag.Batch
-		err := s.Read(context.Background(), plan, &b)
+		err := s.Read(t.Context(), plan, &b)
 		good += check(t, points, &b)
 		if fresh || errors.Is(err, net.ErrClosed) {
 			_ = s.Close()

@@ -35,18 +35,7 @@ func cpus(t *testing.T, cfg sim.S7Config, faults ...string) *sim.S7 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	serve(t, m)
 	return m
 }
 
@@ -233,12 +222,7 @@ func TestS7HolesAreLearnedOnce(t *testing.T) {
 
 // TestNoS7FaultGivesAWrongValue reads the image through each fault, again and again on as many connections as it takes.
 func TestNoS7FaultGivesAWrongValue(t *testing.T) {
-	for _, c := range []struct {
-		fault  string
-		kind   sim.Kind
-		all    bool // every row is good all the same
-		closes bool // the connection ends
-	}{
+	for _, c := range []faultCase{
 		{"latency:2ms,p=0.3", sim.Latency, true, false},
 		{"jitter:4ms,p=0.3", sim.Jitter, true, false},
 		{"trickle:20us,p=0.03", sim.Trickle, true, false},
@@ -265,53 +249,10 @@ func TestNoS7FaultGivesAWrongValue(t *testing.T) {
 			points := s7Image()
 			a := s7Addr(m, 1, map[string]string{"pdu": "240", "window": "4"})
 			plan := compileS7(t, a, device.Limits{}, points)
-			o := &observer{timeout: 40 * time.Millisecond}
-			if c.all {
-				o.timeout = 5 * time.Second
-			}
 			fresh := c.kind == sim.Refuse || c.kind == sim.PDUShrink
-			good, opened := readS7Through(t, a, plan, points, o, 25, fresh)
-			stats := m.Stats()
-			switch {
-			case c.kind != sim.Slots && c.kind != sim.Standstill && stats.Faults[c.kind] == 0:
-				t.Error("the fault never struck")
-			case c.all && good != 25*len(points):
-				t.Errorf("%d good rows, want %d", good, 25*len(points))
-			case good == 0:
-				t.Error("nothing was read at all")
-			case c.closes && opened < 2:
-				t.Error("the connection should have ended")
-			case c.kind == sim.Late && o.late == 0:
-				t.Error("late replies were not told")
-			}
+			c.readThrough(t, driver.S7{}, m, a, plan, points, fresh)
 		})
 	}
-}
-
-// readS7Through is readThrough for S7.
-func readS7Through(t *testing.T, a device.Addr, plan device.Plan, points []point, o *observer, n int, fresh bool) (good, opened int) {
-	t.Helper()
-	var s device.Session
-	for range n {
-		if s == nil {
-			var err error
-			opened++
-			if s, err = (driver.S7{}).Open(t.Context(), a, device.Limits{}, o); err != nil {
-				continue
-			}
-		}
-		var b tag.Batch
-		err := s.Read(t.Context(), plan, &b)
-		good += check(t, points, &b)
-		if fresh || errors.Is(err, net.ErrClosed) {
-			_ = s.Close()
-			s = nil
-		}
-	}
-	if s != nil {
-		_ = s.Close()
-	}
-	return good, opened
 }
 
 func TestAnS7DeviceStopsAndComesBack(t *testing.T) {
