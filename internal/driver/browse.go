@@ -2,7 +2,9 @@ package driver
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode"
 
 	"millrace/internal/device"
 )
@@ -36,4 +38,14 @@ func (s *Survey) say(name, value string) {
 	if value != "" {
 		s.Facts = append(s.Facts, Fact{name, value})
 	}
+}
+
+// printable returns what a device says of itself without what a terminal would take for commands.
+func printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s))
 }

@@ -6,17 +6,6 @@ import (
 	"millrace/modbus"
 )
 
-// HintError is an error with what there is to be done about it.
-type HintError struct {
-	Err  error
-	Hint string
-}
-
-func (e *HintError) Error() string { return e.Err.Error() + "; " + e.Hint }
-
-// Unwrap returns the error.
-func (e *HintError) Unwrap() error { return e.Err }
-
 // hint adds to err what the user can do about it, when that is known. A device that never answered under the id of a request does not repeat
 // ids; later in a connection a wrong id is something else.
 func (s *modbusSession) hint(err error) error {

@@ -1,8 +1,6 @@
 package driver
 
 import (
-	"slices"
-
 	"millrace/internal/device"
 	"millrace/internal/tag"
 	"millrace/modbus"
@@ -51,23 +49,15 @@ func (s *modbusSession) probed(rev *modbusRevival, probe int, call *modbus.Call)
 		s.dec.ts = call.At.UnixNano()
 		s.dec.cells(p, &s.long, r.area, r.cells, call.Data, 0)
 	}
-	replan(rev, slices.DeleteFunc(slices.Clone(p.lim.Holes), func(h device.Span) bool {
-		return h.Area == r.span.Area && h.From>>16 == r.span.From>>16
-	}))
+	rev.doubt(r.span)
 	return nil
 }
 
-// relearn notes the holes that were found in a Read. Without revival the device's next plan has them.
-func relearn(rev *modbusRevival, holes []device.Span) {
-	if rev.now != rev.plan && len(holes) > 0 {
-		replan(rev, append(slices.Clone(rev.now.lim.Holes), holes...))
-	}
-}
+func (p *modbusPlan) holes() []device.Span { return p.lim.Holes }
 
-func replan(rev *modbusRevival, holes []device.Span) {
-	base := rev.plan.planBase
+// withHoles plans p's tags with other holes.
+func (p *modbusPlan) withHoles(holes []device.Span) (*modbusPlan, error) {
+	base := p.planBase
 	base.lim.Holes = holes
-	if p, err := base.plan(rev.plan.tags); err == nil { // they were planned before, under the same limits
-		rev.now = p
-	}
+	return base.plan(p.tags)
 }

@@ -150,7 +150,7 @@ func (s *modbusSession) Read(ctx context.Context, p device.Plan, into *tag.Batch
 		err = s.bisect(ctx, plan)
 	}
 	if rev != nil {
-		relearn(rev, s.split.learned.Holes)
+		rev.relearn(s.split.learned.Holes)
 	}
 	s.dec.into = nil
 	return s.hint(err)

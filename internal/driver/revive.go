@@ -1,6 +1,11 @@
 package driver
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"millrace/internal/device"
+)
 
 const (
 	// probeEvery is how often one of a plan's tags in holes is asked for all the same; the first one in the first Read of a session. A program
@@ -11,8 +16,15 @@ const (
 	maxRevivals = 64
 )
 
+// holedPlan is a plan that knows of holes and can be made anew with others.
+type holedPlan[P any] interface {
+	comparable
+	holes() []device.Span
+	withHoles(holes []device.Span) (P, error)
+}
+
 // revival is what a session knows of the holes of one plan.
-type revival[P comparable] struct {
+type revival[P holedPlan[P]] struct {
 	plan P         // as the device has it
 	now  P         // plan, or the same without the holes that are no more
 	due  time.Time // of the next probe
@@ -20,7 +32,7 @@ type revival[P comparable] struct {
 }
 
 // revivals are those of a session.
-type revivals[P comparable] []revival[P]
+type revivals[P holedPlan[P]] []revival[P]
 
 // of returns what is known of the holes of p, which has some. Those of a session on which something was asked for may just have been found.
 func (all *revivals[P]) of(p P, asked bool) *revival[P] {
@@ -53,4 +65,25 @@ func (rev *revival[P]) probe(held int) int {
 	n := rev.next % held
 	rev.next = n + 1
 	return n
+}
+
+// doubt has the tags asked for again that lie in holes beside one that is there again: in the same area, and the same upper half of the span, which is the unit or
+// DB. Where there still are holes they are learned anew.
+func (rev *revival[P]) doubt(there device.Span) {
+	rev.replan(slices.DeleteFunc(slices.Clone(rev.now.holes()), func(h device.Span) bool {
+		return h.Area == there.Area && h.From>>16 == there.From>>16
+	}))
+}
+
+// relearn notes the holes that were found in a Read. Without revival the device's next plan has them.
+func (rev *revival[P]) relearn(holes []device.Span) {
+	if rev.now != rev.plan && len(holes) > 0 {
+		rev.replan(append(slices.Clone(rev.now.holes()), holes...))
+	}
+}
+
+func (rev *revival[P]) replan(holes []device.Span) {
+	if p, err := rev.plan.withHoles(holes); err == nil { // its tags were planned before, under the same limits
+		rev.now = p
+	}
 }

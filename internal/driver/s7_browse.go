@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"millrace/internal/device"
 	"millrace/s7"
@@ -158,14 +156,4 @@ func (b *s7Browse) blocksOf(ctx context.Context, t s7.BlockType) error {
 		b.Objects = append(b.Objects, o)
 	}
 	return err
-}
-
-// printable returns what a device says of itself without what a terminal would take for commands.
-func printable(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, s))
 }

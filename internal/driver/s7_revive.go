@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"slices"
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
@@ -58,23 +57,15 @@ func (s *s7Session) probe(ctx context.Context, rev *s7Revival, n int) error {
 		s.dec.ts = v.At.UnixNano()
 		s.dec.cell(&h.cell, v.Data)
 	}
-	replanS7(rev, slices.DeleteFunc(slices.Clone(rev.now.lim.Holes), func(o device.Span) bool {
-		return o.Area == h.span.Area && o.From>>16 == h.span.From>>16
-	}))
+	rev.doubt(h.span)
 	return err
 }
 
-// relearnS7 notes the holes that were found in a Read. Without revival the device's next plan has them.
-func relearnS7(rev *s7Revival, holes []device.Span) {
-	if rev.now != rev.plan && len(holes) > 0 {
-		replanS7(rev, append(slices.Clone(rev.now.lim.Holes), holes...))
-	}
-}
+func (p *s7Plan) holes() []device.Span { return p.lim.Holes }
 
-func replanS7(rev *s7Revival, holes []device.Span) {
-	base := rev.plan.s7PlanBase
+// withHoles plans p's tags with other holes.
+func (p *s7Plan) withHoles(holes []device.Span) (*s7Plan, error) {
+	base := p.s7PlanBase
 	base.lim.Holes = holes
-	if p, err := base.plan(rev.plan.tags); err == nil { // they were planned before, under the same limits
-		rev.now = p
-	}
+	return base.plan(p.tags)
 }

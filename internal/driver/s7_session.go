@@ -95,7 +95,7 @@ func (s *s7Session) Read(ctx context.Context, p device.Plan, into *tag.Batch) er
 		err = s.probe(ctx, rev, probe)
 	}
 	if rev != nil {
-		relearnS7(rev, s.search.learned)
+		rev.relearn(s.search.learned)
 	}
 	s.dec.into = nil
 	return err
