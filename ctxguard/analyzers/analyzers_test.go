@@ -11,10 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/analysistest"
 	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // together is all analyzers in one, so that a comment of a test file holds a line to all findings on it.
 func together(t *testing.T, c Config) *analysis.Analyzer {

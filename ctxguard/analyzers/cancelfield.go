@@ -11,15 +11,11 @@ import (
 
 // checkCancelFields looks at every field and global variable that a cancel function is put into.
 func checkCancelFields(r *reporter) {
-	for v, use := range r.fields {
-		if v.Pkg() == r.pass.Pkg {
-			r.cancelKept(v, use, "field "+v.Name())
-		}
+	for _, v := range r.ownFields() {
+		r.cancelKept(v, r.fields[v], "field "+v.Name())
 	}
-	for g, use := range r.globals {
-		if v, ok := g.Object().(*types.Var); ok && v.Pkg() == r.pass.Pkg {
-			r.cancelKept(v, use, "variable "+v.Name())
-		}
+	for _, g := range r.ownGlobals() {
+		r.cancelKept(g.Object().(*types.Var), r.globals[g], "variable "+g.Name())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"slices"
 	"strings"
 
@@ -152,7 +153,8 @@ func (r *reporter) conditions() {
 			}
 		}
 	}
-	for k, call := range waits {
+	for _, k := range slices.Sorted(maps.Keys(waits)) {
+		call := waits[k]
 		field := k[strings.LastIndexByte(k, '.')+1:]
 		if !signals[k] && !signals[""] && !(token.IsExported(field) && r.pass.Pkg.Name() != "main") {
 			r.report(call.Pos(), nil, fmt.Sprintf("nothing in this package signals %s: this waits for ever; Broadcast where the condition changes, and where its owner stops", k))
@@ -186,7 +188,8 @@ func (r *reporter) waitsHolding(f *ssa.Function, in ssa.Instruction, held map[st
 	if len(others) == 0 {
 		return
 	}
-	for _, h := range held {
+	for _, k := range slices.Sorted(maps.Keys(held)) {
+		h := held[k]
 		if h.class == "" {
 			continue
 		}
@@ -225,7 +228,8 @@ func (r *reporter) groupHolding(in ssa.Instruction, held map[string]lockUse) {
 			}
 		}
 	}
-	for _, h := range held {
+	for _, k := range slices.Sorted(maps.Keys(held)) {
+		h := held[k]
 		if h.class != "" && len(doers) > 0 && !slices.ContainsFunc(doers, func(g *ssa.Function) bool { return !r.needs(g, h.class, 2) }) {
 			r.report(in.Pos(), nil, fmt.Sprintf("this waits with the lock %s held (line %d), and %s, which is waited for, needs that lock: both can wait for ever; give it back before",
 				h.class, r.line(h.pos), doers[0].Name()))

@@ -26,9 +26,9 @@ func checkChannels(r *reporter) {
 			}
 		}
 	}
-	for v, use := range r.fields {
-		if _, ok := chanElem(v.Type()); ok && v.Pkg() == r.pass.Pkg {
-			r.fieldChannel(v, use)
+	for _, v := range r.ownFields() {
+		if _, ok := chanElem(v.Type()); ok {
+			r.fieldChannel(v, r.fields[v])
 		}
 	}
 	r.conditions()

@@ -24,6 +24,30 @@ func (u *unit) fieldUse(v *types.Var) *fieldUse {
 	return use
 }
 
+// ownFields are the fields of the package that it uses, in the order of its source.
+func (r *reporter) ownFields() []*types.Var {
+	var out []*types.Var
+	for v := range r.fields {
+		if v.Pkg() == r.pass.Pkg {
+			out = append(out, v)
+		}
+	}
+	slices.SortFunc(out, func(a, b *types.Var) int { return int(a.Pos() - b.Pos()) })
+	return out
+}
+
+// ownGlobals are the global variables of the package that it uses, in the order of its source.
+func (r *reporter) ownGlobals() []*ssa.Global {
+	var out []*ssa.Global
+	for g := range r.globals {
+		if g.Object() != nil && g.Object().Pkg() == r.pass.Pkg {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b *ssa.Global) int { return int(a.Pos() - b.Pos()) })
+	return out
+}
+
 func (f *fieldUse) addAddr(fa *ssa.FieldAddr) {
 	for _, ref := range *fa.Referrers() {
 		f.addAccess(ref, fa)
