@@ -99,6 +99,7 @@ type core struct {
 	counts counts
 	listed atomic.Int64 // when the middleware last listed everything
 	sweep  sync.Mutex   // one look at a time
+	leaks  *leakProfiler
 
 	mu    sync.Mutex // guards what follows
 	sites map[siteKey]*site
@@ -127,7 +128,7 @@ func New(cfg Config) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &core{cfg: cfg, start: time.Now(), census: newCensus(), sites: map[siteKey]*site{}}
+	c := &core{cfg: cfg, start: time.Now(), census: newCensus(), leaks: newLeakProfiler(), sites: map[siteKey]*site{}}
 	c.rate.Store(rateOf(cfg.Sample))
 	return &Guard{core: c, scope: &scope{core: c, rate: &c.rate}}, nil
 }

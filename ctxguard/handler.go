@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Path is where Handler expects to be mounted.
@@ -16,6 +17,9 @@ const Path = "/debug/ctxguard"
 //	GET  /debug/ctxguard            Summary as text; ?format=json, ?n=20 sites at most, ?leaks=1 only those with findings
 //	GET  /debug/ctxguard/tree       Tree as text; ?format=json
 //	GET  /debug/ctxguard/metrics    for Prometheus
+//	GET  /debug/ctxguard/snapshot   Take as JSON; ?gc=1 collects first, ?trace=2s records the scheduler before that
+//	GET  /debug/ctxguard/diff       two snapshots ?seconds=10 apart, the second with a recording, and what grew, as text; ?format=json
+//	GET  /debug/ctxguard/goroutineleak  LeakProfile; ?debug=1 as text
 //	POST /debug/ctxguard/sample     ?n=64 looks after one in 64 from now on
 //	POST /debug/ctxguard/sweep      looks at once
 //
@@ -26,6 +30,9 @@ func (g *Guard) Handler() http.Handler {
 	mux.HandleFunc("GET "+Path+"/{$}", g.serveSummary)
 	mux.HandleFunc("GET "+Path+"/tree", g.serveTree)
 	mux.HandleFunc("GET "+Path+"/metrics", g.serveMetrics)
+	mux.HandleFunc("GET "+Path+"/snapshot", g.serveSnapshot)
+	mux.HandleFunc("GET "+Path+"/diff", g.serveDiff)
+	mux.HandleFunc("GET "+Path+"/goroutineleak", g.serveLeakProfile)
 	mux.HandleFunc("POST "+Path+"/sample", g.serveSample)
 	mux.HandleFunc("POST "+Path+"/sweep", g.serveSweep)
 	return http.NewCrossOriginProtection().Handler(mux)
@@ -78,6 +85,39 @@ func (g *Guard) serveTree(w http.ResponseWriter, r *http.Request) {
 func (g *Guard) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_ = g.WriteMetrics(w) // the client is gone
+}
+
+func (g *Guard) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	cfg := SnapshotConfig{GC: r.FormValue("gc") != ""}
+	if text := r.FormValue("trace"); text != "" {
+		var err error
+		if cfg.Trace, err = time.ParseDuration(text); err != nil || cfg.Trace < 0 {
+			http.Error(w, "trace is a time such as 2s", http.StatusBadRequest)
+			return
+		}
+	}
+	writeJSON(w, g.Take(r.Context(), cfg))
+}
+
+// serveDiff waits between two snapshots, and records during the whole time.
+func (g *Guard) serveDiff(w http.ResponseWriter, r *http.Request) {
+	seconds := 10.0
+	if text := r.FormValue("seconds"); text != "" {
+		var err error
+		if seconds, err = strconv.ParseFloat(text, 64); err != nil || seconds <= 0 || seconds > longestTrace.Seconds() {
+			http.Error(w, "seconds is a number up to 60", http.StatusBadRequest)
+			return
+		}
+	}
+	before := g.Take(r.Context(), SnapshotConfig{GC: true})
+	after := g.Take(r.Context(), SnapshotConfig{GC: true, Trace: time.Duration(seconds * float64(time.Second))})
+	d := Diff(before, after)
+	if r.FormValue("format") == "json" {
+		writeJSON(w, d)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_ = d.WriteText(w, 10) // the client is gone
 }
 
 func (g *Guard) serveSample(w http.ResponseWriter, r *http.Request) {
