@@ -27,7 +27,7 @@ type Config struct {
 	// Calling and Called are the TSAPs, at most 16 bytes each. Calling is 0100 by default; Called is made of Type, Rack and Slot, which count for nothing
 	// where it is given: LOGO! and S7-200 with a CP have TSAPs that are set in the project.
 	Calling, Called []byte
-	// PDU is the length asked for; default DefaultPDU, from MinPDU to MaxTPKT-FrameBytes. The PLC grants that or less.
+	// PDU is the length asked for; default DefaultPDU, from MinPDU to MaxTPKT-FrameBytes. The PLC grants that or less; a little more counts as that.
 	PDU int
 	// Window is how many jobs in flight are asked for; default 8, at most MaxWindow. The PLC grants that or less: 1 and 3 are usual.
 	Window int
@@ -161,9 +161,10 @@ type Client struct {
 // newClient makes a client of a connection whose Setup is done.
 func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
 	d := &dialogue{stream: h.stream, tpdu: h.tpdu.Bytes()}
-	c := &Client{cfg: cfg, dialogue: d, pdu: int(h.grant.PDU), granted: min(h.grant.Window(), cfg.Window)}
-	d.stream.SetPDU(c.pdu)
-	frame := c.pdu + FrameBytes
+	c := &Client{cfg: cfg, dialogue: d, pdu: min(int(h.grant.PDU), cfg.PDU), granted: min(h.grant.Window(), cfg.Window)}
+	// snap7's server raises a short length that was asked for, and then answers by it. No request is longer than what was asked for all the same.
+	d.stream.setPDU(c.pdu, int(h.grant.PDU))
+	frame := max(c.pdu, int(h.grant.PDU)) + FrameBytes
 	k := cfg.Hooks
 	c.flight = inflight.New(conn, d, inflight.Config{
 		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: 2 * frame, ReadMax: 16 * frame, Rest: h.rest(),

@@ -160,7 +160,7 @@ func (h *greeting) setup() error {
 	if err := h.grant.Decode(&m.PDU); err != nil {
 		return err
 	}
-	if n := int(h.grant.PDU); n > h.cfg.PDU || n < MinPDU {
+	if n := int(h.grant.PDU); n > max(h.cfg.PDU, DefaultPDU) || n < MinPDU {
 		return &GrantError{Asked: h.cfg.PDU, Granted: n}
 	}
 	return nil

@@ -156,7 +156,7 @@ func (e *HandshakeError) hintOfSetup() string {
 	return ""
 }
 
-// GrantError is a PDU length that a PLC may not grant: more than was asked for, or less than MinPDU.
+// GrantError is a PDU length that a PLC may not grant: less than MinPDU, or more than was asked for and than real PLCs have.
 type GrantError struct{ Asked, Granted int }
 
 func (e *GrantError) Error() string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -230,6 +231,52 @@ func TestHandshakeErrorsNameTheTSAP(t *testing.T) {
 		e := &HandshakeError{Stage: StageConnect, Addr: "plc:102", Called: unhex(called), Err: io.EOF}
 		if got := e.Error(); got != "s7: connect request to plc:102, TSAP "+want+": EOF" {
 			t.Errorf("%s: %s", called, got)
+		}
+	}
+}
+
+// A PLC that grants more than was asked for, as snap7's server does below 240, is asked no more at once, and may answer longer where it has more to say.
+func TestClientGrantedMoreThanItAsked(t *testing.T) {
+	for _, granted := range []uint16{240, DefaultPDU} {
+		var longest atomic.Int32
+		c, err := tryPLC(t, "tcp", Config{PDU: 128, Diagnostics: true}, func(p *fakePLC) {
+			if _, ok := p.message(); !ok || !p.send(unhex(goodCC)) {
+				return
+			}
+			pdu, ok := p.next()
+			grant := SetupResponse{Setup{Calling: 1, Called: 1, PDU: granted}}
+			p.reply(grant.AppendTo(nil, pdu.Ref))
+			for pdu, ok = p.next(); ok && pdu.Kind == KindJob; pdu, ok = p.next() {
+				answer := answerOf(&pdu)
+				longest.Store(max(longest.Load(), int32(len(answer))))
+				p.reply(answer)
+			}
+			var u Userdata
+			if !ok || u.Decode(&pdu) != nil {
+				return
+			}
+			list := SZL{ID: 0x11, RecordLen: 200, Records: make([]byte, 200)}
+			r := u.Reply()
+			r.Data = list.AppendTo(nil)
+			p.reply(r.AppendTo(nil, pdu.Ref))
+			p.next()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.PDU() != 128 {
+			t.Errorf("granted %d: PDU %d", granted, c.PDU())
+		}
+		vars := []Var{{Item: Bytes(AreaDB, 1, 0, 500)}}
+		if err := c.Read(t.Context(), vars); err != nil || !bytes.Equal(vars[0].Data, truthOf(&vars[0].Item)) {
+			t.Errorf("granted %d: %v", granted, err)
+		}
+		if list, err := c.ReadSZL(t.Context(), 0x11, 0); err != nil || list.Len() != 1 {
+			t.Errorf("granted %d: %v", granted, err)
+		}
+		_ = c.Close()
+		if n := longest.Load(); n > 128 {
+			t.Errorf("granted %d: asked for answers of %d bytes", granted, n)
 		}
 	}
 }
