@@ -57,7 +57,6 @@ func (g Group) String() string {
 // The parameters: 00 01 12, length of the rest, method, type and group, subfunction, sequence; the long form has data unit, last unit, error(2).
 const (
 	userdataHead      = 0x000112
-	userdataShort     = 8
 	userdataLong      = 12
 	userdataShortRest = 4
 	userdataLongRest  = 8
@@ -108,11 +107,6 @@ func (m *Userdata) FollowUp() Userdata {
 // IsFollowUp reports whether m asks for the next part of an answer: a request of the long form without data.
 func (m *Userdata) IsFollowUp() bool {
 	return m.Type == UserdataRequest && m.Long && len(m.Data) == 0
-}
-
-// AnswersTo reports whether m is an answer to a request of the group and subfunction of asked.
-func (m *Userdata) AnswersTo(asked *Userdata) bool {
-	return m.Type == UserdataResponse && m.Group == asked.Group && m.Sub == asked.Sub
 }
 
 // AppendTo appends the PDU.

@@ -228,7 +228,7 @@ func TestGather(t *testing.T) {
 		t.Fatal(done, err)
 	}
 	f := part(5, true, "").FollowUp()
-	if f.Type != UserdataRequest || !f.Long || f.Seq != 5 || f.Code != ReturnNoObject || f.Data != nil || !part(5, false, "").AnswersTo(&f) {
+	if f.Type != UserdataRequest || !f.Long || f.Seq != 5 || f.Code != ReturnNoObject || f.Data != nil {
 		t.Errorf("follow-up %+v", f)
 	}
 	if !f.IsFollowUp() || asked.IsFollowUp() || part(5, true, "").IsFollowUp() {
