@@ -244,6 +244,9 @@ func TestClientGrantedMoreThanItAsked(t *testing.T) {
 				return
 			}
 			pdu, ok := p.next()
+			if !ok {
+				return
+			}
 			grant := SetupResponse{Setup{Calling: 1, Called: 1, PDU: granted}}
 			p.reply(grant.AppendTo(nil, pdu.Ref))
 			for pdu, ok = p.next(); ok && pdu.Kind == KindJob; pdu, ok = p.next() {
