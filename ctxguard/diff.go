@@ -31,8 +31,8 @@ type Growth struct {
 	After  int64   `json:"after"`
 	Bytes  int64   `json:"bytes,omitempty"` // by which the heap has grown
 
-	// Created is the line that made the contexts which these goroutines most likely wait for: of the contexts that have grown too, those whose
-	// creating stack shares a function with theirs, or with the one that started them.
+	// Created is the line that made the contexts which these goroutines most likely wait for: of the contexts that have grown too, in the heap profile or by the
+	// Guard's count, those whose creating stack shares most functions with theirs and with the one that started them.
 	Created string `json:"created,omitempty"`
 	// Started is who started the goroutines, as far as a recording or the name of a function literal says.
 	Started string `json:"started,omitempty"`
@@ -232,22 +232,23 @@ func (d *Delta) creator(g *Growth, starter []Frame) string {
 			functions[enclosing(f.Func)] = true
 		}
 	}
-	best, bestShared := -1, 0
-	for i, c := range d.Contexts {
+	var best Growth
+	bestShared := 0
+	for _, c := range append(slices.Clone(d.Contexts), d.Guard...) {
 		shared := 0
 		for _, f := range c.Frames {
 			if functions[enclosing(f.Func)] {
 				shared++
 			}
 		}
-		if shared > bestShared || shared == bestShared && shared > 0 && apart(c, *g) < apart(d.Contexts[best], *g) {
-			best, bestShared = i, shared
+		if shared > bestShared || shared == bestShared && shared > 0 && apart(c, *g) < apart(best, *g) {
+			best, bestShared = c, shared
 		}
 	}
-	if best < 0 {
+	if bestShared == 0 {
 		return ""
 	}
-	return userFrame(d.Contexts[best].Frames).String()
+	return userFrame(best.Frames).String()
 }
 
 func apart(a, b Growth) int64 {

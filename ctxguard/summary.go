@@ -90,6 +90,36 @@ func (g *Guard) Summary() Summary {
 	return s
 }
 
+// Counts are the numbers of a Summary that cost nothing to know: overdue contexts that are over since, and children of roots, are not among them.
+type Counts struct {
+	Live       int    // contexts looked after, those that their parent or deadline has ended meanwhile included
+	Tracked    uint64 // since the start, as all below
+	Dropped    uint64
+	Overdue    uint64
+	Excess     uint64
+	LeftBehind uint64
+	Healed     uint64
+}
+
+// Findings is the number of findings since the start.
+func (c Counts) Findings() uint64 { return c.Dropped + c.Overdue + c.Excess + c.LeftBehind }
+
+// Counts returns the counters.
+func (g *Guard) Counts() Counts {
+	if g == nil {
+		return Counts{}
+	}
+	c := &g.counts
+	out := Counts{Tracked: g.tracked(), Dropped: c.dropped.Load(), Overdue: c.overdue.Load(), Excess: c.excess.Load(), LeftBehind: c.left.Load(), Healed: c.healed.Load()}
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		out.Live += len(s.slots)
+		s.mu.Unlock()
+	}
+	return out
+}
+
 // reported returns the sites with findings.
 func (c *core) reported() map[siteKey]*Site {
 	c.mu.Lock()

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/device"
 	"millrace/internal/ledger"
 	"millrace/internal/notify"
@@ -24,6 +26,7 @@ func (g *gateway) Alarms() []web.Alarm {
 		}
 	}
 	add(g.disk, "disk", web.Critical, "free space on the data directory's disk, or lower journal.max_bytes; it recovers by itself")
+	add(g.leaks, "leaks", web.Warning, "this is a fault of Millrace: run 'millrace ctxguard report' against a gateway with --debug and report what it says; a restart frees what leaked")
 	add(g.residue, "residue", web.Critical, "this is a fault of Millrace: keep the data directory and report it")
 	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
 	g.mu.Unlock()
@@ -163,4 +166,15 @@ func (g *gateway) tell(e device.Event) {
 	default:
 		g.log.Debug("device", "device", e.Device, "from", e.From, "to", e.To, "reason", e.Reason)
 	}
+}
+
+// leaked hears of a context that leaks. The alarm stays: what leaked is there until the process ends.
+func (g *gateway) leaked(r ctxguard.Report) {
+	where := r.Scope
+	if f := r.Frames(); len(f) > 0 {
+		where = strings.TrimPrefix(where+", made by "+f[0].String(), ", ")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leaks.set(fmt.Sprintf("contexts leak (%s): %s", r.Finding, where), time.Now())
 }

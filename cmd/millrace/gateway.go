@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/config"
 	"millrace/internal/device"
 	"millrace/internal/journal"
@@ -41,6 +42,7 @@ type gateway struct {
 	sinks   *sinkSet
 	events  *eventQueue
 	notes   *notes
+	guard   *ctxguard.Guard // looks after the contexts of sessions, sinks and receivers
 
 	reload   sync.Mutex // one reload at a time
 	stopping bool       // under reload: no more of them
@@ -50,15 +52,17 @@ type gateway struct {
 	files   []config.File // what to watch for changes
 	view    *view
 	residue alarmState
+	leaks   alarmState
 	disk    alarmState
 	reloads alarmState // the last reload that was refused
 }
 
 // seams are what tests put between the gateway and the machine. The zero value is a gateway as users run it.
 type seams struct {
-	journal vfs.FS             // under the journal; nil is the machine's
-	event   func(device.Event) // hears of every event of a device before anybody else; called by the scheduler, must not block
-	look    time.Duration      // how often the configuration's files are looked at; 0 is as config.Watch likes
+	journal vfs.FS                   // under the journal; nil is the machine's
+	event   func(device.Event)       // hears of every event of a device before anybody else; called by the scheduler, must not block
+	drivers map[string]device.Driver // in place of the real ones
+	look    time.Duration            // how often the configuration's files are looked at; 0 is as config.Watch likes
 }
 
 // alarmState is one thing that may be wrong.
@@ -99,6 +103,9 @@ func (g *gateway) open(ctx context.Context) error {
 		return fmt.Errorf("data directory: %w; gateway.data says where it is to be", err)
 	}
 	var err error
+	if g.guard, err = ctxguard.New(ctxguard.Config{Log: g.log, OnReport: g.leaked}); err != nil {
+		return err
+	}
 	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
 		return err
 	}
@@ -117,12 +124,16 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.events = newEventQueue()
-	g.notes = &notes{log: g.log}
+	g.notes = &notes{log: g.log, guard: g.guard.In(ctxguard.Scope{Name: "notifications", Lease: -1})}
 	if _, err := g.notes.makeHooks(g.cfg); err != nil {
 		return err
 	}
+	speak := g.seams.drivers
+	if speak == nil {
+		speak = drivers()
+	}
 	g.runtime, err = device.New(device.Config{
-		Drivers: drivers(), Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(),
+		Guard: g.guard, Drivers: speak, Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(),
 		OnEvent: g.onEvent, OnLearned: g.events.learn,
 	})
 	if err != nil {
@@ -279,6 +290,7 @@ func (g *gateway) Run(ctx context.Context) error {
 		g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
 	})
 	rest.Go(func() { g.watch(after) })
+	rest.Go(func() { errs.add(g.guard.Run(after)) })
 	if err := g.startConsumers(base); err != nil {
 		errs.add(err)
 	} else {

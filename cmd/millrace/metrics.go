@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/device"
 	"millrace/internal/sink"
 	"millrace/internal/telemetry"
@@ -30,6 +31,10 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 	if g.servers != nil {
 		s.Servers = g.servers()
 	}
+	c := g.guard.Counts()
+	s.Contexts = telemetry.Contexts{Live: c.Live, Findings: map[string]uint64{
+		ctxguard.Dropped.String(): c.Dropped, ctxguard.Overdue.String(): c.Overdue, ctxguard.Excess.String(): c.Excess, ctxguard.LeftBehind.String(): c.LeftBehind,
+	}}
 	for _, state := range device.States() {
 		s.Devices[state.String()] = d.States[state]
 	}

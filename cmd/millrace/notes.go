@@ -7,13 +7,15 @@ import (
 	"log/slog"
 	"sync"
 
+	"millrace/ctxguard"
 	"millrace/internal/config"
 	"millrace/internal/notify"
 )
 
 // notes tells the receivers of notifications, and changes them while the gateway runs.
 type notes struct {
-	log *slog.Logger
+	log   *slog.Logger
+	guard *ctxguard.Guard
 
 	mu    sync.Mutex
 	hooks []*notify.Webhook
@@ -48,7 +50,7 @@ func (n *notes) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.stop()
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	life, end := n.guard.WithCancel(context.WithoutCancel(ctx))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hooks, n.end = hooks, end

@@ -27,6 +27,8 @@ type rig struct {
 	log    *logBook
 	events *eventBook
 
+	leaks bool // contexts may leak: the test is about that
+
 	end  context.CancelFunc
 	done chan error
 	once sync.Once
@@ -63,7 +65,7 @@ func startRig(t *testing.T, dir, text string, o rigOptions) *rig {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, reloadSignals()...)
 	t.Cleanup(func() { signal.Stop(hup) })
-	go func() { r.done <- r.serve(ctx, hup, 0) }()
+	go func() { r.done <- r.serve(ctx, hup, 0, debugOptions{}) }()
 	t.Cleanup(r.stop)
 	return r
 }
@@ -74,6 +76,10 @@ func (r *rig) stop() {
 		r.end()
 		if err := <-r.done; err != nil {
 			r.t.Errorf("the gateway ended with %v", err)
+		}
+		r.sweep()
+		if n := r.guard.Counts(); n.Findings() > 0 && !r.leaks {
+			r.t.Errorf("contexts leak: %+v", r.guard.Summary().Sites)
 		}
 		if s := r.Ledger(); s.Residue != 0 {
 			r.t.Errorf("residue %d: %+v", s.Residue, s)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace/ctxguard"
 	"millrace/internal/config"
 	"millrace/internal/web"
 )
@@ -22,6 +23,7 @@ func newRunCommand() *cobra.Command {
 	var path, level string
 	var logJSON bool
 	var tap int
+	var debug debugOptions
 	cmd := &cobra.Command{
 		Use:   "run -c FILE",
 		Short: "Run the gateway",
@@ -37,16 +39,20 @@ mistake leaves the last good configuration running. At the start a mistake ends 
 			if err != nil {
 				return err
 			}
+			if err := debug.check(); err != nil {
+				return usageError(err)
+			}
 			cfg, err := loadConfig(path, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), cfg, log, tap)
+			return run(cmd.Context(), cfg, log, tap, debug)
 		},
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.Flags().BoolVar(&logJSON, "log-json", false, "log as JSON")
+	debug.flags(cmd)
 	cmd.Flags().IntVar(&tap, "tap", 0, "write each synced record as a JSON line to this file descriptor")
 	if err := cmd.Flags().MarkHidden("tap"); err != nil {
 		panic(err) // the flag is two lines above
@@ -55,7 +61,7 @@ mistake leaves the last good configuration running. At the start a mistake ends 
 }
 
 // run is the whole life of a gateway.
-func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) error {
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int, debug debugOptions) error {
 	// From here on a SIGHUP asks for a reload, at the latest when the gateway runs; it ends nothing.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, reloadSignals()...)
@@ -67,11 +73,12 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, tap int) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(g.serve(ctx, hup, tap), g.Close())
+	defer ctxguard.SetDefault(ctxguard.SetDefault(g.guard)) // for the servers of protocols
+	return errors.Join(g.serve(ctx, hup, tap, debug), g.Close())
 }
 
 // serve runs the gateway with its page, follows its configuration file (hup asks for a reload too), and returns when ctx ends or one of them cannot go on.
-func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int) error {
+func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debug debugOptions) error {
 	cfg, log := g.config(), g.log
 	life, end := context.WithCancel(ctx)
 	defer end()
@@ -88,6 +95,16 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int) erro
 			errs.add(srv.Run(life, ln))
 			end()
 		})
+	}
+	if debug.addr != "" {
+		ln, err := debug.listen(ctx)
+		if err != nil {
+			end()
+			wg.Wait()
+			return err
+		}
+		log.Info("debug", "address", "http://"+ln.Addr().String()+"/")
+		wg.Go(func() { errs.add(serveDebug(life, ln, g.guard)) })
 	}
 	wg.Go(func() { g.follow(life, cfg.Path, hup) })
 	if tap > 0 {
@@ -126,7 +143,7 @@ func (g *gateway) server() (*web.Server, error) {
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name) // by which Prometheus may ask
 	}
-	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Log: g.log}, g)
+	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Log: g.log, Guard: g.guard}, g)
 	return srv, err
 }
 

@@ -8,13 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/config"
 	"millrace/internal/sink"
 )
 
 // sinkSet runs one worker a sink, and changes them while the gateway runs.
 type sinkSet struct {
-	g *gateway
+	g     *gateway
+	guard *ctxguard.Guard
 
 	mu      sync.Mutex
 	phase   sinkPhase
@@ -39,7 +41,9 @@ type runningSink struct {
 	done   chan struct{}      // closed when the worker has ended
 }
 
-func newSinkSet(g *gateway) *sinkSet { return &sinkSet{g: g, alarms: map[string]alarmState{}} }
+func newSinkSet(g *gateway) *sinkSet {
+	return &sinkSet{g: g, guard: g.guard.In(ctxguard.Scope{Name: "sink", Lease: -1}), alarms: map[string]alarmState{}}
+}
 
 // start runs a worker for each of cfgs. They end by stop, not by ctx.
 func (s *sinkSet) start(ctx context.Context, cfgs []config.Sink) error {
@@ -85,7 +89,7 @@ func (s *sinkSet) make(c config.Sink) (*runningSink, error) {
 
 // launch runs r until it is cancelled. s.mu is held.
 func (s *sinkSet) launch(ctx context.Context, r *runningSink) {
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	life, cancel := s.guard.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	s.running = append(s.running, r)
 	go func() {

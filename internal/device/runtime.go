@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/tag"
 )
 
@@ -39,6 +40,9 @@ type Config struct {
 	// MaxSessions is how many connections may be open or being opened at once, 0 for no limit of ours: the limit of descriptors less what else needs
 	// them. A device beyond it is down, and says why.
 	MaxSessions int
+
+	// Guard looks after the contexts that sessions hang on: one for each endpoint, below a root that lives as long as Run. Nil is off.
+	Guard *ctxguard.Guard
 
 	// OnEvent hears of every change of state, in order. It is called by the scheduler and must return at once.
 	OnEvent func(Event)
@@ -112,6 +116,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	defer r.cfg.Guard.Watch(work, "device sessions", func() int { return int(r.counters.endpoints.Load()) })()
 	newShard(r, work).run(ctx)
 	return nil
 }

@@ -44,6 +44,7 @@ func (s *shard) newEndpoint(u *unit) *endpoint {
 	e := &endpoint{rt: s.rt, key: u.key}
 	e.timer = timer{owner: e, order: uint64(u.spec.Number) << 16}
 	s.endpoints[e.key] = e
+	s.rt.counters.endpoints.Add(1)
 	s.launch(e)
 	return e
 }
@@ -120,6 +121,7 @@ func (s *shard) reap(e *endpoint) {
 		s.timers.disarm(&e.timer)
 		e.cancel()
 		delete(s.endpoints, e.key)
+		s.rt.counters.endpoints.Add(-1)
 	}
 }
 

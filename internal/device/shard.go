@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/resilience"
 )
 
@@ -74,8 +75,9 @@ func (m *mail) take(done []*endpoint, calls []func(*shard)) ([]*endpoint, []func
 func newShard(rt *Runtime, work context.Context) *shard {
 	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
 		sockets: resilience.NewSlots(rt.cfg.MaxSessions)}
+	sessions := rt.cfg.Guard.In(ctxguard.Scope{Name: "device", Lease: -1, Sample: 1}) // a device is configured for years
 	s.launch = func(e *endpoint) {
-		ctx, cancel := context.WithCancel(work)
+		ctx, cancel := sessions.WithCancel(work)
 		e.cancel = cancel
 		e.start = func() {
 			defer s.jobs.Done()

@@ -96,7 +96,7 @@ func (u *unit) status() Status {
 // counters are of the whole Runtime since it was made; those of devices that were removed are in them.
 type counters struct {
 	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
-	sessions                                                                                atomic.Int64
+	sessions, endpoints                                                                     atomic.Int64
 }
 
 // Stats counts over all devices since New, those that were removed included.

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"millrace/ctxguard"
 )
 
 // Handler serves one connection in the connection's own goroutine and returns when it is over. The server closes the connection
@@ -122,11 +124,19 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	g := &group{conns: make(map[*Conn]struct{})}
 	dropCtx, drop := context.WithCancel(context.WithoutCancel(ctx))
 	defer drop()
+	// The default Guard, because the packages in between are public and their configuration cannot name one (docs/adr/061).
+	sessions := ctxguard.Default().In(ctxguard.Scope{Name: "server connection", Lease: -1})
+	defer sessions.Watch(dropCtx, "server connections of "+ln.Addr().String(), g.size)()
 	err := s.accept(ctx, ln, func(c *Conn) {
 		g.add(c)
 		go func() {
 			defer g.done(c)
-			s.run(dropCtx, c, h)
+			ctx, end := dropCtx, context.CancelFunc(func() {})
+			if sessions != nil {
+				ctx, end = sessions.WithCancel(dropCtx)
+			}
+			defer end()
+			s.run(ctx, c, h)
 		}()
 	})
 	g.drain(s.cfg.DrainTimeout, drop)
@@ -164,6 +174,12 @@ func (g *group) add(c *Conn) {
 	g.mu.Lock()
 	g.conns[c] = struct{}{}
 	g.mu.Unlock()
+}
+
+func (g *group) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
 }
 
 func (g *group) done(c *Conn) {

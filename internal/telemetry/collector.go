@@ -13,6 +13,9 @@ import (
 // states are always shown, so that an alert on one of them finds a series before the first device has it.
 var states = [...]string{"idle", "opening", "ready", "degraded", "suspect", "cooling", "out_of_service", "draining", "closed"}
 
+// findings are always shown, for the same reason.
+var findings = [...]string{"dropped", "overdue", "excess", "left_behind"}
+
 // collector turns a Snapshot into metrics.
 type collector struct {
 	snapshot func() Snapshot
@@ -28,7 +31,7 @@ type descs struct {
 	delivered, waiting, behind, up                             *prometheus.Desc
 	bytes, free, segments, queueBytes, oldest, batches         *prometheus.Desc
 	syncs, written, journalErrors, journalFull, journalFailing *prometheus.Desc
-	open, accepted, refused, streams                           *prometheus.Desc
+	open, accepted, refused, streams, contexts, findings       *prometheus.Desc
 
 	servers serverDescs
 }
@@ -76,7 +79,10 @@ func newDescs() descs {
 		open:     desc("open_connections", "Connections open at a listener.", "listener"),
 		accepted: desc("accepted_connections_total", "Connections that came to a listener.", "listener"),
 		refused:  desc("refused_connections_total", "Connections that a listener turned away or cut off, by reason.", "listener", "reason"),
-		streams:  desc("web_streams", "Live streams of the web page that are open."),
+		contexts: desc("contexts", "Contexts of sessions, sinks and receivers that the leak detector looks after."),
+		findings: desc("context_findings_total", "Contexts that leak, by what was found; anything but 0 is a fault of the gateway.", "finding"),
+
+		streams: desc("web_streams", "Live streams of the web page that are open."),
 
 		servers: newServerDescs(),
 	}
@@ -88,7 +94,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, x := range append([]*prometheus.Desc{
 		d.build, d.read, d.filtered, d.queued, d.journaled, d.dropped, d.residue, d.devices, d.outages, d.late, d.foreign, d.lag, d.rtt, d.missed,
 		d.delivered, d.waiting, d.behind, d.up, d.bytes, d.free, d.segments, d.queueBytes, d.oldest, d.batches, d.syncs, d.written,
-		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams,
+		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams, d.contexts, d.findings,
 	}, d.servers.all()...) {
 		out <- x
 	}
@@ -109,6 +115,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		e.listener(d, &s.Listeners[i])
 	}
 	e.gauge(d.streams, float64(s.Streams))
+	e.gauge(d.contexts, float64(s.Contexts.Live))
+	for _, f := range findings {
+		e.counter(d.findings, s.Contexts.Findings[f], f)
+	}
 	for i := range s.Servers {
 		e.server(&d.servers, &s.Servers[i])
 	}

@@ -18,6 +18,13 @@ type Snapshot struct {
 	Listeners []Listener
 	Servers   []Server // of protocols
 	Streams   int64    // live web streams
+	Contexts  Contexts
+}
+
+// Contexts is what the gateway's own leak detector counts.
+type Contexts struct {
+	Live     int               // contexts of sessions, sinks and receivers
+	Findings map[string]uint64 // by what was found; findings that are missing count 0
 }
 
 // Values counts values up to the journal.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"millrace/ctxguard"
 )
 
 const (
@@ -33,6 +35,8 @@ type Config struct {
 	Metrics http.Handler
 	// Log hears of refused and broken requests. Nil is silent.
 	Log *slog.Logger
+	// Guard looks after the contexts of requests, and says of handlers that leave some behind. Nil is off.
+	Guard *ctxguard.Guard
 	// MaxStreams limits open live streams: default 256, at most 10,000.
 	MaxStreams int
 	// Tick is how often a live stream looks for changes: default 250ms, 50ms to 10s.
@@ -113,7 +117,7 @@ func New(cfg Config, src Source) (*Server, error) {
 		cfg: cfg, src: src, assets: a, guard: newGuard(cfg), feed: newFeed(src),
 		boot: hex.EncodeToString(id[:]), scans: make(chan struct{}, 2), closing: make(chan struct{}),
 	}
-	s.handler = s.routes()
+	s.handler = cfg.Guard.In(ctxguard.Scope{Name: "web", Lease: -1}).Middleware(s.routes()) // streams live as long as somebody watches
 	return s, nil
 }
 
