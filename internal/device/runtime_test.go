@@ -160,10 +160,10 @@ func TestAbsentAtStart(t *testing.T) {
 			s := b.spec(1, time.Second, 2)
 			b.plc(1).mode = m
 			b.apply(s)
-			b.run()
 			if q := b.last(100).Quality; q != tag.BadWaitingForInitialData {
 				t.Errorf("at first %v", q)
 			}
+			b.run()
 			time.Sleep(time.Minute)
 			st := b.status("d0001")
 			if st.State == Ready || st.Outages != 1 || st.Reason == "" {
