@@ -12,7 +12,7 @@ const (
 	szlComponentOne = 0x011C
 )
 
-// The one index that the lists with several have here. Index 0 reads as it: python-snap7 asks for both lists without one.
+// The one index that the lists with several have here.
 const (
 	commIndex       = 1
 	protectionIndex = 4
@@ -37,10 +37,10 @@ func (c *CPU) ReadSZL(_ context.Context, r *Request, id, index uint16, dst []byt
 	case id == SZLComponents, id == szlComponentOne:
 		m.RecordLen = ComponentRecordBytes
 		m.Records = c.appendComponents(m.Records, id == szlComponentOne, index)
-	case id == SZLComm && (index == commIndex || index == 0):
+	case id == SZLComm && index == commIndex:
 		m.RecordLen = CommRecordBytes
 		m.Records = c.comm().AppendTo(m.Records)
-	case id == SZLProtection && (index == protectionIndex || index == 0):
+	case id == SZLProtection && index == protectionIndex:
 		m.RecordLen = ProtectionRecordBytes
 		m.Records = c.protectionOf(r).AppendTo(m.Records)
 	case id == SZLMode:
