@@ -1,10 +1,11 @@
+//go:build unix
+
 package main //nolint:ctxguard // these tests plant leaks for the gateway's detector to find
 
 import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,10 +218,4 @@ func found(c ctxguard.Counts, f ctxguard.Finding) uint64 {
 		return c.Overdue
 	}
 	return c.Excess
-}
-
-// sweep has the collector and the detector look.
-func (r *rig) sweep() {
-	runtime.GC()
-	r.guard.Sweep()
 }

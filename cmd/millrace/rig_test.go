@@ -296,3 +296,9 @@ func openFiles() string {
 	}
 	return strings.Join(s, "\n")
 }
+
+// sweep has the collector and the detector look.
+func (r *rig) sweep() {
+	runtime.GC()
+	r.guard.Sweep()
+}
