@@ -281,3 +281,16 @@ func TestDump(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// A dump is text of the runtime's, but what it says of a program's own names is not ours to trust.
+func FuzzDump(f *testing.F) {
+	f.Add("goroutine 24 [select, synctest bubble 7]:\nmain.f(0x1)\n\t/src/main.go:7 +0x17\ncreated by main.g in goroutine 23\n\t/src/main.go:9 +0x1e\n\ngoroutine 1 [running]:\n")
+	f.Add("goroutine 1 ]x[:\nmain.f\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, g := range ctxtest.ParseDump(text) {
+			if head := fmt.Sprintf("%+v", g); strings.HasPrefix(head, "{id:0 ") || !strings.Contains(text, "goroutine ") {
+				t.Errorf("no goroutine has the number 0, and none comes from nothing: %s", head)
+			}
+		}
+	})
+}
