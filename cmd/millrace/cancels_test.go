@@ -86,4 +86,4 @@ func TestPartsObeyTheirContexts(t *testing.T) {
 // nowhere is an output that takes everything.
 type nowhere struct{}
 
-func (nowhere) Offer(*tag.Batch) bool { return true }
+func (nowhere) Offer(*tag.Batch, func(error)) bool { return true }

@@ -161,7 +161,20 @@ func (e *TagError) Error() string {
 }
 func (e *TagError) Unwrap() error { return e.Err }
 
-// Output takes filled batches. Offer never blocks, copies what it keeps, and answers false when it has no room.
+// Subscriber is a Session whose device sends values by itself. It keeps them until a Read of their plan takes them, which then asks the device
+// for nothing that is on its way anyhow, and fails when the device has been silent for longer than it had promised.
+type Subscriber interface {
+	// Wake says whom to tell that p has values waiting; it is called before each Read of p, from its goroutine. f returns at once, so that any
+	// goroutine may call it, and a call too many does no harm. A plan that is read no more is not told of: the Session ends what it has for a
+	// plan that was not read for long.
+	Wake(p Plan, f func())
+	// Taken returns what to call once, from any goroutine, when the rows that the last Read of p appended are safe (nil) or will never be, so that
+	// the device can be told. It is nil when none of them came by themselves. The goroutine that called Read calls it.
+	Taken(p Plan) func(error)
+}
+
+// Output takes filled batches. Offer never blocks, copies what it keeps, and answers false when it has no room. When it took b it calls done, which
+// may be nil, once: with nil when b is safe, with an error when it is lost. done returns at once.
 type Output interface {
-	Offer(b *tag.Batch) bool
+	Offer(b *tag.Batch, done func(error)) bool
 }

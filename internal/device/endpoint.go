@@ -288,7 +288,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	}
 	b := e.rt.batch()
 	defer e.rt.free(b)
-	err = e.session.Read(ctx, g.plan, b)
+	done, err := e.read(ctx, g, b)
 	e.rt.stamp(u, b)
 	part = err != nil && timedOut(err) && usable(b)
 	for _, id := range g.unplanned {
@@ -296,12 +296,25 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	}
 	whole := err == nil && !slices.ContainsFunc(b.Quality, isMissing)
 	read, filtered := u.table.take(b, g.plan, part)
-	e.rt.hand(u, b, read, filtered)
+	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole)
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)
 	}
 	return part, err
+}
+
+// read reads g's plan. done is nil when nobody waits for the rows to be safe.
+func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done func(error), err error) {
+	s, pushed := e.session.(Subscriber)
+	if pushed {
+		s.Wake(g.plan, g.wake)
+	}
+	err = e.session.Read(ctx, g.plan, into)
+	if pushed {
+		done = s.Taken(g.plan)
+	}
+	return done, err
 }
 
 // usable says whether b has a value. Rows that are bad prove nothing: a plan may hold tags that it does not ask for.

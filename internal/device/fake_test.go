@@ -286,7 +286,8 @@ type book struct {
 	read, filtered, dropped uint64
 	offered                 uint64
 	full                    bool
-	forgetful               bool // keeps no rows
+	lost                    error // what done hears
+	forgetful               bool  // keeps no rows
 	rows                    []row
 	events                  []Event
 }
@@ -315,11 +316,28 @@ func (b *book) Dropped(reason string, n int) {
 	b.dropped += uint64(n)
 }
 
-func (b *book) Offer(in *tag.Batch) bool {
+// fill says whether there is room.
+func (b *book) fill(full bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = full
+}
+
+// lose has what is taken be lost.
+func (b *book) lose(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = err
+}
+
+func (b *book) Offer(in *tag.Batch, done func(error)) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.full {
 		return false
+	}
+	if done != nil {
+		done(b.lost)
 	}
 	b.offered += uint64(in.Len())
 	for i := 0; i < in.Len() && !b.forgetful; i++ {

@@ -140,21 +140,32 @@ func (r *Runtime) stamp(u *unit, b *tag.Batch) {
 
 func (r *Runtime) free(b *tag.Batch) { r.batches.Put(b) }
 
+// errNoRoom is what a device is told whose values the Output had no room for.
+var errNoRoom = errors.New("device: the journal has no room")
+
 // hand counts the rows of a turn or a mark and offers those in b, which passed. Those for which there is no room pass again when they
-// are next read.
-func (r *Runtime) hand(u *unit, b *tag.Batch, read, filtered int) {
-	if read == 0 {
+// are next read. done, which may be nil, hears once of what became of them.
+func (r *Runtime) hand(u *unit, b *tag.Batch, read, filtered int, done func(error)) {
+	if read > 0 {
+		r.counters.rows.Add(uint64(read))
+		r.counters.filtered.Add(uint64(filtered))
+		r.cfg.Ledger.Offered(read, filtered)
+	}
+	if b.Len() == 0 {
+		if done != nil {
+			done(nil)
+		}
 		return
 	}
-	r.counters.rows.Add(uint64(read))
-	r.counters.filtered.Add(uint64(filtered))
-	r.cfg.Ledger.Offered(read, filtered)
-	if b.Len() == 0 || r.cfg.Output.Offer(b) {
+	if r.cfg.Output.Offer(b, done) {
 		return
 	}
 	r.counters.dropped.Add(uint64(b.Len()))
 	r.cfg.Ledger.Dropped(DropJournalFull, b.Len())
 	u.table.forget(b)
+	if done != nil {
+		done(errNoRoom)
+	}
 }
 
 // mark writes rows that say why tags of u are not read.
@@ -174,7 +185,7 @@ func (r *Runtime) mark(u *unit, k markKind) {
 		}
 		read, filtered = u.table.markTags(b, tag.BadOutOfService, true)
 	}
-	r.hand(u, b, read, filtered)
+	r.hand(u, b, read, filtered, nil)
 }
 
 func (r *Runtime) emit(ev Event) {

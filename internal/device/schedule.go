@@ -187,6 +187,18 @@ func (s *shard) enqueue(g *group, due, now time.Time) {
 	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due})
 }
 
+// rouse has g read what waits for it. While it is not polled nothing is lost: with the first turn comes what waits by then.
+func (s *shard) rouse(g *group, now time.Time) {
+	if g.queued {
+		g.again = true
+		return
+	}
+	if g.unit.machine.state.polled() {
+		s.enqueue(g, time.Time{}, now)
+		s.next(g.unit.endpoint, now)
+	}
+}
+
 // want asks for a session on behalf of u.
 func (s *shard) want(u *unit, now time.Time) {
 	e := u.endpoint
@@ -375,6 +387,7 @@ func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 func (s *shard) turned(e *endpoint, g *group) {
 	u, o := g.unit, e.outcome
 	g.queued = false
+	defer s.once(g, o.ended)
 	e.share(u)
 	ev := event{at: o.ended}
 	switch {
@@ -407,6 +420,14 @@ func (s *shard) turned(e *endpoint, g *group) {
 		s.repeat(u, g, o.ended)
 	}
 	s.post(u, ev, o.err)
+}
+
+// once has g read once more when values came during its turn.
+func (s *shard) once(g *group, now time.Time) {
+	if g.again {
+		g.again = false
+		s.rouse(g, now)
+	}
 }
 
 // repeat has g read again before its due time when that is far away: part of it is not known now.

@@ -25,6 +25,7 @@ type shard struct {
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
+	roused    []*group
 	calls     []func(*shard)
 }
 
@@ -34,17 +35,29 @@ type posted struct {
 	cause error
 }
 
-// mail is how endpoints and callers reach the shard. It holds at most one entry an endpoint, and the calls not made yet.
+// mail is how endpoints, sessions and callers reach the shard. It holds at most one entry an endpoint, one a group, and the calls not made yet.
 type mail struct {
-	mu    sync.Mutex
-	done  []*endpoint
-	calls []func(*shard)
-	wake  chan struct{} // of size 1: one wake-up is enough for all mail
+	mu     sync.Mutex
+	done   []*endpoint
+	roused []*group
+	calls  []func(*shard)
+	wake   chan struct{} // of size 1: one wake-up is enough for all mail
 }
 
 func (m *mail) finished(e *endpoint) {
 	m.mu.Lock()
 	m.done = append(m.done, e)
+	m.mu.Unlock()
+	m.ring()
+}
+
+// woken says that g has values waiting.
+func (m *mail) woken(g *group) {
+	if g.awake.Swap(true) {
+		return
+	}
+	m.mu.Lock()
+	m.roused = append(m.roused, g)
 	m.mu.Unlock()
 	m.ring()
 }
@@ -64,12 +77,13 @@ func (m *mail) ring() {
 }
 
 // take swaps what is in the mail for the given empty slices.
-func (m *mail) take(done []*endpoint, calls []func(*shard)) ([]*endpoint, []func(*shard)) {
+func (m *mail) take(done []*endpoint, roused []*group, calls []func(*shard)) ([]*endpoint, []*group, []func(*shard)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	done, m.done = m.done, done
+	roused, m.roused = m.roused, roused
 	calls, m.calls = m.calls, calls
-	return done, calls
+	return done, roused, calls
 }
 
 func newShard(rt *Runtime, work context.Context) *shard {
@@ -117,15 +131,20 @@ func (s *shard) run(ctx context.Context) {
 	}
 }
 
-// read takes the mail: jobs that ended first, then calls.
+// read takes the mail: jobs that ended first, then groups with values waiting, then calls.
 func (s *shard) read() {
-	s.done, s.calls = s.rt.mail.take(s.done[:0], s.calls[:0])
+	s.done, s.roused, s.calls = s.rt.mail.take(s.done[:0], s.roused[:0], s.calls[:0])
 	for _, e := range s.done {
 		s.ended(e)
 		s.stepAll()
 		s.reap(e)
 		s.next(e, time.Now())
 		s.stepAll()
+	}
+	for i, g := range s.roused {
+		g.awake.Store(false)
+		s.rouse(g, time.Now())
+		s.roused[i] = nil
 	}
 	for i, f := range s.calls {
 		f(s)

@@ -695,7 +695,7 @@ func TestClockStepMarksTheNextBatch(t *testing.T) {
 
 type outputFunc func(b *tag.Batch) bool
 
-func (f outputFunc) Offer(b *tag.Batch) bool { return f(b) }
+func (f outputFunc) Offer(b *tag.Batch, _ func(error)) bool { return f(b) }
 
 // What a device refused last is said until all of the group came.
 func TestRefusalIsSaidUntilAllCame(t *testing.T) {

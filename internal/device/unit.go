@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace/internal/resilience"
@@ -58,14 +59,18 @@ type group struct {
 	spec  Group
 	stats *groupHistograms
 
+	awake atomic.Bool // in the mail as one that has values waiting
+
 	// Owned by the shard.
 	timer  timer
 	due    time.Time // zero before the first
 	queued bool      // in the endpoint's queue, or running
 	owed   bool      // its values are older than they should be
+	again  bool      // values came while it was queued, or running
 
 	// Owned by the endpoint's turns.
 	plan      Plan
+	wake      func() // what a Subscriber calls
 	planned   uint64 // the Generation plan was made for
 	unplanned []tag.ID
 
@@ -93,6 +98,7 @@ func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
 	var errs []error
 	for i, g := range spec.Groups {
 		u.groups = append(u.groups, &group{unit: u, spec: g, stats: rt.groupStats(g.Name)})
+		u.groups[i].wake = func() { rt.mail.woken(u.groups[i]) }
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}
 	u.table = newTable(spec.Groups, &rt.seq)

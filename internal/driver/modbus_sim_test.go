@@ -449,9 +449,9 @@ func TestADeviceTakesFewerConnectionsThanThePool(t *testing.T) {
 // nobody takes everything and keeps nothing.
 type nobody struct{}
 
-func (nobody) Offer(*tag.Batch) bool { return true }
-func (nobody) Offered(int, int)      {}
-func (nobody) Dropped(string, int)   {}
+func (nobody) Offer(*tag.Batch, func(error)) bool { return true }
+func (nobody) Offered(int, int)                   {}
+func (nobody) Dropped(string, int)                {}
 
 func TestOneShotAgainstTheSimulator(t *testing.T) {
 	m := plant(t, 1)

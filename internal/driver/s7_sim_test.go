@@ -318,7 +318,7 @@ type tap struct {
 	over    <-chan struct{}
 }
 
-func (o tap) Offer(b *tag.Batch) bool {
+func (o tap) Offer(b *tag.Batch, _ func(error)) bool {
 	copied := tag.Batch{ID: append([]tag.ID(nil), b.ID...), Quality: append([]tag.Quality(nil), b.Quality...), Kind: append([]tag.Kind(nil), b.Kind...),
 		Bits: append([]uint64(nil), b.Bits...), TS: append([]int64(nil), b.TS...), Aux: append([]byte(nil), b.Aux...)}
 	select {

@@ -62,7 +62,7 @@ func BenchmarkOffer(b *testing.B) {
 	in := cycle()
 	b.ReportAllocs()
 	for b.Loop() {
-		for !j.Offer(in) {
+		for !j.Offer(in, nil) {
 			<-j.queue.roomy()
 		}
 	}
@@ -83,7 +83,7 @@ func BenchmarkRead(b *testing.B) {
 	j := started(b, Config{Dir: b.TempDir(), MaxAge: 1 << 62})
 	in := cycle()
 	for range 2000 {
-		if !j.Offer(in) {
+		if !j.Offer(in, nil) {
 			b.Fatal("refused")
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millrace/internal/journal/faultfs"
+	"millrace/internal/tag"
 )
 
 // What happens to a batch when the disk fails under its commit: it is acknowledged later, it is on the disk when it is, and no row is
@@ -186,7 +187,7 @@ func TestDiskTakesNothingForAWhile(t *testing.T) {
 	taken, refused := 0, 0
 	for i := range 200 {
 		first := 1000 + i*100
-		if r.j.Offer(numbered(first, 100)) {
+		if r.j.Offer(numbered(first, 100), nil) {
 			m.offer(first, 100)
 			taken += 100
 		} else {
@@ -301,23 +302,56 @@ func TestGivenUpAtTheEnd(t *testing.T) {
 	r.mustAppend(numbered(0, 10))
 	fs.Fail(faultfs.Sync, "", syscall.EIO, -1)
 	done := r.put(numbered(10, 5))
-	if !r.j.Offer(numbered(20, 7)) {
+	offered := new(heard)
+	if !r.j.Offer(numbered(20, 7), offered.of) {
 		t.Fatal("refused")
 	}
 	if err := r.j.Close(); !errors.Is(err, syscall.EIO) {
 		t.Errorf("close: %v", err)
 	}
 	var lost *LostError
+	if len(offered.errs) != 1 || !errors.As(offered.errs[0], &lost) || lost.Rows != 7 {
+		t.Errorf("who offered heard %v", offered.errs)
+	}
 	if a := <-done; !errors.As(a.err, &lost) || lost.Rows != 5 || !errors.Is(a.err, syscall.EIO) {
 		t.Errorf("acknowledged with %v", a)
 	}
 	if r.dropped[ReasonLost] != 12 || r.synced != 10 {
 		t.Errorf("dropped %v, synced %d", r.dropped, r.synced)
 	}
-	if r.j.Offer(numbered(30, 3)) || r.dropped[ReasonClosed] != 3 {
-		t.Errorf("taken after the end; dropped %v", r.dropped)
+	refused := new(heard)
+	if r.j.Offer(numbered(30, 3), refused.of) || r.dropped[ReasonClosed] != 3 || len(refused.errs) > 0 {
+		t.Errorf("taken after the end; dropped %v, heard %v", r.dropped, refused.errs)
 	}
 	if _, err := r.j.Append(context.Background(), numbered(30, 3)); !errors.Is(err, ErrClosed) {
 		t.Errorf("append after the end: %v", err)
+	}
+}
+
+// heard is what a caller of Offer was told.
+type heard struct{ errs []error }
+
+func (h *heard) of(err error) { h.errs = append(h.errs, err) }
+
+// Who offers a batch hears of it once, when it is synced: not before, also when the disk refuses it first, and at once of one that is empty.
+func TestOfferSaysWhenItIsSynced(t *testing.T) {
+	fs := faultfs.New()
+	r := mustOpen(t, fs, nil)
+	h, empty := new(heard), new(heard)
+	if !r.j.Offer(numbered(0, 5), h.of) || !r.j.Offer(&tag.Batch{}, empty.of) {
+		t.Fatal("refused")
+	}
+	if len(h.errs) > 0 || len(empty.errs) != 1 || empty.errs[0] != nil {
+		t.Fatalf("before the sync: heard %v, and of an empty batch %v", h.errs, empty.errs)
+	}
+	fs.Fail(faultfs.Sync, "", syscall.EIO, 1)
+	r.work(time.Second)
+	r.work(time.Minute)
+	if _, next := r.j.Bounds(); next != 5 || len(h.errs) != 1 || h.errs[0] != nil {
+		t.Errorf("%d rows are synced; heard %v", next, h.errs)
+	}
+	r.work(time.Minute)
+	if len(h.errs) != 1 {
+		t.Errorf("heard %v", h.errs)
 	}
 }

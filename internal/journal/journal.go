@@ -43,12 +43,21 @@ type Journal struct {
 
 // Offer encodes b into the queue and returns at once; b is the caller's again. It answers false, and OnDropped has been told, when
 // the queue has no room, b does not fit a segment, or the journal is closed. An empty batch is taken and leaves no trace.
-func (j *Journal) Offer(b *tag.Batch) bool {
+//
+// When b was taken, done, which may be nil, is called once: with nil when b is synced, or with a *LostError. The writer calls it, so that it must
+// not wait for anything.
+func (j *Journal) Offer(b *tag.Batch, done func(error)) bool {
 	if b.Len() == 0 {
+		if done != nil {
+			done(nil)
+		}
 		return true
 	}
 	e := j.queue.get()
 	e.encode(b)
+	if done != nil {
+		e.done = func(a ack) { done(a.err) }
+	}
 	err := j.admit(e)
 	if err == nil {
 		err = j.queue.put(e)
@@ -112,7 +121,7 @@ func (j *Journal) append(ctx context.Context, b *tag.Batch, urgent bool) (Offset
 // submit queues e, waiting for room, and waits until it is synced.
 func (j *Journal) submit(ctx context.Context, e *entry) (Offset, error) {
 	done := make(chan ack, 1)
-	e.done = done
+	e.done = func(a ack) { done <- a }
 	err := j.admit(e)
 	if err == nil {
 		err = j.putWait(ctx, e)

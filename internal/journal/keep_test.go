@@ -375,7 +375,7 @@ func TestTooLarge(t *testing.T) {
 		b.Reset()
 		b.Device = 1
 		b.AppendAux(1, 0, tag.Good, tag.ByteString, make([]byte, n))
-		if r.j.Offer(&b) {
+		if r.j.Offer(&b, nil) {
 			most = n
 			break
 		}
@@ -387,8 +387,8 @@ func TestTooLarge(t *testing.T) {
 		t.Errorf("the largest that fits has %d bytes", most)
 	}
 	r.work(time.Second)
-	r.j.Offer(numbered(0, 1))
-	r.j.Offer(&b)
+	r.j.Offer(numbered(0, 1), nil)
+	r.j.Offer(&b, nil)
 	r.work(time.Second)
 	if _, next := r.j.Bounds(); next != 3 || len(r.errs) > 0 {
 		t.Errorf("%d rows written, %v", next, r.errs)
@@ -398,7 +398,7 @@ func TestTooLarge(t *testing.T) {
 	if _, err := r.j.Append(t.Context(), &b); !errors.As(err, &large) {
 		t.Errorf("append: %v", err)
 	}
-	if off, err := r.j.Append(t.Context(), &tag.Batch{}); off != 3 || err != nil || !r.j.Offer(&tag.Batch{}) {
+	if off, err := r.j.Append(t.Context(), &tag.Batch{}); off != 3 || err != nil || !r.j.Offer(&tag.Batch{}, nil) {
 		t.Errorf("an empty batch: %d, %v", off, err)
 	}
 }

@@ -17,8 +17,8 @@ type entry struct {
 	dataCRC uint32
 	skipTo  Offset // not 0: no batch, but the wish that the next row have at least this offset
 	urgent  bool
-	off     Offset     // given by the writer
-	done    chan<- ack // nil when nobody waits; has room for one
+	off     Offset    // given by the writer
+	done    func(ack) // nil when nobody waits; called once, by the writer, which it must not hold up
 }
 
 type ack struct {

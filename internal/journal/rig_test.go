@@ -76,7 +76,7 @@ func (r *rig) provision() {
 func (r *rig) put(b *tag.Batch) chan ack {
 	e, done := r.j.queue.get(), make(chan ack, 1)
 	e.encode(b)
-	e.urgent, e.done = true, done
+	e.urgent, e.done = true, func(a ack) { done <- a }
 	if err := errors.Join(r.j.admit(e), r.j.queue.put(e)); err != nil {
 		r.t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestConcurrent(t *testing.T) {
 					if _, err := j.Append(t.Context(), b); err != nil {
 						t.Error(err)
 					}
-				} else if !j.Offer(b) {
+				} else if !j.Offer(b, nil) {
 					t.Error("refused")
 				}
 				if err := j.SetCursor(fmt.Sprint("sink", w), Offset(i)); err != nil {
@@ -159,7 +159,7 @@ func TestLedgerAddsUp(t *testing.T) {
 			fs.Fail(faultfs.Write, "", errors.New("no"), -1)
 		}
 		l.Offered(120, 20)
-		r.j.Offer(numbered(n, 100))
+		r.j.Offer(numbered(n, 100), nil)
 		n += 100
 		r.work(time.Second)
 		if i%50 == 20 {
@@ -207,7 +207,7 @@ func TestFlushEvery(t *testing.T) {
 			}
 		}},
 		{"urgent takes along what waits", 0, func(t *testing.T, j *Journal) {
-			j.Offer(numbered(1, 1))
+			j.Offer(numbered(1, 1), nil)
 			if off, err := j.AppendUrgent(t.Context(), numbered(2, 1)); off != 1 || err != nil {
 				t.Error(off, err)
 			}
@@ -230,7 +230,7 @@ func TestFlushEvery(t *testing.T) {
 			}
 		}},
 		{"a reader waits for the sync", 20 * time.Millisecond, func(t *testing.T, j *Journal) {
-			j.Offer(numbered(1, 1))
+			j.Offer(numbered(1, 1), nil)
 			r := j.NewReader(0)
 			defer func() { _ = r.Close() }()
 			if _, err := r.Next(t.Context()); err != nil {
@@ -259,7 +259,7 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 		if _, err := j.Append(ctx, numbered(0, 1)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("unsynced: %v", err)
 		}
-		for j.Offer(numbered(0, 1000)) {
+		for j.Offer(numbered(0, 1000), nil) {
 		}
 		ctx, stop = context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
@@ -294,7 +294,7 @@ func TestReaderEnds(t *testing.T) {
 		if _, err := r.Next(short); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("at the end: %v", err)
 		}
-		j.Offer(numbered(0, 1))
+		j.Offer(numbered(0, 1), nil)
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -318,11 +318,11 @@ func TestOfferAndNextDoNotAllocate(t *testing.T) {
 	r := mustOpen(t, faultfs.New(), func(c *Config) { c.SegmentBytes = 1 << 20 })
 	b := numbered(0, 1000)
 	for range 10 {
-		r.j.Offer(b)
+		r.j.Offer(b, nil)
 	}
 	r.work(time.Second)
 	if n := testing.AllocsPerRun(100, func() {
-		if !r.j.Offer(b) {
+		if !r.j.Offer(b, nil) {
 			t.Fatal("refused")
 		}
 		r.j.queue.release(r.j.queue.take(r.j.w.group[:0], 1<<20)) // as the writer does
@@ -330,7 +330,7 @@ func TestOfferAndNextDoNotAllocate(t *testing.T) {
 		t.Errorf("Offer: %v allocations", n)
 	}
 	for range 150 {
-		r.j.Offer(b)
+		r.j.Offer(b, nil)
 	}
 	r.work(time.Second)
 	rd := r.j.NewReader(0)

@@ -369,6 +369,6 @@ func (w *writer) giveUp(err error) {
 
 func (e *entry) finish(a ack) {
 	if e.done != nil {
-		e.done <- a
+		e.done(a)
 	}
 }

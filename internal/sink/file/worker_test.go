@@ -85,7 +85,7 @@ func TestWorkerAfterTornEnds(t *testing.T) {
 			v := rows(next, 13)
 			v[0].Batch.Received = time.Now().UnixNano() // retention keeps it
 			l.Offered(13, 0)
-			if !j.Offer(v[0].Batch) {
+			if !j.Offer(v[0].Batch, nil) {
 				t.Fatal("the journal is full")
 			}
 			next += 13
@@ -123,7 +123,7 @@ func BenchmarkJournalToFile(b *testing.B) {
 		batch.Append(tag.ID(1+i%500), 1e18, tag.Good, tag.Float32, uint64(0x41AC0000+i))
 	}
 	for range 500 {
-		if !j.Offer(batch) {
+		if !j.Offer(batch, nil) {
 			b.Fatal("the journal is full")
 		}
 	}

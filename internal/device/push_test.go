@@ -1,0 +1,235 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/internal/tag"
+)
+
+// sender is a device that sends values by itself, over the sessions of pushDriver.
+type sender struct {
+	mu      sync.Mutex
+	waiting []float64
+	wake    func()
+	told    []string // what the device heard of each lot it sent: "lot ok", "lot error"
+	lot     int      // 0 when the last Read took nothing
+	lots    int
+	reads   int
+	during  func() // in the middle of the next Read
+}
+
+// send has values wait and wakes who reads them.
+func (s *sender) send(v ...float64) {
+	s.mu.Lock()
+	s.waiting = append(s.waiting, v...)
+	wake := s.wake
+	s.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
+}
+
+func (s *sender) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.told)
+}
+
+type pushDriver struct {
+	*fakeDriver
+	sender *sender
+}
+
+func (d pushDriver) Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error) {
+	s, err := d.fakeDriver.Open(ctx, a, lim, o)
+	if err != nil {
+		return nil, err
+	}
+	return &pushSession{s.(*fakeSession), d.sender}, nil
+}
+
+// pushSession takes what waits at each Read, for the first tag of the plan.
+type pushSession struct {
+	*fakeSession
+	sender *sender
+}
+
+func (s *pushSession) Wake(_ Plan, f func()) {
+	s.sender.mu.Lock()
+	defer s.sender.mu.Unlock()
+	s.sender.wake = f
+}
+
+func (s *pushSession) Read(_ context.Context, p Plan, into *tag.Batch) error {
+	d := s.sender
+	d.mu.Lock()
+	d.reads++
+	d.lot = 0
+	if len(d.waiting) > 0 {
+		d.lots++
+		d.lot = d.lots
+	}
+	for _, v := range d.waiting {
+		into.Append(p.Tags()[0].ID, 0, tag.Good, tag.Float64, f64(v))
+	}
+	d.waiting = nil
+	during := d.during
+	d.during = nil
+	d.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	s.observer.Replied(time.Millisecond)
+	return nil
+}
+
+func (s *pushSession) Taken(Plan) func(error) {
+	d := s.sender
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lot == 0 {
+		return nil
+	}
+	lot := d.lot
+	return func(err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.told = append(d.told, fmt.Sprintf("%d %v", lot, err))
+	}
+}
+
+// pushBench runs one device that sends, polled every minute.
+func pushBench(t *testing.T) (*bench, *sender) {
+	b := newBench(t, Config{})
+	d := &sender{}
+	b.cfg.Drivers = map[string]Driver{"fake": pushDriver{b.driver, d}}
+	b.apply(b.spec(1, time.Minute, 1))
+	b.run()
+	synctest.Wait()
+	return b, d
+}
+
+// What a device sends is read at once, not when the device is due, and the device hears of it once it is safe.
+func TestWhatADeviceSendsIsReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		d.send(1, 2)
+		synctest.Wait()
+		d.send(3)
+		synctest.Wait()
+		if got, want := b.book.of(100), []string{"good 1", "good 2", "good 3"}; !slices.Equal(got, want) {
+			t.Errorf("%q came, want %q", got, want)
+		}
+		if got, want := d.heard(), []string{"1 <nil>", "2 <nil>"}; !slices.Equal(got, want) {
+			t.Errorf("the device heard %q, want %q", got, want)
+		}
+		if l := b.last(100); l.Value.Bits != f64(3) {
+			t.Errorf("the last value is %v", l.Value)
+		}
+	})
+}
+
+// Values that come while a Read runs that has taken what waited before are read by another one.
+func TestAWakeDuringARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		d.mu.Lock()
+		d.during = func() { d.send(8); d.send(9) }
+		before := d.reads
+		d.mu.Unlock()
+		d.send(7)
+		synctest.Wait()
+		if got, want := b.book.of(100), []string{"good 7", "good 8", "good 9"}; !slices.Equal(got, want) {
+			t.Errorf("%q came, want %q", got, want)
+		}
+		if n := d.reads - before; n != 2 {
+			t.Errorf("%d reads, want 2: the wake-ups during one are one", n)
+		}
+	})
+}
+
+// Values that the journal has no room for are not acknowledged; sent again they pass.
+func TestWhatIsNotSafeIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		b.book.fill(true)
+		d.send(5)
+		synctest.Wait()
+		if got, want := d.heard(), []string{"1 " + errNoRoom.Error()}; !slices.Equal(got, want) {
+			t.Fatalf("the device heard %q, want %q", got, want)
+		}
+		b.book.fill(false)
+		d.send(5)
+		synctest.Wait()
+		if got, want := b.book.of(100), []string{"good 5"}; !slices.Equal(got, want) {
+			t.Errorf("%q came, want %q", got, want)
+		}
+		if got := d.heard(); len(got) != 2 || got[1] != "2 <nil>" {
+			t.Errorf("the device heard %q", got)
+		}
+	})
+}
+
+// A value that the deadband held back is as safe as the one before it.
+func TestWhatIsFilteredIsAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		d.send(1)
+		synctest.Wait()
+		d.send(1)
+		synctest.Wait()
+		if got, want := d.heard(), []string{"1 <nil>", "2 <nil>"}; !slices.Equal(got, want) {
+			t.Errorf("the device heard %q, want %q", got, want)
+		}
+	})
+}
+
+// A device that is out of service, or removed, may wake as often as it likes: nothing is read of it.
+func TestNobodyReadsADeviceThatIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		if err := b.SetOutOfService("d0001", true, "repair"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		before := d.reads
+		d.send(1)
+		synctest.Wait()
+		if d.reads != before {
+			t.Error("a device that is out of service was read")
+		}
+		b.apply()
+		synctest.Wait()
+		d.send(2)
+		synctest.Wait()
+		if d.reads != before {
+			t.Error("a device that is gone was read")
+		}
+	})
+}
+
+// A journal that could not keep what it took says so, and the device keeps it.
+func TestWhatWasTakenAndLostIsNotAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		b.book.lose(errors.New("disk gone"))
+		d.send(1)
+		synctest.Wait()
+		if got, want := d.heard(), []string{"1 disk gone"}; !slices.Equal(got, want) {
+			t.Errorf("the device heard %q, want %q", got, want)
+		}
+	})
+}
