@@ -1,5 +1,5 @@
 // Package wire holds what every binary protocol here is written and read with: append helpers, and a Cursor that goes bad once and
-// stays bad. Numbers are big endian (network order).
+// stays bad. Numbers are big endian (network order); what ends in LE is little endian.
 package wire
 
 import (
@@ -30,3 +30,15 @@ func PutU16(b []byte, at int, v uint16) { binary.BigEndian.PutUint16(b[at:at+2],
 
 // PutU32 overwrites the four bytes at b[at:], which must exist.
 func PutU32(b []byte, at int, v uint32) { binary.BigEndian.PutUint32(b[at:at+4], v) }
+
+// AppendU16LE appends v, low byte first.
+func AppendU16LE(b []byte, v uint16) []byte { return append(b, byte(v), byte(v>>8)) }
+
+// AppendU32LE appends v, low byte first.
+func AppendU32LE(b []byte, v uint32) []byte { return binary.LittleEndian.AppendUint32(b, v) }
+
+// AppendU64LE appends v, low byte first.
+func AppendU64LE(b []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(b, v) }
+
+// PutU32LE overwrites the four bytes at b[at:], which must exist, low byte first.
+func PutU32LE(b []byte, at int, v uint32) { binary.LittleEndian.PutUint32(b[at:at+4], v) }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // Cursor reads a buffer from front to back. The first read that asks for more than is left turns it bad; every later read answers
@@ -147,6 +148,18 @@ func (c *Cursor) F32() float32 { return math.Float32frombits(c.U32()) }
 
 // F64 reads an IEEE 754 number of eight bytes, high byte first.
 func (c *Cursor) F64() float64 { return math.Float64frombits(c.U64()) }
+
+// U16LE reads two bytes, low byte first.
+func (c *Cursor) U16LE() uint16 {
+	v := c.U16()
+	return v<<8 | v>>8
+}
+
+// U32LE reads four bytes, low byte first.
+func (c *Cursor) U32LE() uint32 { return bits.ReverseBytes32(c.U32()) }
+
+// U64LE reads eight bytes, low byte first.
+func (c *Cursor) U64LE() uint64 { return bits.ReverseBytes64(c.U64()) }
 
 // fail turns c bad at its first failure and remembers what was asked; later failures change nothing.
 func (c *Cursor) fail(want int) {

@@ -42,6 +42,22 @@ func TestAppendAndCursorAreInverse(t *testing.T) {
 	}
 }
 
+func TestLittleEndian(t *testing.T) {
+	b := AppendU64LE(AppendU32LE(AppendU16LE(nil, 0x0102), 0x03040506), 0x0708090a0b0c0d0e)
+	want := []byte{2, 1, 6, 5, 4, 3, 0xe, 0xd, 0xc, 0xb, 0xa, 9, 8, 7}
+	if !bytes.Equal(b, want) {
+		t.Fatalf("bytes %x, want %x", b, want)
+	}
+	c := Over(b)
+	if c.U16LE() != 0x0102 || c.U32LE() != 0x03040506 || c.U64LE() != 0x0708090a0b0c0d0e || !c.Complete() {
+		t.Fatal("what was appended reads differently")
+	}
+	PutU32LE(b, 2, 0xa1a2a3a4)
+	if !bytes.Equal(b[2:6], []byte{0xa4, 0xa3, 0xa2, 0xa1}) {
+		t.Fatalf("PutU32LE wrote %x", b[2:6])
+	}
+}
+
 func TestPutOverwrites(t *testing.T) {
 	b := []byte{9, 0, 0, 0, 0, 0, 0, 9}
 	PutU16(b, 1, 0x0102)

@@ -1,0 +1,111 @@
+package ua
+
+// DataValueMask says which fields of a DataValue are there. Its values are those of the wire [OPC 10000-6 5.2.2.17].
+type DataValueMask uint8
+
+// The fields of a DataValue.
+const (
+	HasValue             DataValueMask = 0x01
+	HasStatus            DataValueMask = 0x02
+	HasSourceTimestamp   DataValueMask = 0x04
+	HasServerTimestamp   DataValueMask = 0x08
+	HasSourcePicoseconds DataValueMask = 0x10
+	HasServerPicoseconds DataValueMask = 0x20
+
+	dataValueMask DataValueMask = 0x3f
+)
+
+// DataValue is a value with its quality and its times [OPC 10000-4 7.11]. What is not in Has is zero: a Status that is not there is Good.
+type DataValue struct {
+	Value             Variant
+	SourceTimestamp   DateTime
+	ServerTimestamp   DateTime
+	Status            StatusCode
+	SourcePicoseconds uint16 // 10 ps each, 0..9999
+	ServerPicoseconds uint16
+	Has               DataValueMask
+}
+
+// mask returns the fields that are written: those of Has, and those whose contents speak for themselves. Picoseconds without their
+// timestamp are left out.
+func (v *DataValue) mask() DataValueMask {
+	has := v.Has & dataValueMask
+	if v.Value.kind != TypeNull {
+		has |= HasValue
+	}
+	if v.Status != 0 {
+		has |= HasStatus
+	}
+	if v.SourceTimestamp != 0 {
+		has |= HasSourceTimestamp
+	}
+	if v.ServerTimestamp != 0 {
+		has |= HasServerTimestamp
+	}
+	return has
+}
+
+// AppendDataValue appends v.
+func AppendDataValue(b []byte, v DataValue) []byte { return v.AppendTo(b) }
+
+// AppendTo appends v: the fields in Has, and the value, status and times that are not zero.
+func (v *DataValue) AppendTo(b []byte) []byte {
+	has := v.mask()
+	b = append(b, byte(has))
+	if has&HasValue != 0 {
+		b = v.Value.AppendTo(b)
+	}
+	if has&HasStatus != 0 {
+		b = AppendStatusCode(b, v.Status)
+	}
+	if has&HasSourceTimestamp != 0 {
+		b = AppendDateTime(b, v.SourceTimestamp)
+	}
+	if has&HasSourcePicoseconds != 0 {
+		b = AppendUInt16(b, v.SourcePicoseconds)
+	}
+	if has&HasServerTimestamp != 0 {
+		b = AppendDateTime(b, v.ServerTimestamp)
+	}
+	if has&HasServerPicoseconds != 0 {
+		b = AppendUInt16(b, v.ServerPicoseconds)
+	}
+	return b
+}
+
+// DataValue reads a DataValue.
+func (d *Decoder) DataValue() (v DataValue) {
+	d.DataValueInto(&v)
+	return v
+}
+
+// DataValueInto reads a DataValue into v, all of it.
+func (d *Decoder) DataValueInto(v *DataValue) {
+	has := DataValueMask(d.U8()) & dataValueMask
+	*v = DataValue{Has: has}
+	if has&HasValue != 0 {
+		d.VariantInto(&v.Value)
+	}
+	if has&HasStatus != 0 {
+		v.Status = d.StatusCode()
+	}
+	if has&HasSourceTimestamp != 0 {
+		v.SourceTimestamp = d.DateTime()
+	}
+	if has&HasSourcePicoseconds != 0 {
+		v.SourcePicoseconds = d.U16()
+	}
+	if has&HasServerTimestamp != 0 {
+		v.ServerTimestamp = d.DateTime()
+	}
+	if has&HasServerPicoseconds != 0 {
+		v.ServerPicoseconds = d.U16()
+	}
+}
+
+// Equal reports whether v and o hold the same fields.
+func (v *DataValue) Equal(o *DataValue) bool {
+	return v.mask() == o.mask() && v.Status == o.Status &&
+		v.SourceTimestamp == o.SourceTimestamp && v.ServerTimestamp == o.ServerTimestamp &&
+		v.SourcePicoseconds == o.SourcePicoseconds && v.ServerPicoseconds == o.ServerPicoseconds && v.Value.Equal(o.Value)
+}
