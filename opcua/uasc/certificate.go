@@ -1,0 +1,82 @@
+package uasc
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"millrace/opcua/ua"
+)
+
+// Certificate is what is kept of an application's certificate: a parsed one takes several times as much, for each of thousands of connections.
+type Certificate struct {
+	Raw            []byte // DER of the leaf
+	Chain          []byte // DER of the leaf and of the issuers that came with it
+	Key            crypto.PublicKey
+	Thumbprint     [sha1.Size]byte // SHA-1 of Raw: its name on the wire and in trust lists
+	ApplicationURI string          // the first URI among the alternative names
+	Subject        string
+}
+
+// ParseCertificate reads the leaf of a DER certificate with or without its issuers behind it. It looks at no more than 32 KiB and keeps a copy.
+func ParseCertificate(chain []byte) (*Certificate, error) {
+	if len(chain) > maxCertificateBytes {
+		return nil, certificateError(errors.New("longer than 32 KiB"))
+	}
+	chain = bytes.Clone(chain)
+	raw := Leaf(chain)
+	parsed, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, certificateError(err)
+	}
+	c := &Certificate{Raw: raw, Chain: chain, Key: parsed.PublicKey, Thumbprint: sha1.Sum(raw), Subject: parsed.Subject.String()}
+	if len(parsed.URIs) > 0 {
+		c.ApplicationURI = parsed.URIs[0].String()
+	}
+	return c, nil
+}
+
+func certificateError(err error) error {
+	return &Error{Op: "read certificate", Status: ua.BadCertificateInvalid, Reason: "the certificate cannot be read", Err: err}
+}
+
+// Leaf returns the first DER certificate of chain, which aliases it; all of chain when it does not begin with one.
+func Leaf(chain []byte) []byte {
+	var v asn1.RawValue
+	rest, err := asn1.Unmarshal(chain, &v)
+	if err != nil {
+		return chain
+	}
+	return chain[: len(chain)-len(rest) : len(chain)-len(rest)]
+}
+
+// Fingerprint returns the thumbprint in hexadecimal, as trust lists show it.
+func (c *Certificate) Fingerprint() string { return hex.EncodeToString(c.Thumbprint[:]) }
+
+// rsaKey returns the key of a certificate that checkKey has passed.
+func (c *Certificate) rsaKey() *rsa.PublicKey {
+	key, ok := c.Key.(*rsa.PublicKey)
+	if !ok {
+		panic("uasc: a key that was not checked")
+	}
+	return key
+}
+
+// checkKey reports whether the key of c can be used with p: its kind and its length.
+func (p Policy) checkKey(c *Certificate) error {
+	s := p.suite()
+	key, ok := c.Key.(*rsa.PublicKey)
+	if !ok {
+		return certificateError(fmt.Errorf("the key is no RSA key, which %v needs", p))
+	}
+	if bits := key.N.BitLen(); bits < s.keyMin || bits > s.keyMax || bits%8 != 0 {
+		return certificateError(fmt.Errorf("the key has %d bits, and %v takes %d to %d", bits, p, s.keyMin, s.keyMax))
+	}
+	return nil
+}
