@@ -242,6 +242,9 @@ func (c *Conn) drain() {
 // call it.
 func (c *Conn) EndIdle() { c.end(&Error{Reason: ReasonIdle}) }
 
+// End ends the connection for a reason of the protocol's own. Its goroutine closes it. Any goroutine may call it; the first reason counts.
+func (c *Conn) End(e *Error) { c.end(e) }
+
 // end has the connection's goroutine end it for a reason. Any goroutine may call it; the first reason counts.
 func (c *Conn) end(err error) {
 	c.mu.Lock()

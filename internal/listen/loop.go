@@ -23,6 +23,12 @@ type Pending interface {
 	Pending() uint64
 }
 
+// Sender is a Protocol that wants to know when answers have left, because others may not send before.
+type Sender interface {
+	// Sent is called after each write of what Serve returned. After one that failed the connection ends.
+	Sent()
+}
+
 // buffer is lent to a connection while a frame is in flight.
 type buffer struct {
 	in  []byte // full length; n of it are filled
@@ -38,6 +44,7 @@ type loop struct {
 	c       *Conn
 	p       Protocol
 	parts   Pending // nil when frames come whole
+	sender  Sender  // nil when nobody wants to know
 	pending uint64  // the frame of which parts were used
 	buf     *buffer // nil while nothing is in flight
 	// send writes the gathered answers.
@@ -50,6 +57,7 @@ func (c *Conn) Loop(ctx context.Context, p Protocol) error {
 	l := &loop{c: c, p: p}
 	l.send = l.sendPlain
 	l.parts, _ = p.(Pending)
+	l.sender, _ = p.(Sender)
 	defer l.release()
 	if run, ok := l.raw(); ok {
 		return run(ctx)
@@ -104,7 +112,11 @@ func (l *loop) arrived(ctx context.Context, n int) error {
 		b.out = out[:0]
 		from += used
 		if len(out) > 0 {
-			if werr := l.send(out); werr != nil {
+			werr := l.send(out)
+			if l.sender != nil {
+				l.sender.Sent()
+			}
+			if werr != nil {
 				return werr
 			}
 		}
