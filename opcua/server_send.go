@@ -1,0 +1,312 @@
+package opcua
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+// sender is the turn to seal and send on one connection. Sequence numbers must leave in the order in which they were given, so whoever seals a message sends it
+// before anybody else seals one.
+//
+//	connection's goroutine: free ─► seals into the loop's buffer ─► the loop sends it ─► Sent: free, or sendQueue if something waits
+//	                        taken ─► its response is queued; when the queue is full it waits
+//	others (Publish):       queue ─► free: sendQueue in a goroutine, which seals and writes until the queue is empty
+//	                              └► taken: who has the turn sees to it. When the queue is full the connection is ended
+type sender struct {
+	mu    sync.Mutex // a leaf
+	taken bool
+	over  bool        // the connection has ended: what comes is dropped
+	queue []*outgoing // nil while nothing waits
+	bytes int         // in queue
+	moved *sync.Cond  // the turn was given back, or the queue has become shorter; nil until somebody waited
+}
+
+// outgoing is a response that waits to be sealed. The channel's header is reserved in it.
+type outgoing struct {
+	b      []byte
+	id     uint32 // request id
+	handle uint32
+	limit  uint32 // bytes of a response that the session takes; 0 no limit
+}
+
+// keepOutgoing is the largest buffer that goes back into the pool.
+const keepOutgoing = 64 << 10
+
+func (s *Server) putOutgoing(m *outgoing) {
+	if cap(m.b) <= keepOutgoing {
+		m.b = m.b[:0]
+		s.outgoings.Put(m)
+	}
+}
+
+// begin returns a buffer with everything in it up to the ResponseHeader, for the rest of the response to be appended: m.b = append(m.b, ...). It goes to send or to drop,
+// once. Any goroutine may call it.
+func (l late) begin(response uint32) *outgoing {
+	m := l.conn.srv.outgoings.Get().(*outgoing)
+	m.id, m.handle, m.limit = l.id, l.handle, l.limit
+	m.b = l.conn.channel.Begin(m.b[:0], l.id)
+	m.b = appendResponseHeader(m.b, response, l.handle, ua.Good, time.Now())
+	return m
+}
+
+// send sends the response, in order behind what waits. It does not block: false means that the connection is over, or was ended here because it does not take
+// what it is sent. Any goroutine may call it, with locks held.
+func (l late) send(m *outgoing) bool { return l.conn.enqueue(m) }
+
+// drop gives the buffer back unsent.
+func (l late) drop(m *outgoing) { l.conn.srv.putOutgoing(m) }
+
+// fault sends a ServiceFault.
+func (l late) fault(status ua.StatusCode) bool {
+	m := l.begin(idServiceFault)
+	m.b = appendResponseHeader(l.conn.channel.Begin(m.b[:0], l.id), idServiceFault, l.handle, status, time.Now())
+	return l.send(m)
+}
+
+// room returns how many bytes a response may have behind its ResponseHeader. A longer one becomes a ServiceFault with BadResponseTooLarge.
+func (l late) room() int {
+	const most = 1 << 30
+	lim := l.conn.channel.Limits()
+	room := most
+	if lim.SendMessage > 0 {
+		room = min(room, lim.SendMessage)
+	}
+	if lim.SendChunks > 0 {
+		room = min(room, lim.SendChunks*(lim.SendChunk-chunkOverhead))
+	}
+	if l.limit > 0 {
+		room = min(room, int(l.limit))
+	}
+	return max(room-responseHeaderBytes, 0)
+}
+
+// chunkOverhead is more than the headers, padding and signature of a chunk of any policy: 24 + 16 + 1 + 32 bytes, and what a chunk size that is no multiple of 16 leaves.
+const chunkOverhead = 96
+
+// enqueue is send.
+func (c *serverConn) enqueue(m *outgoing) bool {
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		c.srv.putOutgoing(m)
+		return false
+	}
+	if q.full(c) {
+		c.srv.putOutgoing(m)
+		c.conn.End(errSlow)
+		return false
+	}
+	q.push(m)
+	if !q.taken {
+		q.taken = true
+		c.startSending()
+	}
+	return true
+}
+
+// startSending starts the goroutine to which the turn is handed. It ends when nothing waits any more; closeSend waits for it.
+func (c *serverConn) startSending() { go c.sendQueue() }
+
+func (q *sender) full(c *serverConn) bool { return q.bytes > c.srv.cfg.Quotas.SendBytes }
+
+func (q *sender) push(m *outgoing) {
+	q.queue = append(q.queue, m)
+	q.bytes += len(m.b)
+}
+
+// pop returns what waits longest. With nothing there it gives the turn back and returns nil.
+func (q *sender) pop() *outgoing {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 || q.over {
+		q.giveBack()
+		return nil
+	}
+	m := q.queue[0]
+	q.queue = append(q.queue[:0], q.queue[1:]...)
+	q.bytes -= len(m.b)
+	q.tell()
+	return m
+}
+
+// giveBack ends the turn; for one who holds mu.
+func (q *sender) giveBack() {
+	q.taken = false
+	if len(q.queue) == 0 {
+		q.queue = nil
+	}
+	q.tell()
+}
+
+func (q *sender) tell() {
+	if q.moved != nil {
+		q.moved.Broadcast()
+	}
+}
+
+// wait waits until something has moved; for one who holds mu.
+func (q *sender) wait() {
+	if q.moved == nil {
+		q.moved = sync.NewCond(&q.mu)
+	}
+	q.moved.Wait()
+}
+
+// sendQueue has the turn and sends what waits until nothing does.
+func (c *serverConn) sendQueue() {
+	for m := c.send.pop(); m != nil; m = c.send.pop() {
+		err := c.sealOutgoing(m)
+		if err == nil {
+			_, err = c.conn.Write(m.b) // which ends the connection when it fails
+		}
+		c.srv.putOutgoing(m)
+		if err != nil {
+			c.abandon()
+			return
+		}
+	}
+}
+
+// sealOutgoing seals m in its buffer; for one who has the turn.
+func (c *serverConn) sealOutgoing(m *outgoing) (err error) {
+	m.b, err = c.seal(m.b, 0, m.id, m.handle, m.limit)
+	return err
+}
+
+// seal seals the response that begins with its reserved header at b[start:]. One that is too long for the client becomes a fault.
+func (c *serverConn) seal(b []byte, start int, id, handle, limit uint32) ([]byte, error) {
+	now := time.Now()
+	if limit == 0 || len(b)-start <= int(limit) {
+		sealed, err := c.channel.End(b, start, uasc.KindMessage, now)
+		if err == nil || !errors.Is(err, ua.BadResponseTooLarge) {
+			return sealed, err
+		}
+	}
+	b = c.channel.Begin(b[:start], id)
+	b = appendResponseHeader(b, idServiceFault, handle, ua.BadResponseTooLarge, now)
+	return c.channel.End(b, start, uasc.KindMessage, now)
+}
+
+// abandon gives up what waits, since nothing can be sent any more.
+func (c *serverConn) abandon() {
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	c.dropQueue()
+	q.giveBack()
+}
+
+// dropQueue gives the buffers back; for one who holds send.mu.
+func (c *serverConn) dropQueue() {
+	for _, m := range c.send.queue {
+		c.srv.putOutgoing(m)
+	}
+	c.send.queue, c.send.bytes = nil, 0
+}
+
+// respond seals the response at c.out[start:], or queues it when somebody else is sending.
+func (c *serverConn) respond(start int, limit uint32) (err error) {
+	k := &c.call
+	if c.takeTurn() {
+		c.out, err = c.seal(c.out, start, k.id, k.header.RequestHandle, limit)
+		return err
+	}
+	m := c.srv.outgoings.Get().(*outgoing)
+	m.b = append(m.b[:0], c.out[start:]...)
+	m.id, m.handle, m.limit = k.id, k.header.RequestHandle, limit
+	c.out = c.out[:start]
+	c.enqueueOwn(m)
+	return nil
+}
+
+// enqueueOwn is enqueue for the connection's goroutine. It may wait: it would only fetch more requests of the same client.
+func (c *serverConn) enqueueOwn(m *outgoing) {
+	q := &c.send
+	q.mu.Lock()
+	for q.full(c) && q.taken && !q.over {
+		q.wait()
+	}
+	q.mu.Unlock()
+	c.enqueue(m)
+}
+
+// takeTurn takes the turn for the connection's goroutine if it has it already or nobody has.
+func (c *serverConn) takeTurn() bool {
+	if c.sealing {
+		return true
+	}
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.taken {
+		return false
+	}
+	q.taken, c.sealing = true, true
+	return true
+}
+
+// waitTurn is takeTurn that waits.
+func (c *serverConn) waitTurn() {
+	if c.sealing {
+		return
+	}
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.taken {
+		q.wait()
+	}
+	q.taken, c.sealing = true, true
+}
+
+// releaseTurn gives the turn of the connection's goroutine back. What was queued meanwhile is sent by another, so that requests are served on.
+func (c *serverConn) releaseTurn() {
+	if !c.sealing {
+		return
+	}
+	c.sealing = false
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		q.giveBack()
+		return
+	}
+	c.startSending()
+}
+
+// flush sends what is sealed, before something that takes long.
+func (c *serverConn) flush() error {
+	if !c.sealing {
+		return nil
+	}
+	var err error
+	if len(c.out) > 0 {
+		_, err = c.conn.Write(c.out)
+		c.out = c.out[:0]
+	}
+	c.releaseTurn()
+	return err
+}
+
+// closeSend drops what waits, and waits for who is sending: the write deadline bounds that.
+func (c *serverConn) closeSend() {
+	q := &c.send
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	c.dropQueue()
+	if c.sealing {
+		c.sealing = false
+		q.giveBack()
+	}
+	for q.taken {
+		q.wait()
+	}
+}
