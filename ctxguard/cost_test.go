@@ -15,11 +15,12 @@ func TestCost(t *testing.T) {
 	std := testing.AllocsPerRun(1000, func() { _, cancel := context.WithCancel(root); cancel() })
 	var nobody *Guard
 	all, never, sampled := newGuard(t, Config{}), newGuard(t, Config{Sample: -1}), newGuard(t, Config{Sample: 64})
+	heals := newGuard(t, Config{Heal: true})
 	for _, c := range []struct {
 		name string
 		g    *Guard
 		most float64
-	}{{"nil", nobody, std}, {"off", never, std}, {"each, with a stack of 8", all, 8}, {"1 in 64", sampled, std + 0.5}} {
+	}{{"nil", nobody, std}, {"off", never, std}, {"each, with a stack of 8", all, 8}, {"each, with Heal", heals, 8}, {"1 in 64", sampled, std + 0.5}} {
 		n := testing.AllocsPerRun(1000, func() { _, cancel := c.g.WithCancel(root); cancel() })
 		t.Logf("%s: %v allocations, package context %v", c.name, n, std)
 		if n > c.most {

@@ -23,10 +23,10 @@ func Default() *Guard { return standard.Load() }
 func WithCancel(parent context.Context) (context.Context, context.CancelFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithCancel(parent)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, here())
+	return g.plain(parent, ctx, cancel, g.here())
 }
 
 // WithCancelCause is Guard.WithCancelCause of the default Guard.
@@ -35,10 +35,10 @@ func WithCancel(parent context.Context) (context.Context, context.CancelFunc) {
 func WithCancelCause(parent context.Context) (context.Context, context.CancelCauseFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithCancelCause(parent)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.cause(parent, ctx, cancel, here())
+	return g.cause(parent, ctx, cancel, g.here())
 }
 
 // WithDeadline is Guard.WithDeadline of the default Guard.
@@ -47,10 +47,10 @@ func WithCancelCause(parent context.Context) (context.Context, context.CancelCau
 func WithDeadline(parent context.Context, d time.Time) (context.Context, context.CancelFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithDeadline(parent, d)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithDeadlineCause is Guard.WithDeadlineCause of the default Guard.
@@ -59,10 +59,10 @@ func WithDeadline(parent context.Context, d time.Time) (context.Context, context
 func WithDeadlineCause(parent context.Context, d time.Time, cause error) (context.Context, context.CancelFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithDeadlineCause(parent, d, cause)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithTimeout is Guard.WithTimeout of the default Guard.
@@ -71,10 +71,10 @@ func WithDeadlineCause(parent context.Context, d time.Time, cause error) (contex
 func WithTimeout(parent context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithTimeout(parent, timeout)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithTimeoutCause is Guard.WithTimeoutCause of the default Guard.
@@ -83,10 +83,10 @@ func WithTimeout(parent context.Context, timeout time.Duration) (context.Context
 func WithTimeoutCause(parent context.Context, timeout time.Duration, cause error) (context.Context, context.CancelFunc) {
 	g := standard.Load()
 	ctx, cancel := context.WithTimeoutCause(parent, timeout, cause)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // Track is Guard.Track of the default Guard.
@@ -94,8 +94,8 @@ func WithTimeoutCause(parent context.Context, timeout time.Duration, cause error
 //go:noinline
 func Track(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
 	g := standard.Load()
-	if !g.picks() {
+	if !g.picksAny() {
 		return ctx, cancel
 	}
-	return g.plain(ctx, ctx, cancel, here())
+	return g.plain(ctx, ctx, cancel, g.here())
 }

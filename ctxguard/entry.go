@@ -83,8 +83,9 @@ type rare struct {
 	labels  string    // pprof labels of the parent
 	creator uint64    // goroutine id
 	deeper  []uintptr // the frames, where the entry has no room for as many as were asked for
-	// heal is the real cancel function where a dropped context is to be healed. Nil once the context is over or its lease is.
-	heal atomic.Pointer[context.CancelFunc]
+	// heal, or healCause, is the real cancel function where a dropped context is to be healed. Nil once the context is over or its lease is; guarded by the shard's mu.
+	heal      context.CancelFunc
+	healCause context.CancelCauseFunc
 }
 
 // extra returns e.rare, making it if need be. It is for the time before e is shared.
@@ -117,29 +118,21 @@ func (e *entry) creator() uint64 {
 	return e.rare.creator
 }
 
-// letGo takes away what keeps the context alive.
-func (e *entry) letGo() (heal *context.CancelFunc) {
-	if e.rare == nil {
-		return nil
-	}
-	return e.rare.heal.Swap(nil)
-}
-
 // here begins an entry with the stack of the caller's caller. The frames of here and of its callers are counted, so none of them may be inlined.
 //
 //go:noinline
-func here() *entry {
+func (g *Guard) here() *entry {
 	e := &entry{index: -1}
-	e.depth = uint8(callers(&e.frames))
+	e.depth = uint8(g.callers(&e.frames))
 	return e
 }
 
 // hereUntil is here for a context with a deadline of its own. That of a parent shows in the parent's end.
 //
 //go:noinline
-func hereUntil(g *Guard, ctx context.Context) *entry {
+func (g *Guard) hereUntil(ctx context.Context) *entry {
 	e := &entry{index: -1}
-	e.depth = uint8(callers(&e.frames))
+	e.depth = uint8(g.callers(&e.frames))
 	if d, ok := ctx.Deadline(); ok {
 		e.extra().expires = int64(d.Sub(g.start))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -109,7 +110,7 @@ func NewForcer(cfg ForceConfig) (*Forcer, error) {
 //go:noinline
 func (f *Forcer) Register(key string, ttl time.Duration, onForceCancel func(cause error), about About) *Registration {
 	r := &Registration{f: f, key: key, share: shareOf(key), about: about, ttl: ttl, born: f.now(), cause: onForceCancel}
-	r.depth = callersOf(&r.stack)
+	r.depth = runtime.Callers(2, r.stack[:])
 	f.mu.Lock()
 	r.index = len(f.tasks)
 	f.tasks = append(f.tasks, held{r.born + int64(ttl), r})

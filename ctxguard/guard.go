@@ -17,6 +17,7 @@
 package ctxguard
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -94,6 +95,8 @@ type core struct {
 	start  time.Time // ages are distances from here
 	census census
 	rate   atomic.Uint64 // of Config.Sample
+	salt   atomic.Uint64 // of picks
+	walks  bool          // along the frame pointers, for stacks
 	shards [shards]shard
 	lost   dropped
 	counts counts
@@ -130,6 +133,8 @@ func New(cfg Config) (*Guard, error) {
 	}
 	c := &core{cfg: cfg, start: time.Now(), census: newCensus(), leaks: newLeakProfiler(), sites: map[siteKey]*site{}}
 	c.rate.Store(rateOf(cfg.Sample))
+	c.salt.Store(rand.Uint64())
+	c.walks = walksWell()
 	return &Guard{core: c, scope: &scope{core: c, rate: &c.rate}}, nil
 }
 
@@ -183,8 +188,22 @@ func sampleOf(rate uint64) int {
 	return int(always / rate)
 }
 
-// picks says whether the next context is one to look after.
-func (g *Guard) picks() bool {
+// picks says whether ctx, which has just been made, is one to look after. Where it lies is random enough, and costs less than a random number: the
+// allocator goes through the addresses in turn, whoever asks. Each look mixes them anew, so that none is left out for ever.
+func (g *Guard) picks(ctx context.Context) bool {
+	if g == nil {
+		return false
+	}
+	rate := g.scope.rate.Load()
+	if rate == always || rate == 0 {
+		return rate != 0
+	}
+	const golden = 0x9e3779b97f4a7c15
+	return (uint64(addressOf(ctx))^g.salt.Load())*golden>>32 < rate
+}
+
+// picksAny is picks for what is not new, or may lie on the stack.
+func (g *Guard) picksAny() bool {
 	if g == nil {
 		return false
 	}

@@ -266,6 +266,33 @@ func TestSample(t *testing.T) {
 	}
 }
 
+// Contexts that are always made in turn, with other things of their size in between, are each picked as often as they should be.
+func TestSampleIsFair(t *testing.T) {
+	g := newGuard(t, Config{Sample: 64})
+	var picked [4]int
+	var kept [100]context.Context
+	for i := range 1 << 16 {
+		for site := range picked {
+			ctx, cancel := context.WithCancel(t.Context())
+			if g.picks(ctx) {
+				picked[site]++
+			}
+			if site == 1 { // lives on
+				kept[i%len(kept)] = ctx
+			}
+			cancel()
+		}
+		if i%8192 == 0 {
+			g.Sweep()
+		}
+	}
+	for site, n := range picked {
+		if n < 512 || n > 2048 {
+			t.Errorf("the contexts of line %d: %d of 65,536 picked, 1,024 is their share", site, n)
+		}
+	}
+}
+
 func TestOff(t *testing.T) {
 	var off *Guard
 	ctx, cancel := off.In(Scope{Name: "x"}).WithCancel(t.Context())

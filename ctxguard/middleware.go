@@ -17,7 +17,7 @@ func (g *Guard) Middleware(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !g.picks() {
+		if !g.picksAny() {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -32,7 +32,7 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 	pprof.Do(r.Context(), pprof.Labels("handler", name), func(ctx context.Context) {
 		real, cancel := context.WithCancel(ctx)
-		ctx, end := g.plain(ctx, real, cancel, here())
+		ctx, end := g.plain(ctx, real, cancel, g.here())
 		defer end()
 		born := time.Now()
 		r = r.WithContext(ctx)

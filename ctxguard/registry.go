@@ -1,6 +1,7 @@
 package ctxguard
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -46,12 +47,30 @@ func (c *core) remember(e *entry) {
 	s.mu.Unlock()
 }
 
+// letGo takes away what keeps the context alive, and returns what cancels it, nil if there is nothing.
+func (c *core) letGo(e *entry) (heal context.CancelFunc) {
+	if e.rare == nil {
+		return nil
+	}
+	s := &c.shards[e.shard]
+	s.mu.Lock()
+	heal, healCause := e.rare.heal, e.rare.healCause
+	e.rare.heal, e.rare.healCause = nil, nil
+	s.mu.Unlock()
+	if healCause != nil {
+		return func() { healCause(ErrDropped) }
+	}
+	return heal
+}
+
 // forget takes e out of its shard, if it is still there, and lets go of what it held.
 func (c *core) forget(e *entry) {
-	e.letGo()
 	s := &c.shards[e.shard]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.rare != nil {
+		e.rare.heal, e.rare.healCause = nil, nil
+	}
 	if e.index < 0 {
 		return
 	}

@@ -3,6 +3,7 @@ package ctxguard
 import (
 	"context"
 	"math"
+	"math/bits"
 	"runtime"
 	"strings"
 	"time"
@@ -196,7 +197,7 @@ func scaled(objects, bytes int64, rate int) (int64, int64) {
 
 // contextKind says what package context has allocated here, going by the allocating function; what is smaller than a context is a closure of the same.
 func contextKind(frames []Frame, size int64) string {
-	if len(frames) == 0 || size < 64 {
+	if len(frames) == 0 || size < bits.UintSize { // eight words
 		return ""
 	}
 	switch frames[0].Func {

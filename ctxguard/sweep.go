@@ -2,6 +2,7 @@ package ctxguard
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -72,6 +73,7 @@ func (g *Guard) Sweep() int {
 	c := g.core
 	c.sweep.Lock()
 	defer c.sweep.Unlock()
+	c.salt.Store(rand.Uint64())
 	now, n := c.now(), 0
 	for _, e := range c.takeLost() {
 		if c.bury(e, now) {
@@ -98,7 +100,7 @@ func (c *core) takeLost() []*entry {
 
 // bury deals with a context that was collected. It says whether that was worth a report.
 func (c *core) bury(e *entry, now int64) bool {
-	over, heal := e.over(now), e.letGo()
+	over, heal := e.over(now), c.letGo(e)
 	e.state.Or(stateEnded)
 	c.forget(e)
 	if over {
@@ -107,7 +109,7 @@ func (c *core) bury(e *entry, now int64) bool {
 	}
 	r := c.reportOf(Dropped, e, now)
 	if heal != nil {
-		(*heal)()
+		heal()
 		r.Healed = true
 		c.counts.healed.Add(1)
 	}
@@ -118,7 +120,7 @@ func (c *core) bury(e *entry, now int64) bool {
 
 // miss deals with a context whose lease is over. From here on the Guard does not keep it alive.
 func (c *core) miss(e *entry, now int64) bool {
-	e.letGo()
+	c.letGo(e)
 	if e.over(now) || e.state.Or(stateOverdue)&(stateEnded|stateOverdue) != 0 {
 		return false
 	}

@@ -10,10 +10,10 @@ import (
 //go:noinline
 func (g *Guard) WithCancel(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(parent)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, here())
+	return g.plain(parent, ctx, cancel, g.here())
 }
 
 // WithCancelCause is context.WithCancelCause with g's eye on it.
@@ -21,10 +21,10 @@ func (g *Guard) WithCancel(parent context.Context) (context.Context, context.Can
 //go:noinline
 func (g *Guard) WithCancelCause(parent context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.cause(parent, ctx, cancel, here())
+	return g.cause(parent, ctx, cancel, g.here())
 }
 
 // WithDeadline is context.WithDeadline with g's eye on it. A deadline that passes ends a context as a cancel does: it is not reported then.
@@ -32,10 +32,10 @@ func (g *Guard) WithCancelCause(parent context.Context) (context.Context, contex
 //go:noinline
 func (g *Guard) WithDeadline(parent context.Context, d time.Time) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithDeadline(parent, d)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithDeadlineCause is context.WithDeadlineCause with g's eye on it.
@@ -43,10 +43,10 @@ func (g *Guard) WithDeadline(parent context.Context, d time.Time) (context.Conte
 //go:noinline
 func (g *Guard) WithDeadlineCause(parent context.Context, d time.Time, cause error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithDeadlineCause(parent, d, cause)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithTimeout is context.WithTimeout with g's eye on it.
@@ -54,10 +54,10 @@ func (g *Guard) WithDeadlineCause(parent context.Context, d time.Time, cause err
 //go:noinline
 func (g *Guard) WithTimeout(parent context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(parent, timeout)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // WithTimeoutCause is context.WithTimeoutCause with g's eye on it.
@@ -65,10 +65,10 @@ func (g *Guard) WithTimeout(parent context.Context, timeout time.Duration) (cont
 //go:noinline
 func (g *Guard) WithTimeoutCause(parent context.Context, timeout time.Duration, cause error) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeoutCause(parent, timeout, cause)
-	if !g.picks() {
+	if !g.picks(ctx) {
 		return ctx, cancel
 	}
-	return g.plain(parent, ctx, cancel, hereUntil(g, ctx))
+	return g.plain(parent, ctx, cancel, g.hereUntil(ctx))
 }
 
 // Track puts g's eye on a context that something else made: signal.NotifyContext, a library. From then on the returned context and function
@@ -76,28 +76,27 @@ func (g *Guard) WithTimeoutCause(parent context.Context, timeout time.Duration, 
 //
 //go:noinline
 func (g *Guard) Track(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
-	if !g.picks() {
+	if !g.picksAny() {
 		return ctx, cancel
 	}
-	return g.plain(ctx, ctx, cancel, here())
+	return g.plain(ctx, ctx, cancel, g.here())
 }
 
 // TrackCause is Track for a context with a cause.
 //
 //go:noinline
 func (g *Guard) TrackCause(ctx context.Context, cancel context.CancelCauseFunc) (context.Context, context.CancelCauseFunc) {
-	if !g.picks() {
+	if !g.picksAny() {
 		return ctx, cancel
 	}
-	return g.cause(ctx, ctx, cancel, here())
+	return g.cause(ctx, ctx, cancel, g.here())
 }
 
 // plain wraps a context and its cancel function.
 func (g *Guard) plain(parent, ctx context.Context, cancel context.CancelFunc, e *entry) (context.Context, context.CancelFunc) {
 	w := g.wrap(parent, ctx, e)
 	if g.cfg.Heal {
-		heal := cancel
-		e.extra().heal.Store(&heal)
+		e.extra().heal = cancel
 	}
 	g.keep(w)
 	return w, func() {
@@ -110,8 +109,7 @@ func (g *Guard) plain(parent, ctx context.Context, cancel context.CancelFunc, e 
 func (g *Guard) cause(parent, ctx context.Context, cancel context.CancelCauseFunc, e *entry) (context.Context, context.CancelCauseFunc) {
 	w := g.wrap(parent, ctx, e)
 	if g.cfg.Heal {
-		heal := context.CancelFunc(func() { cancel(ErrDropped) })
-		e.extra().heal.Store(&heal)
+		e.extra().healCause = cancel
 	}
 	g.keep(w)
 	return w, func(cause error) {
