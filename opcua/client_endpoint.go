@@ -1,0 +1,198 @@
+package opcua
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+// profileBinary is the transport that this package speaks: UA-TCP, UA-SC, UA-Binary [OPC 10000-7 6.6.134].
+const profileBinary = "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary"
+
+// clientChoice is an endpoint of a server with what the client makes of it.
+type clientChoice struct {
+	endpoint ua.EndpointDescription
+	security uasc.Security
+	token    ua.UserTokenPolicy
+	offered  [sha256.Size]byte // all endpoints that discovery returned; zero when there was none
+}
+
+// secured reports whether the channel signs.
+func (c *clientChoice) secured() bool { return c.security.Policy != uasc.None }
+
+// tokenSecurity returns the policy with which passwords are encrypted and user certificates sign.
+func (c *clientChoice) tokenSecurity() (uasc.Policy, bool) {
+	if c.token.SecurityPolicyUri == "" {
+		return c.security.Policy, true
+	}
+	return uasc.PolicyByURI(c.token.SecurityPolicyUri)
+}
+
+// choose returns the strongest of the endpoints that fits cfg, or an error that says what there is.
+func choose(endpoints []ua.EndpointDescription, cfg *Config) (*clientChoice, error) {
+	var best *clientChoice
+	for i := range endpoints {
+		c, ok := consider(&endpoints[i], cfg)
+		if ok && (best == nil || c.better(best)) {
+			best = c
+		}
+	}
+	if best == nil {
+		return nil, &ChoiceError{Offered: describe(endpoints), Wanted: wanted(cfg)}
+	}
+	best.offered = digest(endpoints)
+	return best, nil
+}
+
+// better reports whether c is stronger than o; of equals the first stays.
+func (c *clientChoice) better(o *clientChoice) bool {
+	a, b := c.security.Policy.Level(c.security.Mode), o.security.Policy.Level(o.security.Mode)
+	if a != b {
+		return a > b
+	}
+	return c.endpoint.SecurityLevel > o.endpoint.SecurityLevel
+}
+
+// consider reports whether cfg permits the endpoint.
+func consider(e *ua.EndpointDescription, cfg *Config) (*clientChoice, bool) {
+	p, ok := uasc.PolicyByURI(e.SecurityPolicyUri)
+	c := &clientChoice{endpoint: *e, security: uasc.Security{Policy: p, Mode: e.SecurityMode}}
+	switch {
+	case !ok || c.security.Check() != nil:
+		return nil, false
+	case e.TransportProfileUri != "" && e.TransportProfileUri != profileBinary:
+		return nil, false
+	case !permitted(p, cfg) || cfg.Mode != 0 && cfg.Mode != e.SecurityMode:
+		return nil, false
+	}
+	c.token, ok = tokenFor(e, cfg)
+	return c, ok
+}
+
+// permitted reports whether cfg has p. What is not said is the strongest: a client that can do better does not take None because somebody left nothing else in a list.
+func permitted(p uasc.Policy, cfg *Config) bool {
+	if cfg.Policy != "" {
+		want, _ := uasc.ParsePolicy(cfg.Policy)
+		return p == want
+	}
+	return (p == uasc.None) == (cfg.Identity == nil)
+}
+
+// kind returns the type of token that u needs.
+func (u *User) kind() ua.UserTokenType {
+	switch {
+	case u.Name != "":
+		return ua.UserTokenTypeUserName
+	case u.Certificate != nil:
+		return ua.UserTokenTypeCertificate
+	}
+	return ua.UserTokenTypeAnonymous
+}
+
+// tokenFor returns the strongest token policy of an endpoint for the user. A server without any, as some small ones are, takes anonymous clients.
+func tokenFor(e *ua.EndpointDescription, cfg *Config) (ua.UserTokenPolicy, bool) {
+	kind, best, level := cfg.User.kind(), -1, -1
+	for i := range e.UserIdentityTokens {
+		t := &e.UserIdentityTokens[i]
+		uri := t.SecurityPolicyUri
+		if uri == "" {
+			uri = e.SecurityPolicyUri
+		}
+		p, ok := uasc.PolicyByURI(uri)
+		if t.TokenType != kind || !ok && kind != ua.UserTokenTypeAnonymous {
+			continue
+		}
+		if l := int(p.Level(ua.MessageSecurityModeSignAndEncrypt)); l > level {
+			best, level = i, l
+		}
+	}
+	if best >= 0 {
+		return e.UserIdentityTokens[best], true
+	}
+	return ua.UserTokenPolicy{}, kind == ua.UserTokenTypeAnonymous && len(e.UserIdentityTokens) == 0
+}
+
+// digest returns a hash of what counts in a list of endpoints: policies, modes and kinds of tokens, in no order. URLs do not count, servers put in the name under which they
+// were asked; nor do certificates, which are left out of the list in a CreateSession [OPC 10000-4 5.7.2.2], and of which the channel has proven the one that matters.
+func digest(endpoints []ua.EndpointDescription) [sha256.Size]byte {
+	var lines []string
+	for i := range endpoints {
+		e := &endpoints[i]
+		if e.TransportProfileUri != "" && e.TransportProfileUri != profileBinary {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s %d %s", e.SecurityPolicyUri, e.SecurityMode, tokens(e)))
+	}
+	slices.Sort(lines)
+	return sha256.Sum256([]byte(strings.Join(slices.Compact(lines), "\n")))
+}
+
+// tokens returns the kinds of an endpoint's tokens in order.
+func tokens(e *ua.EndpointDescription) string {
+	var kinds []string
+	for _, t := range e.UserIdentityTokens {
+		kinds = append(kinds, fmt.Sprintf("%d:%s", t.TokenType, t.SecurityPolicyUri))
+	}
+	slices.Sort(kinds)
+	return strings.Join(slices.Compact(kinds), ",")
+}
+
+// find returns the endpoint of the list that c was made of.
+func (c *clientChoice) find(endpoints []ua.EndpointDescription) bool {
+	return slices.ContainsFunc(endpoints, func(e ua.EndpointDescription) bool {
+		return e.SecurityMode == c.endpoint.SecurityMode && e.SecurityPolicyUri == c.endpoint.SecurityPolicyUri &&
+			bytes.Equal(uasc.Leaf(e.ServerCertificate), uasc.Leaf(c.endpoint.ServerCertificate))
+	})
+}
+
+// describe returns what a list of endpoints offers, in words.
+func describe(endpoints []ua.EndpointDescription) []string {
+	var out []string
+	for i := range endpoints {
+		e := &endpoints[i]
+		p := e.SecurityPolicyUri[strings.LastIndexByte(e.SecurityPolicyUri, '#')+1:]
+		words := p + "/" + strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")
+		for _, t := range e.UserIdentityTokens {
+			words += " " + t.TokenType.String()
+		}
+		if !slices.Contains(out, words) && len(out) < 32 {
+			out = append(out, words)
+		}
+	}
+	return out
+}
+
+// wanted returns what cfg asks for, in words.
+func wanted(cfg *Config) string {
+	policy := cfg.Policy
+	switch {
+	case policy != "":
+	case cfg.Identity == nil:
+		policy = "None"
+	default:
+		policy = "any but None"
+	}
+	if cfg.Mode != 0 {
+		policy += "/" + cfg.Mode.String()
+	}
+	return policy + " for a user with " + cfg.User.kind().String()
+}
+
+// ChoiceError says that a server has no endpoint that the configuration permits.
+type ChoiceError struct {
+	Wanted  string
+	Offered []string // policy/mode and tokens of each
+}
+
+func (e *ChoiceError) Error() string {
+	offered := strings.Join(e.Offered, "; ")
+	if offered == "" {
+		offered = "nothing"
+	}
+	return fmt.Sprintf("no endpoint with %s; the server offers %s", e.Wanted, offered)
+}
