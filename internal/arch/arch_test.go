@@ -20,7 +20,7 @@ import (
 var levels = map[string]int{
 	"wire": 0, "internal/tag": 0,
 	"internal/listen": 1, "internal/inflight": 1, "internal/resilience": 1, "internal/ring": 1, "opcua/ua": 1,
-	"modbus": 2, "s7": 2, "opcua/uasc": 2,
+	"modbus": 2, "s7": 2, "opcua/uasc": 2, "opcua/nodeset": 2,
 	"opcua":           3,
 	"internal/ledger": 4, "internal/store": 4,
 	"internal/journal": 5,

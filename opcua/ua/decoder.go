@@ -77,6 +77,8 @@ type Decoder struct {
 	text   string // a copy of the input from textAt on
 	textAt int
 
+	preset int // 1 + the length of the next array, which is not on the wire; 0 when it is
+
 	maxArray, maxString, maxBytes int
 }
 
@@ -175,7 +177,10 @@ func (d *Decoder) Count(minSize int) int { return max(d.count(minSize), 0) }
 
 // count is Count with -1 for null and for bad.
 func (d *Decoder) count(minSize int) int {
-	n := int(d.I32())
+	n := d.preset - 1
+	if d.preset = 0; n < 0 {
+		n = int(d.I32())
+	}
 	switch {
 	case d.bad != 0:
 		return -1

@@ -10,7 +10,11 @@ func (v *Variant) AppendTo(b []byte) []byte {
 	if v.flag != 0 {
 		return v.appendArray(b)
 	}
-	b = append(b, byte(v.kind))
+	return v.appendScalar(append(b, byte(v.kind)))
+}
+
+// appendScalar appends a scalar without its type.
+func (v *Variant) appendScalar(b []byte) []byte {
 	switch v.kind {
 	case TypeNull:
 	case TypeBoolean, TypeSByte, TypeByte:

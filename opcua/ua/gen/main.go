@@ -10,11 +10,13 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+
+	"millrace/opcua/ua/gen/source"
 )
 
 func main() {
 	out := flag.String("out", ".", "directory of package ua")
-	cache := flag.String("cache", defaultCache(), "directory that keeps the fetched packages")
+	cache := flag.String("cache", source.DefaultCache(), "directory that keeps the fetched packages")
 	flag.Parse()
 	if err := run(*out, *cache); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
@@ -23,15 +25,15 @@ func main() {
 }
 
 func run(out, cache string) error {
-	sets, err := nodesets.fetch(cache)
+	sets, err := source.Nodesets.Fetch(cache)
 	if err != nil {
 		return err
 	}
-	codes, err := statusCodes.fetch(cache)
+	codes, err := source.StatusCodes.Fetch(cache)
 	if err != nil {
 		return err
 	}
-	ids, err := constants.fetch(cache)
+	ids, err := source.Constants.Fetch(cache)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-package main
+// Package source fetches the npm packages that the generators read, and checks them against the sums that are written here.
+package source
 
 import (
 	"archive/tar"
@@ -15,30 +16,32 @@ import (
 	"strings"
 )
 
-// source is a package of npm, exactly.
-type source struct {
+// Package is a package of npm, exactly.
+type Package struct {
 	name    string
 	version string
 	sha512  string // of the .tgz
 }
 
-// The inputs. A new version changes both lines and what is generated, in one commit.
+// The inputs: the NodeSet and the binary schema; the ids of all nodes, of which the NodeSet lacks those of messages; the status codes.
+// A new version changes both lines and what is generated, in one commit.
 var (
-	nodesets = source{
+	Nodesets = Package{
 		"node-opcua-nodesets", "2.185.0",
 		"eea0f0764611288191064d202a16390b7a25434c111d30a8663e056f30f51a65c5e7119a65cbff39ab6f15aef71fbcb2ab72f15b14ca56d7842e56dbcb38b22e",
 	}
-	constants = source{
+	Constants = Package{
 		"node-opcua-constants", "2.185.0",
 		"d07fc8b78eb764a960cd09ebb0619cb2423ddf7bc618f99fe330b23391dbda39a5ac89aaa67337f3164c062ed90c7ccad9a6d46dec00ef719fb52b65b9b46f78",
 	}
-	statusCodes = source{
+	StatusCodes = Package{
 		"node-opcua-status-code", "2.186.1",
 		"18859731f9ab4c64bf24e7c249f07aa8fbdad8dc5f574f764748f92e49ec1f8426f808594724539c86067e93fc7647f2c369fe26807101abf6f1673f985a0bae",
 	}
 )
 
-func defaultCache() string {
+// DefaultCache returns the directory that keeps fetched packages: within the user's cache.
+func DefaultCache() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()
@@ -46,22 +49,25 @@ func defaultCache() string {
 	return filepath.Join(dir, "millrace-opcua")
 }
 
-// fetch returns the directory of the unpacked package, which it fetches into cache if it is not there.
-func (s source) fetch(cache string) (string, error) {
-	dir := filepath.Join(cache, s.name+"-"+s.version)
+// Dir returns the directory within cache that Fetch unpacks the package to.
+func (p Package) Dir(cache string) string { return filepath.Join(cache, p.name+"-"+p.version) }
+
+// Fetch returns the directory of the unpacked package, which it fetches into cache if it is not there.
+func (p Package) Fetch(cache string) (string, error) {
+	dir := p.Dir(cache)
 	if _, err := os.Stat(filepath.Join(dir, "package.json")); err == nil {
 		return dir, nil
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("npm", "pack", "--silent", "--pack-destination", cache, s.name+"@"+s.version)
+	cmd := exec.Command("npm", "pack", "--silent", "--pack-destination", cache, p.name+"@"+p.version)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("npm pack %s@%s: %w", s.name, s.version, err)
+		return "", fmt.Errorf("npm pack %s@%s: %w", p.name, p.version, err)
 	}
 	tgz := dir + ".tgz"
-	if err := s.check(tgz); err != nil {
+	if err := p.check(tgz); err != nil {
 		return "", err
 	}
 	tmp := dir + ".tmp"
@@ -71,14 +77,14 @@ func (s source) fetch(cache string) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-func (s source) check(tgz string) error {
+func (p Package) check(tgz string) error {
 	b, err := os.ReadFile(tgz)
 	if err != nil {
 		return err
 	}
 	sum := sha512.Sum512(b)
-	if got := hex.EncodeToString(sum[:]); got != s.sha512 {
-		return fmt.Errorf("%s: SHA-512 is %s, want %s", tgz, got, s.sha512)
+	if got := hex.EncodeToString(sum[:]); got != p.sha512 {
+		return fmt.Errorf("%s: SHA-512 is %s, want %s", tgz, got, p.sha512)
 	}
 	return nil
 }
