@@ -164,10 +164,10 @@ func (e *TagError) Unwrap() error { return e.Err }
 // Subscriber is a Session whose device sends values by itself. It keeps them until a Read of their plan takes them, which then asks the device
 // for nothing that is on its way anyhow, and fails when the device has been silent for longer than it had promised.
 type Subscriber interface {
-	// Wake says whom to tell that p has values waiting; it is called before each Read of p, from its goroutine. f returns at once, so that any
-	// goroutine may call it, and a call too many does no harm. A plan that is read no more is not told of: the Session ends what it has for a
+	// Wake says how often p is read, and whom to tell that it has values waiting; it is called before each Read of p, from its goroutine. f returns at
+	// once, so that any goroutine may call it, and a call too many does no harm. A plan that is read no more is not told of: the Session ends what it has for a
 	// plan that was not read for long.
-	Wake(p Plan, f func())
+	Wake(p Plan, every time.Duration, f func())
 	// Taken returns what to call once, from any goroutine, when the rows that the last Read of p appended are safe (nil) or will never be, so that
 	// the device can be told. It is nil when none of them came by themselves. The goroutine that called Read calls it.
 	Taken(p Plan) func(error)

@@ -308,7 +308,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done func(error), err error) {
 	s, pushed := e.session.(Subscriber)
 	if pushed {
-		s.Wake(g.plan, g.wake)
+		s.Wake(g.plan, g.spec.Interval, g.wake)
 	}
 	err = e.session.Read(ctx, g.plan, into)
 	if pushed {

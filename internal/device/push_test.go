@@ -18,8 +18,9 @@ type sender struct {
 	mu      sync.Mutex
 	waiting []float64
 	wake    func()
-	told    []string // what the device heard of each lot it sent: "lot ok", "lot error"
-	lot     int      // 0 when the last Read took nothing
+	every   time.Duration // how often it is read
+	told    []string      // what the device heard of each lot it sent: "lot ok", "lot error"
+	lot     int           // 0 when the last Read took nothing
 	lots    int
 	reads   int
 	during  func() // in the middle of the next Read
@@ -61,10 +62,10 @@ type pushSession struct {
 	sender *sender
 }
 
-func (s *pushSession) Wake(_ Plan, f func()) {
+func (s *pushSession) Wake(_ Plan, every time.Duration, f func()) {
 	s.sender.mu.Lock()
 	defer s.sender.mu.Unlock()
-	s.sender.wake = f
+	s.sender.wake, s.sender.every = f, every
 }
 
 func (s *pushSession) Read(_ context.Context, p Plan, into *tag.Batch) error {
@@ -130,6 +131,9 @@ func TestWhatADeviceSendsIsReadAtOnce(t *testing.T) {
 		}
 		if got, want := d.heard(), []string{"1 <nil>", "2 <nil>"}; !slices.Equal(got, want) {
 			t.Errorf("the device heard %q, want %q", got, want)
+		}
+		if d.every != time.Minute {
+			t.Errorf("the session knows of an interval of %v", d.every)
 		}
 		if l := b.last(100); l.Value.Bits != f64(3) {
 			t.Errorf("the last value is %v", l.Value)
