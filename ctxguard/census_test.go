@@ -3,6 +3,7 @@ package ctxguard
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -240,5 +241,33 @@ func TestMiddleware(t *testing.T) {
 	var off *Guard
 	if off.Middleware(mux) != http.Handler(mux) {
 		t.Error("a nil Guard puts something in between")
+	}
+}
+
+// A client of net/http ends its own context a moment after the handler has read the body: that is nobody's mistake.
+func TestMiddlewareWaitsForTheTransport(t *testing.T) {
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	defer back.Close()
+	g, tr := newGuard(t, Config{}), &http.Transport{}
+	defer tr.CloseIdleConnections()
+	handler := g.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, back.URL, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.Copy(w, resp.Body)
+		resp.Body.Close()
+	}))
+	for range 1000 {
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	}
+	if c := g.Counts(); c.LeftBehind != 0 || c.Tracked != 1000 {
+		t.Errorf("%+v", c)
 	}
 }

@@ -3,13 +3,14 @@ package ctxguard
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"runtime/pprof"
 	"time"
 )
 
 // Middleware gives each request that g picks a context that g looks after, and the pprof label "handler" with the pattern of the route to the
 // goroutine and all that it starts. When the handler returns while children of that context are neither cancelled nor over, they are reported as LeftBehind:
-// somebody made a context and forgot it. They end with the request in any case.
+// somebody made a context and forgot it. They end with the request in any case. A handler that leaves any is held up for a millisecond, to see whether they go.
 //
 // The pattern is that of http.ServeMux; around a mux it is known only after the handler, and the label is the method.
 func (g *Guard) Middleware(next http.Handler) http.Handler {
@@ -37,10 +38,27 @@ func (g *Guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 		born := time.Now()
 		r = r.WithContext(ctx)
 		next.ServeHTTP(w, r)
-		if n, err := g.census.size(ctx); err == nil && n > 0 {
+		if g.leaves(ctx) {
 			g.leftBehind(ctx, r, born)
 		}
 	})
+}
+
+// leaves says whether ctx has children still. A client of net/http that has read a body to its end has its transport cancel its own context a moment later, in
+// another goroutine; those that are there get a millisecond.
+func (g *Guard) leaves(ctx context.Context) bool {
+	const looks, yields = 20, 10
+	for i := range looks {
+		if n, err := g.census.size(ctx); err != nil || n == 0 {
+			return false
+		}
+		if i < yields {
+			runtime.Gosched()
+		} else {
+			time.Sleep(time.Millisecond / (looks - yields))
+		}
+	}
+	return true
 }
 
 // leftBehind reports the children of ctx: those that g knows by the line that made them, the others together.
