@@ -96,6 +96,7 @@ func (r *reporter) senderLeft(s started, c *chanUse, m *ssa.MakeChan) {
 		return
 	}
 	w := &walk{u: r.unit, fn: s.f, from: s.in, atLoop: true, event: c.servedOutside(s.b, receives), chosen: c.chosen(receives)}
+	r.hearsOfEnd(w, s, m, alone)
 	if l := w.run(s.b, s.i+1, &state{}); l != nil {
 		r.report(alone[0].in.Pos(), r.roomFor(m, all, s.in), fmt.Sprintf(
 			"this send waits for ever when %s has left%s without receiving: give the channel room for it (make(chan T, 1)), or select on a context's Done as well", s.f.Name(), r.path(l)))
@@ -104,6 +105,39 @@ func (r *reporter) senderLeft(s started, c *chanUse, m *ssa.MakeChan) {
 	if capacity(m) == 0 {
 		r.sendsTooOften(s, c, m, all, alone)
 	}
+}
+
+// hearsOfEnd has w end where the function hears, over another channel, that the goroutine has taken a way without the sends in question, or is past them.
+func (r *reporter) hearsOfEnd(w *walk, s started, m *ssa.MakeChan, alone []chanOp) {
+	for in := range instructions(s.f) {
+		other, ok := in.(*ssa.MakeChan)
+		if !ok || other == m {
+			continue
+		}
+		c := r.channel(other)
+		if !slices.ContainsFunc(c.ops, func(op chanOp) bool { return saysEnd(op, alone) }) {
+			continue
+		}
+		event, chosen, heard, hears := w.event, w.chosen, c.served(receives), c.chosen(receives)
+		w.event = func(in ssa.Instruction, st *state) usage { return max(event(in, st), heard(in, st)) }
+		w.chosen = func(cond ssa.Value, taken bool) bool { return chosen(cond, taken) || hears(cond, taken) }
+	}
+}
+
+// saysEnd says whether op is a send or close behind which the goroutine does none of the sends any more.
+func saysEnd(op chanOp, alone []chanOp) bool {
+	if op.kind == receives {
+		return false
+	}
+	for _, a := range alone {
+		if op.in.Parent() != a.in.Parent() {
+			return false
+		}
+		if _, atEnd := op.in.(*ssa.Defer); !atEnd && follows(op.in, a.in) {
+			return false
+		}
+	}
+	return true
 }
 
 // sends are the sends of the goroutine, and those of them that wait for nothing else.

@@ -435,8 +435,13 @@ func (r *reporter) meets(f *ssa.Function, call *ssa.Call, use lockUse, via *ssa.
 	}
 }
 
-// givenElsewhere says whether a closure of f gives back the lock that f took: then to take it again is to wait for that.
+// givenElsewhere says whether a closure of f, or its method value, gives back the lock that f took: then to take it again is to wait for that.
 func (r *reporter) givenElsewhere(f *ssa.Function, use lockUse) bool {
+	for in := range instructions(f) {
+		if mc, ok := in.(*ssa.MakeClosure); ok && strings.HasSuffix(boundName(mc.Fn.(*ssa.Function)), "Unlock") && r.place(mc.Bindings[0]) == use.place {
+			return true // a method value that somebody calls
+		}
+	}
 	for _, anon := range f.AnonFuncs {
 		if slices.ContainsFunc(r.lent(anon), func(l lockUse) bool { return l.place == use.place }) || r.givenElsewhere(anon, use) {
 			return true

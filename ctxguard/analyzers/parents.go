@@ -167,11 +167,53 @@ func (r *reporter) newRoot(f *ssa.Function, call *ssa.Call) {
 			r.report(call.Pos(), nil, fmt.Sprintf("the goroutine in line %d gets a context of its own although %s is in scope: it does not end with its caller; give it %s", r.line(ref.Pos()), v.Name(), v.Name()))
 			return
 		}
-		if _, isCall := ref.(*ssa.Call); isCall && !isCallTo(c.Common(), "context.AfterFunc") {
+		if made, isCall := ref.(*ssa.Call); isCall && !isCallTo(c.Common(), "context.AfterFunc") && !ownLife(made) && !onlyLogs(c.Common()) {
 			r.report(call.Pos(), nil, fmt.Sprintf("a new context begins here although %s is in scope: the end of %s does not reach what gets it; derive from %s, or from context.WithoutCancel(%s) when it has to outlive it", v.Name(), v.Name(), v.Name(), v.Name()))
 			return
 		}
 	}
+}
+
+// ownLife says whether a derived context's cancel function becomes a field: the object has a life that does not end with the call that began it.
+func ownLife(call *ssa.Call) bool {
+	if !isDerivation(&call.Call) {
+		return false
+	}
+	for _, ref := range *call.Referrers() {
+		ex, ok := ref.(*ssa.Extract)
+		if !ok || ex.Index != 1 {
+			continue
+		}
+		if storedInField(ex) {
+			return true
+		}
+	}
+	return false
+}
+
+func storedInField(v ssa.Value) bool {
+	for _, use := range *v.Referrers() {
+		switch use := use.(type) {
+		case *ssa.Store:
+			if _, ok := use.Addr.(*ssa.FieldAddr); ok {
+				return true
+			}
+		case *ssa.ChangeType: // a field of type func()
+			if storedInField(use) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// logging are names of functions that look at the values of a context and do not wait.
+var logging = regexp.MustCompile(`(?i)(log|print|debug|info|warn|error|trace|fatal)`)
+
+// onlyLogs says whether a call is one of a logger: a name of that kind, and arguments in any number.
+func onlyLogs(c *ssa.CallCommon) bool {
+	f := callee(c)
+	return f != nil && c.Signature().Variadic() && logging.MatchString(f.Name())
 }
 
 // joins says whether the new root only stands in for a context that may be nil.

@@ -51,7 +51,19 @@ func (u *unit) acquired(c *ssa.CallCommon) []handover {
 	if f := c.StaticCallee(); f != nil && f.Blocks != nil {
 		return u.gives(f)
 	}
-	return u.table.byType(sig)
+	return slices.DeleteFunc(u.table.byType(sig), func(h handover) bool { return belongs(c, sig.Results().At(h.Index).Type()) })
+}
+
+// belongs says whether a result of this type stays with what the call was given: a writer with whose method made it, as the message of a
+// connection does, and a connection around another one with who has that.
+func belongs(c *ssa.CallCommon, result types.Type) bool {
+	if types.TypeString(result, nil) == "io.WriteCloser" {
+		return receiver(c) != nil
+	}
+	if !isType(result, "net", "Conn") {
+		return false
+	}
+	return slices.ContainsFunc(c.Args, func(a ssa.Value) bool { return isType(a.Type(), "net", "Conn") })
 }
 
 // gives is what f hands to its callers, found by following its results back to where they were acquired.
@@ -122,6 +134,9 @@ func (u *unit) keptBeside(v ssa.Value, rel *release, except ssa.Instruction) boo
 		case *ssa.MakeClosure:
 			if onlyDeferred(in) {
 				continue
+			}
+			if u.use(in, s, rel) != looks { // a method value of the thing, as t.Cleanup(s.Close) has it
+				return true
 			}
 		}
 		if u.use(in, s, rel) == keeps {
@@ -324,10 +339,10 @@ func (r *reporter) follow(f *ssa.Function, b *ssa.BasicBlock, i int, call *ssa.C
 			}
 		}
 	}
-	if r.inTest(call.Pos()) && (len(s.values) == 0 && h.Err >= 0 || slices.Equal(h.Release, []string{"Close"}) && strings.HasPrefix(h.Ends, "it stays open")) {
+	if r.inTest(call.Pos()) && (dropped(s) && h.Err >= 0 || slices.Equal(h.Release, []string{"Close"}) && strings.HasPrefix(h.Ends, "it stays open")) {
 		return // a test that something fails, or one whose end closes all that it opened
 	}
-	if r.spared(f, call, h, s) || r.promised(b, i, s, rel) {
+	if r.spared(f, call, h, s) || r.promised(b, i, s, rel) || r.goesWithOwner(f, call, h) {
 		return
 	}
 	w := &walk{u: r.unit, fn: f, from: call, rel: rel}
@@ -374,10 +389,52 @@ func (r *reporter) spared(f *ssa.Function, call *ssa.Call, h handover, s *state)
 	if !isCallTo(&call.Call, "context.AfterFunc") {
 		return false
 	}
+	if _, param := call.Call.Args[0].(*ssa.Parameter); param && receivesInLoop(f) {
+		return true // it works for as long as its caller's context lives
+	}
 	ex, ok := call.Call.Args[0].(*ssa.Extract)
 	if !ok {
 		return false
 	}
 	made, ok := ex.Tuple.(*ssa.Call)
 	return ok && len(r.acquired(&made.Call)) > 0
+}
+
+// receivesInLoop says whether f takes from a channel again and again.
+func receivesInLoop(f *ssa.Function) bool {
+	for _, b := range f.Blocks {
+		for _, in := range b.Instrs {
+			_, sel := in.(*ssa.Select)
+			if _, recv := isReceive(in); (recv || sel) && inLoop(b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// goesWithOwner says whether the thing comes from a method of a connection that f closes by defer, and with it all that came from it. What comes from a
+// pool does not go with it: a pool that is closed waits for it.
+func (r *reporter) goesWithOwner(f *ssa.Function, call *ssa.Call, h handover) bool {
+	owner := receiver(&call.Call)
+	if owner == nil || len(h.Release) == 0 {
+		return false
+	}
+	if t := types.TypeString(owner.Type(), nil); t != "*github.com/jackc/pgx/v5.Conn" {
+		return false
+	}
+	place := r.place(owner)
+	for in := range instructions(f) {
+		d, ok := in.(*ssa.Defer)
+		if !ok {
+			continue
+		}
+		if v := receiver(&d.Call); v != nil && callee(&d.Call) != nil && callee(&d.Call).Name() == "Close" && r.place(v) == place {
+			return true
+		}
+		if slices.ContainsFunc(d.Call.Args, func(a ssa.Value) bool { return r.place(a) == place }) { // a helper that closes it
+			return true
+		}
+	}
+	return false
 }

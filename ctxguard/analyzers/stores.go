@@ -46,7 +46,7 @@ func (r *reporter) stored(f *ssa.Function, st *ssa.Store) {
 			where = "a variable that all requests share"
 		}
 	case *ssa.FieldAddr:
-		if !r.fresh(addr.X) && !handlesOnly(addr.X) {
+		if !r.fresh(addr.X) && !handlesOnly(addr.X) && !fromPool(addr.X) {
 			where = "a field"
 		}
 	}
@@ -60,6 +60,16 @@ func localToHandler(a *ssa.Alloc) bool { return a != nil && handles(a.Parent()) 
 
 // handlesOnly says whether v is an object that came with the request itself.
 func handlesOnly(v ssa.Value) bool { return isType(v.Type(), "net/http", "Request") }
+
+// fromPool says whether v was taken out of a sync.Pool, by the same function: it is for this request alone.
+func fromPool(v ssa.Value) bool {
+	for x := v; x != nil; x = sameThing(x) {
+		if c, ok := x.(*ssa.Call); ok {
+			return isCallTo(&c.Call, "(*sync.Pool).Get")
+		}
+	}
+	return false
+}
 
 func (r *reporter) storedGlobal(f *ssa.Function, st *ssa.Store, g *ssa.Global) {
 	if g.Pkg != f.Pkg || processEnds(f) || f.Name() == "init" || f.Synthetic != "" {

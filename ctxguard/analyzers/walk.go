@@ -166,7 +166,7 @@ func (w *walk) block(b *ssa.BasicBlock, i int, s *state, t *trail) *loss {
 			}
 			return &loss{t, in, true}
 		}
-		if w.event(in, s) != looks {
+		if w.event(in, s) != looks || w.saidFalse(in, s) {
 			return nil
 		}
 		w.step(in, s)
@@ -231,6 +231,26 @@ func (w *walk) ends(cond ssa.Value, taken bool, s *state) bool {
 	}
 	f := callee(&c.Call)
 	return f != nil && f.Name() == w.rel.endedBy && slices.Contains(s.values, receiver(&c.Call))
+}
+
+// saidFalse says whether an assertion wants what ends the thing to have answered false: require.False(t, rows.Next()).
+func (w *walk) saidFalse(in ssa.Instruction, s *state) bool {
+	c, ok := in.(*ssa.Call)
+	if !ok || w.rel == nil || w.rel.endedBy == "" {
+		return false
+	}
+	f := callee(&c.Call)
+	if f == nil || f.Name() != w.rel.endedBy || !slices.Contains(s.values, receiver(&c.Call)) {
+		return false
+	}
+	for _, ref := range *c.Referrers() {
+		if a, ok := ref.(*ssa.Call); ok {
+			if g := callee(&a.Call); g != nil && strings.HasPrefix(g.Name(), "False") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // receiver is what a method is called on, nil for a call of anything else.

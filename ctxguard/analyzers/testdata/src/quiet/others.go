@@ -1,0 +1,218 @@
+package quiet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// cleaner is what a test hands to its helpers.
+type cleaner interface{ Cleanup(func()) }
+
+type served struct {
+	ln     net.Listener
+	cancel context.CancelFunc
+}
+
+func (s *served) stop() {
+	s.cancel()
+	s.ln.Close()
+}
+
+// serving has its end arranged: a method value that is handed out is as good as a call.
+func serving(t cleaner) (*served, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	_, cancel := context.WithCancel(context.Background())
+	s := &served{ln: ln, cancel: cancel}
+	t.Cleanup(s.stop)
+	return s, nil
+}
+
+func usesServing(t cleaner) string {
+	s, err := serving(t)
+	if err != nil {
+		return ""
+	}
+	return s.ln.Addr().String()
+}
+
+// notified has the lock given back by whoever calls the method value.
+type notified struct{ started func() }
+
+func waitsByLock(start func(n *notified)) {
+	var mu sync.Mutex
+	n := &notified{started: mu.Unlock}
+	mu.Lock()
+	go start(n)
+	mu.Lock()
+	mu.Unlock()
+}
+
+// pooled goes back to its pool before the handler returns.
+type pooled struct{ ctx context.Context }
+
+type pooler struct{ pool sync.Pool }
+
+func (p *pooler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.pool.Get().(*pooled)
+	x.ctx = r.Context()
+	p.answer(w, x)
+	p.pool.Put(x)
+}
+
+func (p *pooler) answer(w http.ResponseWriter, x *pooled) {
+	if x.ctx.Err() == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// living has a life that is longer than that of the call that began it, and an end of its own.
+type living struct {
+	cancel func()
+	wg     sync.WaitGroup
+}
+
+func (l *living) Connect(ctx context.Context, dial func(context.Context) error) error {
+	if err := dial(ctx); err != nil {
+		return err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	l.wg.Go(func() { <-life.Done() })
+	return nil
+}
+
+func (l *living) Close() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// logs gives a logger a context for its values alone.
+type logger interface {
+	Infof(ctx context.Context, format string, args ...any)
+}
+
+func logs(ctx context.Context, l logger, work func(context.Context) error) error {
+	err := work(ctx)
+	l.Infof(context.Background(), "worked: %v", err)
+	return err
+}
+
+// signals either sends its error or closes the other channel, and who waits for both has heard of it in any case.
+func signals(work func() error) error {
+	errs := make(chan error)
+	done := make(chan struct{})
+	go func() {
+		if err := work(); err != nil {
+			errs <- err
+			return
+		}
+		close(done)
+	}()
+	select {
+	case err := <-errs:
+		return err
+	case <-done:
+		return nil
+	}
+}
+
+func sendsDone(work func() error) error {
+	errs := make(chan error)
+	done := make(chan int)
+	go func() {
+		if err := work(); err != nil {
+			errs <- err
+			return
+		}
+		done <- 1
+	}()
+	select {
+	case err := <-errs:
+		return err
+	case n := <-done:
+		if n != 1 {
+			return errors.New("no")
+		}
+		return nil
+	}
+}
+
+// messages has writers of its own: what they hold is the connection's.
+type messages struct{ c net.Conn }
+
+func (m *messages) next() (io.WriteCloser, error) {
+	if m.c == nil {
+		return nil, net.ErrClosed
+	}
+	return m.c, nil
+}
+
+type messenger interface {
+	Next() (io.WriteCloser, error)
+	Close() error
+}
+
+func writes(m messenger, b []byte) error {
+	w, err := m.Next()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// secures wraps a connection that stays its caller's.
+type securer interface {
+	Handshake(c net.Conn) (net.Conn, string, error)
+}
+
+func secures(s securer, raw net.Conn) (net.Conn, error) {
+	c, protocol, err := s.Handshake(raw)
+	if err != nil {
+		return nil, err
+	}
+	if protocol == "" {
+		return nil, errors.New("no protocol") // the caller closes raw
+	}
+	return c, nil
+}
+
+// closesAfter works for as long as its context lives.
+type queue struct{ items chan func() }
+
+func (q *queue) close() { close(q.items) }
+
+func (q *queue) run(ctx context.Context) {
+	context.AfterFunc(ctx, q.close)
+	for f := range q.items {
+		f()
+	}
+}
+
+// stillFound is what must be found beside all that.
+func stillFound(work func() error, m *messages) error {
+	errs := make(chan error)
+	done := make(chan struct{})
+	go func() {
+		close(done)
+		errs <- work() // want `this send waits for ever`
+	}()
+	select {
+	case err := <-errs:
+		return err
+	case <-done:
+		return nil
+	case <-time.After(time.Second):
+		return nil
+	}
+}
