@@ -6498,7 +6498,7 @@ func (m *QueryDataSet) DecodeFrom(d *Decoder) {
 	m.TypeDefinitionNode = d.ExpandedNodeId()
 	m.Values = makeSlice[Variant](d, 1, 48)
 	for i := range m.Values {
-		d.VariantInto(&m.Values[i])
+		d.variant(&m.Values[i])
 	}
 }
 
@@ -7025,7 +7025,7 @@ func (m *ReadResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
 	m.Results = makeSlice[DataValue](d, 1, 80)
 	for i := range m.Results {
-		d.DataValueInto(&m.Results[i])
+		d.dataValue(&m.Results[i])
 	}
 	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
 	for i := range m.DiagnosticInfos {
@@ -7353,7 +7353,7 @@ func (m *HistoryData) AppendTo(b []byte) []byte {
 func (m *HistoryData) DecodeFrom(d *Decoder) {
 	m.DataValues = makeSlice[DataValue](d, 1, 80)
 	for i := range m.DataValues {
-		d.DataValueInto(&m.DataValues[i])
+		d.dataValue(&m.DataValues[i])
 	}
 }
 
@@ -7408,7 +7408,7 @@ func (m *HistoryModifiedData) AppendTo(b []byte) []byte {
 func (m *HistoryModifiedData) DecodeFrom(d *Decoder) {
 	m.DataValues = makeSlice[DataValue](d, 1, 80)
 	for i := range m.DataValues {
-		d.DataValueInto(&m.DataValues[i])
+		d.dataValue(&m.DataValues[i])
 	}
 	m.ModificationInfos = makeSlice[ModificationInfo](d, 16, 32)
 	for i := range m.ModificationInfos {
@@ -7676,7 +7676,7 @@ func (m *UpdateDataDetails) DecodeFrom(d *Decoder) {
 	m.PerformInsertReplace = PerformUpdateType(d.I32())
 	m.UpdateValues = makeSlice[DataValue](d, 1, 80)
 	for i := range m.UpdateValues {
-		d.DataValueInto(&m.UpdateValues[i])
+		d.dataValue(&m.UpdateValues[i])
 	}
 }
 
@@ -7707,7 +7707,7 @@ func (m *UpdateStructureDataDetails) DecodeFrom(d *Decoder) {
 	m.PerformInsertReplace = PerformUpdateType(d.I32())
 	m.UpdateValues = makeSlice[DataValue](d, 1, 80)
 	for i := range m.UpdateValues {
-		d.DataValueInto(&m.UpdateValues[i])
+		d.dataValue(&m.UpdateValues[i])
 	}
 }
 
@@ -7940,7 +7940,7 @@ func (m *CallMethodRequest) DecodeFrom(d *Decoder) {
 	m.MethodId = d.NodeId()
 	m.InputArguments = makeSlice[Variant](d, 1, 48)
 	for i := range m.InputArguments {
-		d.VariantInto(&m.InputArguments[i])
+		d.variant(&m.InputArguments[i])
 	}
 }
 
@@ -7980,7 +7980,7 @@ func (m *CallMethodResult) DecodeFrom(d *Decoder) {
 	}
 	m.OutputArguments = makeSlice[Variant](d, 1, 48)
 	for i := range m.OutputArguments {
-		d.VariantInto(&m.OutputArguments[i])
+		d.variant(&m.OutputArguments[i])
 	}
 }
 
@@ -9058,7 +9058,7 @@ func (m *EventFieldList) DecodeFrom(d *Decoder) {
 	m.ClientHandle = d.U32()
 	m.EventFields = makeSlice[Variant](d, 1, 48)
 	for i := range m.EventFields {
-		d.VariantInto(&m.EventFields[i])
+		d.variant(&m.EventFields[i])
 	}
 }
 
@@ -9083,7 +9083,7 @@ func (m *HistoryEventFieldList) AppendTo(b []byte) []byte {
 func (m *HistoryEventFieldList) DecodeFrom(d *Decoder) {
 	m.EventFields = makeSlice[Variant](d, 1, 48)
 	for i := range m.EventFields {
-		d.VariantInto(&m.EventFields[i])
+		d.variant(&m.EventFields[i])
 	}
 }
 
@@ -10286,11 +10286,11 @@ func (m *ProgramDiagnostic2DataType) DecodeFrom(d *Decoder) {
 	}
 	m.LastMethodInputValues = makeSlice[Variant](d, 1, 48)
 	for i := range m.LastMethodInputValues {
-		d.VariantInto(&m.LastMethodInputValues[i])
+		d.variant(&m.LastMethodInputValues[i])
 	}
 	m.LastMethodOutputValues = makeSlice[Variant](d, 1, 48)
 	for i := range m.LastMethodOutputValues {
-		d.VariantInto(&m.LastMethodOutputValues[i])
+		d.variant(&m.LastMethodOutputValues[i])
 	}
 	m.LastMethodCallTime = d.DateTime()
 	m.LastMethodReturnStatus = d.StatusCode()

@@ -1,6 +1,6 @@
 package ua
 
-import "math"
+import "encoding/binary"
 
 // AppendVariant appends v.
 func AppendVariant(b []byte, v Variant) []byte { return v.AppendTo(b) }
@@ -15,20 +15,12 @@ func (v *Variant) AppendTo(b []byte) []byte {
 
 // appendScalar appends a scalar without its type.
 func (v *Variant) appendScalar(b []byte) []byte {
+	if w := flatWidth(v.kind); w > 0 {
+		b = binary.LittleEndian.AppendUint64(b, v.quiet())
+		return b[:len(b)-8+w]
+	}
 	switch v.kind {
 	case TypeNull:
-	case TypeBoolean, TypeSByte, TypeByte:
-		b = append(b, byte(v.bits))
-	case TypeInt16, TypeUInt16:
-		b = AppendUInt16(b, uint16(v.bits))
-	case TypeInt32, TypeUInt32, TypeStatusCode:
-		b = AppendUInt32(b, uint32(v.bits))
-	case TypeInt64, TypeUInt64, TypeDateTime:
-		b = AppendUInt64(b, v.bits)
-	case TypeFloat:
-		b = AppendFloat(b, math.Float32frombits(uint32(v.bits)))
-	case TypeDouble:
-		b = AppendDouble(b, math.Float64frombits(v.bits))
 	case TypeString, TypeXmlElement, TypeByteString:
 		b = v.appendText(b)
 	case TypeGuid:

@@ -19,12 +19,18 @@ const (
 
 // Variant reads a Variant.
 func (d *Decoder) Variant() (v Variant) {
-	d.VariantInto(&v)
+	d.variant(&v)
 	return v
 }
 
 // VariantInto reads a Variant into v, all of it. Ids of built-in types that are not yet defined (26 to 31) are read as ByteStrings.
 func (d *Decoder) VariantInto(v *Variant) {
+	*v = Variant{}
+	d.variant(v)
+}
+
+// variant reads a Variant into v, which is zero.
+func (d *Decoder) variant(v *Variant) {
 	first := d.U8()
 	kind := TypeId(first & variantType)
 	if kind > TypeDiagnosticInfo {
@@ -47,27 +53,13 @@ func (d *Decoder) VariantInto(v *Variant) {
 const lastReservedType = 31
 
 func (d *Decoder) variantScalar(v *Variant, kind TypeId) {
-	*v = Variant{kind: kind}
+	v.kind = kind
+	if w := flatWidth(kind); w > 0 {
+		v.bits = flatBits(kind, w, d.flat(w))
+		return
+	}
 	switch kind {
 	case TypeNull:
-	case TypeBoolean:
-		if d.U8() != 0 {
-			v.bits = 1
-		}
-	case TypeByte:
-		v.bits = uint64(d.U8())
-	case TypeSByte:
-		v.bits = uint64(d.I8())
-	case TypeInt16:
-		v.bits = uint64(d.I16())
-	case TypeUInt16:
-		v.bits = uint64(d.U16())
-	case TypeInt32:
-		v.bits = uint64(d.I32())
-	case TypeUInt32, TypeStatusCode, TypeFloat:
-		v.bits = uint64(d.U32())
-	case TypeInt64, TypeUInt64, TypeDateTime, TypeDouble:
-		v.bits = d.U64()
 	case TypeString, TypeXmlElement:
 		v.setText(d.nullString())
 	case TypeByteString:
@@ -81,6 +73,20 @@ func (d *Decoder) variantScalar(v *Variant, kind TypeId) {
 	default:
 		d.variantRef(v, kind)
 	}
+}
+
+// flat reads w bytes, low byte first.
+func (d *Decoder) flat(w int) uint64 {
+	if len(d.b)-d.at < w {
+		d.short()
+		return 0
+	}
+	var raw uint64
+	for i, c := range d.b[d.at : d.at+w] {
+		raw |= uint64(c) << (8 * i)
+	}
+	d.at += w
+	return raw
 }
 
 func (v *Variant) setText(s string, null bool) {
@@ -311,13 +317,13 @@ func (d *Decoder) composites(kind TypeId) any {
 	case TypeDataValue:
 		s := makeSlice[DataValue](d, 1, sizeDataValue)
 		for i := range s {
-			d.DataValueInto(&s[i])
+			d.dataValue(&s[i])
 		}
 		return s
 	case TypeVariant:
 		s := makeSlice[Variant](d, 1, sizeVariant)
 		for i := range s {
-			d.VariantInto(&s[i])
+			d.variant(&s[i])
 		}
 		return s
 	}
