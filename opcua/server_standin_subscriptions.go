@@ -87,3 +87,13 @@ func (s *Server) serveTransferSubscriptions(ctx context.Context, c *call, d *ua.
 func (s *Server) serveDeleteSubscriptions(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	return out, ua.BadServiceUnsupported
 }
+
+// callGetMonitoredItems returns the handles of a subscription's items, the server's and the client's.
+func (s *Server) callGetMonitoredItems(c *call, subscription uint32) (server, client []uint32, status ua.StatusCode) {
+	return nil, nil, ua.BadSubscriptionIdInvalid
+}
+
+// callResendData has a subscription send all its values again.
+func (s *Server) callResendData(c *call, subscription uint32) ua.StatusCode {
+	return ua.BadSubscriptionIdInvalid
+}
