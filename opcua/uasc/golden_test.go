@@ -47,7 +47,7 @@ type golden struct {
 	}
 }
 
-func readGolden(t *testing.T) golden {
+func readGolden(t testing.TB) golden {
 	t.Helper()
 	b, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -163,7 +163,7 @@ func TestGoldenSecrets(t *testing.T) {
 	}
 }
 
-func goldenIdentity(t *testing.T, cert, key []byte) *Identity {
+func goldenIdentity(t testing.TB, cert, key []byte) *Identity {
 	t.Helper()
 	k, err := x509.ParsePKCS8PrivateKey(key)
 	if err != nil {
@@ -174,4 +174,16 @@ func goldenIdentity(t *testing.T, cert, key []byte) *Identity {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// goldenKey returns a key of so many bits, which takes long to make.
+func goldenKey(t testing.TB, bits int) crypto.Signer {
+	t.Helper()
+	for _, s := range readGolden(t).Servers {
+		if s.Bits == bits {
+			return goldenIdentity(t, s.Certificate, s.Key).Signer
+		}
+	}
+	t.Fatalf("no key of %d bits", bits)
+	return nil
 }

@@ -68,13 +68,22 @@ func (cfg IdentityConfig) withDefaults() (IdentityConfig, *url.URL, error) {
 
 // NewIdentity makes an RSA key and a certificate that it signs itself [OPC 10000-6 6.2.2].
 func NewIdentity(cfg IdentityConfig) (*Identity, error) {
-	cfg, uri, err := cfg.withDefaults()
+	cfg, _, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	key, err := rsa.GenerateKey(rand.Reader, cfg.Bits)
 	if err != nil {
 		return nil, fmt.Errorf("uasc: make a key: %w", err)
+	}
+	return signedIdentity(cfg, key)
+}
+
+// signedIdentity makes the certificate of a key.
+func signedIdentity(cfg IdentityConfig, key crypto.Signer) (*Identity, error) {
+	cfg, uri, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	template, err := cfg.template(uri)
 	if err != nil {

@@ -23,9 +23,14 @@ func testIdentity(t testing.TB, name string, bits int) *Identity {
 	if id := identities.made[key]; id != nil {
 		return id
 	}
-	id, err := NewIdentity(IdentityConfig{
-		ApplicationName: name, ApplicationURI: "urn:test:" + name, Bits: bits, Hosts: []string{"localhost", "127.0.0.1"}, Now: testNow,
-	})
+	cfg := IdentityConfig{ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"localhost", "127.0.0.1"}, Now: testNow}
+	var id *Identity
+	var err error
+	if bits == defaultBits {
+		id, err = NewIdentity(cfg)
+	} else {
+		id, err = signedIdentity(cfg, goldenKey(t, bits))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
