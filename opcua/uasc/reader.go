@@ -62,7 +62,7 @@ func (c *Channel) frame(in []byte) (frame, bool, error) {
 		return f, false, err
 	}
 	if !c.expects(f.kind) {
-		return f, false, readError(ua.BadTcpMessageTypeInvalid, "a "+f.kind.String()+" may not come now")
+		return f, false, readError(ua.BadTcpMessageTypeInvalid, f.kind.String()+" may not come now")
 	}
 	return f, true, nil
 }
