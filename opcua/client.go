@@ -25,7 +25,7 @@ type Client struct {
 	session    *clientSession
 	namespaces atomic.Pointer[[]string]
 
-	feed    clientFeed // subscriptions
+	feed    *clientFeed // subscriptions
 	keeper  clientKeeper
 	batches sync.Pool
 

@@ -32,7 +32,8 @@ func Dial(ctx context.Context, url string, cfg Config) (*Client, error) {
 }
 
 func newClient(url string, cfg Config) *Client {
-	c := &Client{cfg: cfg, url: url, limits: &clientLimits{most: cfg.MaxOperations, learned: cfg.Learned}}
+	c := &Client{cfg: cfg, url: url, limits: &clientLimits{most: cfg.MaxOperations, learned: cfg.Learned}, feed: newFeed()}
+	c.feed.client, c.feed.publisher.most = c, cfg.Learned.Publishing
 	c.namespaces.Store(&[]string{})
 	return c
 }
@@ -55,7 +56,7 @@ func (c *Client) dial(ctx context.Context) error {
 		return dialFailed(StageChoose, c.url, ch, &c.cfg, err)
 	}
 	if !ch.secured() {
-		c.choice, c.conn = ch, conn
+		c.use(ch, conn)
 		return nil
 	}
 	conn.leave()
@@ -71,8 +72,13 @@ func (c *Client) dialChoice(ctx context.Context, ch *clientChoice) error {
 	if err != nil {
 		return err
 	}
-	c.choice, c.conn = ch, conn
+	c.use(ch, conn)
 	return nil
+}
+
+// use makes conn the client's connection.
+func (c *Client) use(ch *clientChoice, conn *clientConn) {
+	c.choice, c.conn, conn.pushed = ch, conn, c.pushed
 }
 
 // judge decides whether the certificate of an endpoint is the right server's.

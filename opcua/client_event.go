@@ -32,6 +32,7 @@ const (
 	EventMessageMissed                      // Count messages between the last one and this did not come
 	EventUnfiltered                         // the server has no data change filter: items go without
 	EventEndpointChanged                    // Recover: the server's certificate or endpoint is not what it was
+	EventMessageBad                         // a message of a subscription cannot be decoded; Status
 	EventTransferredAway                    // another client took the subscription over
 )
 
@@ -42,7 +43,7 @@ var eventNames = [...]string{
 	EventRead: "values read", EventRecreated: "subscription recreated", EventRecreateFailed: "subscription not recreated",
 	EventNamespacesChanged: "namespaces changed", EventSubscriptionDead: "subscription dead", EventPublishLimited: "publish limited",
 	EventPublishPaced: "publish paced", EventMessageMissed: "messages missed", EventUnfiltered: "no filters", EventEndpointChanged: "endpoint changed",
-	EventTransferredAway: "subscription transferred away",
+	EventMessageBad: "bad message", EventTransferredAway: "subscription transferred away",
 }
 
 // String returns what happened in two or three words.
