@@ -102,6 +102,10 @@ func (c ServerConfig) withDefaults() (ServerConfig, error) {
 	if len(c.Security) == 0 {
 		c.Security = []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}}
 	}
+	var err error
+	if c.Subscriptions, err = c.Subscriptions.withDefaults(); err != nil {
+		return c, err
+	}
 	return c, c.check()
 }
 

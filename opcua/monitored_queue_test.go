@@ -1,0 +1,151 @@
+package opcua
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"millrace/opcua/ua"
+)
+
+// naiveQueue is an item's queue as the specification tells it.
+type naiveQueue struct {
+	size     int
+	values   []string
+	overflow []bool
+}
+
+func (q *naiveQueue) push(v string, discardOldest bool) {
+	if len(q.values) < q.size {
+		q.values, q.overflow = append(q.values, v), append(q.overflow, false)
+		return
+	}
+	gap := q.size > 1
+	if discardOldest {
+		q.values, q.overflow = append(q.values[1:], v), append(q.overflow[1:], false)
+		q.overflow[0] = gap
+		return
+	}
+	q.values[q.size-1], q.overflow[q.size-1] = v, gap
+}
+
+func (q *naiveQueue) limit(size int, discardOldest bool) {
+	lost := len(q.values) - size
+	if q.size = size; lost <= 0 {
+		return
+	}
+	if discardOldest {
+		q.values, q.overflow = q.values[lost:], q.overflow[lost:]
+		q.overflow[0] = q.overflow[0] || size > 1
+		return
+	}
+	q.values, q.overflow = q.values[:size], q.overflow[:size]
+	q.overflow[size-1] = q.overflow[size-1] || size > 1
+}
+
+func (q *naiveQueue) String() string { return fmt.Sprint(q.size, q.values, q.overflow) }
+
+// readQueue says the same of ours.
+func readQueue(q *noticeQueue) string {
+	n := naiveQueue{size: int(q.size)}
+	for i := range q.n {
+		x := q.at(i)
+		d := ua.NewDecoder(x.value, ua.Limits{})
+		v := d.Variant()
+		n.values, n.overflow = append(n.values, v.Text()), append(n.overflow, x.status&statusOverflow == statusOverflow)
+	}
+	return n.String()
+}
+
+func textSample(v string) *sample {
+	s := &sample{}
+	s.set(&ua.DataValue{Value: ua.String(v)})
+	return s
+}
+
+// Queues of all sizes, with both ways to discard, against the naive one; and what they held of the budget is given back.
+func TestNoticeQueue(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for round := range 300 {
+		var p byteBudget
+		p.left.Store(1 << 20)
+		size := r.IntN(6) + 1
+		q, naive := noticeQueue{size: int32(size)}, naiveQueue{size: size}
+		for step := range 200 {
+			oldest := r.IntN(2) == 0
+			switch k := r.IntN(10); {
+			case k < 6:
+				v := fmt.Sprint(step, string(slices.Repeat([]byte("x"), r.IntN(400))))
+				q.push(textSample(v), oldest, &p)
+				naive.push(v, oldest)
+			case k < 9 && q.n > 0:
+				q.pop(&p)
+				naive.values, naive.overflow = naive.values[1:], naive.overflow[1:]
+			case k == 9:
+				size := r.IntN(6) + 1
+				q.limit(int32(size), oldest, &p)
+				naive.limit(size, oldest)
+			}
+			if got, want := readQueue(&q), naive.String(); got != want {
+				t.Fatalf("seed %d round %d step %d: %s, want %s", seed, round, step, got, want)
+			}
+		}
+		q.clear(&p)
+		if left := p.left.Load(); left != 1<<20 {
+			t.Fatalf("seed %d round %d: %d bytes of the budget are lost", seed, round, 1<<20-left)
+		}
+	}
+}
+
+// When there are no bytes left, a value is one that is not known, a queue does not grow, and nobody else is harmed.
+func TestNoticeQueueBudget(t *testing.T) {
+	var p byteBudget
+	p.left.Store(500)
+	q := noticeQueue{size: 1000}
+	for i := range 100 {
+		q.push(textSample(fmt.Sprint(i)), true, &p)
+	}
+	if q.n < 1 || q.n > 8 || p.left.Load() < 0 || q.at(0).status&statusOverflow == 0 {
+		t.Errorf("%d values, %d bytes left, status %v", q.n, p.left.Load(), q.at(0).status)
+	}
+	other := noticeQueue{size: 1}
+	p.left.Store(40)
+	other.push(textSample(string(make([]byte, 100))), true, &p)
+	if n := other.at(0); n.status != ua.BadOutOfMemory || len(n.value) > 0 {
+		t.Errorf("status %v with %d bytes", n.status, len(n.value))
+	}
+}
+
+// A sample is encoded once, and compared with what was before.
+func TestSampleSet(t *testing.T) {
+	var s sample
+	for i, tc := range []struct {
+		v    ua.DataValue
+		want change
+	}{
+		{ua.DataValue{}, 0},
+		{ua.DataValue{Value: ua.Double(1)}, changedValue},
+		{ua.DataValue{Value: ua.Double(1), ServerTimestamp: 5}, 0},
+		{ua.DataValue{Value: ua.Float(1)}, changedValue},
+		{ua.DataValue{Value: ua.Float(1), SourceTimestamp: 1}, changedTime},
+		{ua.DataValue{Value: ua.Float(1), SourceTimestamp: 1, Status: ua.Bad}, changedStatus},
+		{ua.DataValue{Value: ua.String("a long text"), SourceTimestamp: 2}, changedStatus | changedTime | changedValue},
+		{ua.DataValue{}, changedTime | changedValue},
+		{ua.DataValue{Value: ua.DoubleArray([]float64{1, 2})}, changedValue},
+		{ua.DataValue{Value: ua.DoubleArray([]float64{1, 2})}, 0},
+		{ua.DataValue{Value: ua.DoubleArray([]float64{1, 2, 3})}, changedValue},
+	} {
+		if got := s.set(&tc.v); got != tc.want {
+			t.Errorf("step %d: %b, want %b", i, got, tc.want)
+		}
+		var want []byte
+		if !tc.v.Value.IsNull() {
+			want = tc.v.Value.AppendTo(nil)
+		}
+		if !slices.Equal(s.value, want) {
+			t.Errorf("step %d: %x, want %x", i, s.value, want)
+		}
+	}
+}

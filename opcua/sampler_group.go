@@ -1,0 +1,184 @@
+package opcua
+
+import (
+	"context"
+	"time"
+
+	"millrace/opcua/ua"
+)
+
+// samplerChunk is how many values are read at once.
+const samplerChunk = 256
+
+// samplerGroup is the samplers with the same interval. samplers.mu guards it.
+type samplerGroup struct {
+	interval time.Duration
+	list     []*sampler // read every interval
+	dirty    []*sampler // read once, because the source told of a change
+	due      dueTime    // of the next reading; out of the heap, of the last
+}
+
+// enlist has s read every interval.
+func (p *samplers) enlist(s *sampler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.group(s.every())
+	g.list = append(g.list, s)
+	s.place = len(g.list)
+	p.arm(g)
+}
+
+// strike ends that, and forgets a group that has nothing to do.
+func (p *samplers) strike(s *sampler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[s.every()]
+	if g == nil {
+		return
+	}
+	if s.place > 0 {
+		last := len(g.list) - 1
+		g.list[s.place-1] = g.list[last]
+		g.list[s.place-1].place = s.place
+		g.list[last] = nil
+		g.list, s.place = g.list[:last], 0
+	}
+	if len(g.list) == 0 && len(g.dirty) == 0 {
+		p.due.remove(&g.due)
+		delete(p.groups, g.interval)
+	}
+}
+
+// soil has s read once, an interval after its group was read last.
+func (p *samplers) soil(s *sampler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.group(s.every())
+	g.dirty = append(g.dirty, s)
+	p.arm(g)
+}
+
+// group returns the group of an interval. mu is held.
+func (p *samplers) group(interval time.Duration) *samplerGroup {
+	g := p.groups[interval]
+	if g == nil {
+		g = &samplerGroup{interval: interval}
+		g.due.at, g.due.group = int64(time.Since(p.started)), g
+		p.groups[interval] = g
+	}
+	return g
+}
+
+// arm sets the time of the group's next reading, when it has none. mu is held.
+func (p *samplers) arm(g *samplerGroup) {
+	if g.due.place > 0 {
+		return
+	}
+	p.due.set(&g.due, max(g.due.at+int64(g.interval), int64(time.Since(p.started))))
+	if p.due[0] == &g.due {
+		select {
+		case p.wake <- struct{}{}:
+		default: // it is awake
+		}
+	}
+}
+
+// run reads the groups when they are due, until ctx ends: the one goroutine that does so. It blocks on its timer, and on what the stores of values do.
+func (p *samplers) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var x samplerScratch
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-timer.C:
+		}
+		for g := p.next(); g != nil && ctx.Err() == nil; g = p.next() {
+			p.readGroup(ctx, g, &x)
+		}
+		if wait := p.untilDue(); wait >= 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+	}
+}
+
+// next takes a group that is due out of the heap, nil when there is none. Its next reading is an interval after this one was due; what passed unseen is not made
+// up for.
+func (p *samplers) next() *samplerGroup {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := int64(time.Since(p.started))
+	if len(p.due) == 0 || p.due[0].at > now {
+		return nil
+	}
+	g := p.due[0].group
+	p.due.remove(&g.due)
+	if g.due.at+int64(g.interval) <= now {
+		g.due.at = now
+	}
+	return g
+}
+
+func (p *samplers) untilDue() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.due) == 0 {
+		return -1
+	}
+	return max(0, time.Duration(p.due[0].at)-time.Since(p.started))
+}
+
+// samplerScratch is what a reading works in.
+type samplerScratch struct {
+	list   [samplerChunk]*sampler
+	refs   [samplerChunk]nodeRef
+	values [samplerChunk]ua.DataValue
+	pushes [samplerChunk]uint32
+}
+
+// readGroup reads all of a group that is due, some at a time, so that nobody waits long for the lock. One that is struck out meanwhile may let another one wait for the
+// next reading.
+func (p *samplers) readGroup(ctx context.Context, g *samplerGroup, x *samplerScratch) {
+	at := 0
+	for n := p.chunk(g, x, &at); n > 0; n = p.chunk(g, x, &at) {
+		p.readAll(ctx, x, n)
+		now := ua.DateTimeOf(time.Now())
+		for i, s := range x.list[:n] {
+			s.mu.Lock()
+			if len(s.items) > 0 {
+				s.take(&x.values[i], now)
+			}
+			s.mu.Unlock()
+		}
+		clear(x.values[:n])
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(g.list) > 0 || len(g.dirty) > 0 {
+		p.arm(g)
+	}
+}
+
+// chunk puts the next samplers of a group in x and returns how many: those that are dirty, then those of the list from at on.
+func (p *samplers) chunk(g *samplerGroup, x *samplerScratch, at *int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	if *at == 0 {
+		n = copy(x.list[:], g.dirty)
+		clear(g.dirty[copy(g.dirty, g.dirty[n:]):])
+		g.dirty = g.dirty[:len(g.dirty)-n]
+		for _, s := range x.list[:n] {
+			s.dirty.Store(false) // what it tells from now on may come after the reading
+		}
+	}
+	if more := copy(x.list[n:], g.list[min(*at, len(g.list)):]); more > 0 {
+		*at += more
+		n += more
+	}
+	return n
+}
