@@ -68,6 +68,9 @@ func (d *Decoder) textOf(n int) string {
 	return d.text[from : from+n]
 }
 
+// allocRound is what a small allocation may take more than was asked for.
+const allocRound = 16
+
 // copyText copies what comes, at least n bytes of it.
 func (d *Decoder) copyText(n int) bool {
 	n = max(n, min(textWindow, len(d.b)-d.at))
@@ -86,7 +89,7 @@ func (d *Decoder) Bytes() []byte {
 	}
 	p := d.b[d.at : d.at+n : d.at+n]
 	if !d.Alias {
-		if !d.take(n, 1) {
+		if !d.take(n+allocRound, 1) {
 			return nil
 		}
 		p = append(make([]byte, 0, n), p...)

@@ -44,29 +44,36 @@ func (s *Structure) name() string {
 // AppendStructure appends s as it stands, without its id. Its fields are those of its type in their order; a field that is left out at the end, and a
 // Value that is null, is written as the zero value. A field that does not fit is a *StructureError.
 func (x *Types) AppendStructure(b []byte, s *Structure) ([]byte, error) {
-	if s.Type == nil || s.Type.Structure == nil {
-		return b, &StructureError{Type: s.name(), What: "no structure"}
-	}
-	if isUnion(s.Type.Structure) {
-		return x.appendUnion(b, s)
-	}
-	return x.appendFields(b, s)
+	return x.appendStructure(b, s, defaultDepth)
 }
 
-func (x *Types) appendUnion(b []byte, s *Structure) ([]byte, error) {
+// appendStructure is AppendStructure with the levels that may still be entered: a definition that contains itself would never end.
+func (x *Types) appendStructure(b []byte, s *Structure, depth int) ([]byte, error) {
+	switch {
+	case s.Type == nil || s.Type.Structure == nil:
+		return b, &StructureError{Type: s.name(), What: "no structure"}
+	case depth <= 0:
+		return b, &StructureError{Type: s.name(), What: "nested too deep"}
+	case isUnion(s.Type.Structure):
+		return x.appendUnion(b, s, depth-1)
+	}
+	return x.appendFields(b, s, depth-1)
+}
+
+func (x *Types) appendUnion(b []byte, s *Structure, depth int) ([]byte, error) {
 	def := s.Type.Structure
 	if len(s.Fields) == 0 {
 		return AppendUInt32(b, 0), nil
 	}
 	for i := range def.Fields {
 		if def.Fields[i].Name == s.Fields[0].Name {
-			return x.appendField(AppendUInt32(b, uint32(i+1)), s.Type, &def.Fields[i], &s.Fields[0])
+			return x.appendField(AppendUInt32(b, uint32(i+1)), s.Type, &def.Fields[i], &s.Fields[0], depth)
 		}
 	}
 	return b, &StructureError{Type: s.name(), Field: s.Fields[0].Name, What: "the union has no such field"}
 }
 
-func (x *Types) appendFields(b []byte, s *Structure) (_ []byte, err error) {
+func (x *Types) appendFields(b []byte, s *Structure, depth int) (_ []byte, err error) {
 	def := s.Type.Structure
 	if len(s.Fields) > len(def.Fields) {
 		return b, &StructureError{Type: s.name(), Field: s.Fields[len(def.Fields)].Name, What: "one field too many"}
@@ -88,7 +95,7 @@ func (x *Types) appendFields(b []byte, s *Structure) (_ []byte, err error) {
 			}
 			mask |= bit >> 1
 		}
-		if b, err = x.appendField(b, s.Type, d, f); err != nil {
+		if b, err = x.appendField(b, s.Type, d, f, depth); err != nil {
 			return b, err
 		}
 	}
@@ -98,7 +105,7 @@ func (x *Types) appendFields(b []byte, s *Structure) (_ []byte, err error) {
 	return b, nil
 }
 
-func (x *Types) appendField(b []byte, of *DataType, d *StructureField, f *Field) ([]byte, error) {
+func (x *Types) appendField(b []byte, of *DataType, d *StructureField, f *Field, depth int) ([]byte, error) {
 	if f.Name != "" && f.Name != d.Name {
 		return b, &StructureError{Type: of.Name, Field: f.Name, What: "expected the field " + d.Name}
 	}
@@ -107,7 +114,7 @@ func (x *Types) appendField(b []byte, of *DataType, d *StructureField, f *Field)
 	case !ok:
 		return b, &StructureError{Type: of.Name, Field: d.Name, What: "its data type is not known"}
 	case t != nil:
-		return x.appendNested(b, of, d, f, t)
+		return x.appendNested(b, of, d, f, t, depth)
 	case kind == TypeVariant && d.ValueRank < 0:
 		return f.Value.AppendTo(b), nil
 	}
@@ -169,7 +176,7 @@ func zeroOf(kind TypeId) Variant {
 	return v
 }
 
-func (x *Types) appendNested(b []byte, of *DataType, d *StructureField, f *Field, t *DataType) (_ []byte, err error) {
+func (x *Types) appendNested(b []byte, of *DataType, d *StructureField, f *Field, t *DataType, depth int) (_ []byte, err error) {
 	switch {
 	case !f.Value.IsNull():
 		return b, &StructureError{Type: of.Name, Field: d.Name, What: "a value where a structure belongs"}
@@ -178,15 +185,15 @@ func (x *Types) appendNested(b []byte, of *DataType, d *StructureField, f *Field
 	case d.ValueRank >= 0:
 		b = AppendCount(b, len(f.Nested), f.Nested == nil)
 	case len(f.Nested) == 0:
-		return x.AppendStructure(b, &Structure{Type: t})
+		return x.appendStructure(b, &Structure{Type: t}, depth)
 	case len(f.Nested) > 1:
 		return b, &StructureError{Type: of.Name, Field: d.Name, What: "several structures where one belongs"}
 	}
 	for i := range f.Nested {
-		if f.Nested[i].Type != t && f.Nested[i].Type.Id != t.Id {
+		if got := f.Nested[i].Type; got == nil || got.Id != t.Id {
 			return b, &StructureError{Type: of.Name, Field: d.Name, What: "a structure of " + f.Nested[i].name() + ", not " + t.Name}
 		}
-		if b, err = x.AppendStructure(b, &f.Nested[i]); err != nil {
+		if b, err = x.appendStructure(b, &f.Nested[i], depth); err != nil {
 			return b, err
 		}
 	}

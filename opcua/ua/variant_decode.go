@@ -14,6 +14,7 @@ const (
 	sizeVariant         = 48
 	sizeDiagnosticInfo  = 56
 	sizeGuid            = 16
+	sizeMatrix          = 48
 	sizeSlice           = 24
 )
 
@@ -144,7 +145,7 @@ func (d *Decoder) dimensions(v *Variant) {
 	case len(dims) == 0:
 	case !fits(dims, v.Len()):
 		d.fail(BadDecodingError, "dimensions that do not fit the number of elements")
-	case len(dims) > 1:
+	case len(dims) > 1 && d.take(1, sizeMatrix):
 		v.ref = &matrix{dims: dims, elements: v.ref}
 		v.flag |= variantMatrix
 	}
