@@ -54,8 +54,14 @@ func (g *Guard) leaves(ctx context.Context) bool {
 		}
 		if i < yields {
 			runtime.Gosched()
-		} else {
-			time.Sleep(time.Millisecond / (looks - yields))
+			continue
+		}
+		t := time.NewTimer(time.Millisecond / (looks - yields))
+		select {
+		case <-t.C:
+		case <-ctx.Done(): // the client is gone, and the children with it
+			t.Stop()
+			return false
 		}
 	}
 	return true

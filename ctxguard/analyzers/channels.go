@@ -54,11 +54,25 @@ func (r *reporter) localChannel(f *ssa.Function, m *ssa.MakeChan) {
 			}
 			if _, ok := in.(*ssa.Go); ok || isCallTo(in.(ssa.CallInstruction).Common(), "(*sync.WaitGroup).Go") {
 				s := started{f, b, i, in, g}
+				if !c.handedTo(s) {
+					continue
+				}
 				r.senderLeft(s, c, m)
 				r.receiverLeft(s, c)
 			}
 		}
 	}
+}
+
+// handedTo says whether a goroutine works with this channel and not with another one that its function gets as the same parameter elsewhere.
+func (c *chanUse) handedTo(s started) bool {
+	args := s.in.(ssa.CallInstruction).Common().Args
+	for i, p := range s.g.Params {
+		if c.values[p] && i < len(args) {
+			return c.values[args[i]]
+		}
+	}
+	return true
 }
 
 // nobodyThere reports an operation whose other side does not exist.

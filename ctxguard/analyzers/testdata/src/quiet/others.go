@@ -199,6 +199,35 @@ func (q *queue) run(ctx context.Context) {
 	}
 }
 
+// twice starts the same function with a channel and then with another.
+func hears(errs chan error) error { return <-errs }
+
+func twice(work func() error, dial func() error) error {
+	errs := make(chan error, 1)
+	rs := func(ch chan bool) {
+		<-ch
+		errs <- nil
+	}
+	ch := make(chan bool, 1)
+	go rs(ch)
+	if err := dial(); err != nil {
+		close(ch)
+		return err
+	}
+	close(ch)
+	if err := hears(errs); err != nil {
+		return err
+	}
+	ch = make(chan bool, 1)
+	go rs(ch)
+	if err := dial(); err != nil {
+		close(ch)
+		return err
+	}
+	close(ch)
+	return hears(errs)
+}
+
 // stillFound is what must be found beside all that.
 func stillFound(work func() error, m *messages) error {
 	errs := make(chan error)
