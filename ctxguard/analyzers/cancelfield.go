@@ -62,10 +62,10 @@ func (r *reporter) overwrites(st *ssa.Store, v *types.Var, rel *release) string 
 	switch {
 	case inLoop(st.Block()) && !definedInLoop(fa.X, st.Block()):
 		return "though the loop comes here again"
-	case again.MatchString(f.Name()):
+	case again.MatchString(f.Name()) && !r.callersCall(f, v):
 		return "though " + f.Name() + " is called more than once by its name"
 	}
-	if c := r.calledAgain(f, paramIndex(fa.X, f), 3); c != nil {
+	if c := r.calledAgain(f, paramIndex(fa.X, f), 3, v); c != nil {
 		return fmt.Sprintf("though %s is called in a loop in line %d", f.Name(), r.line(c.Pos()))
 	}
 	return ""
@@ -120,14 +120,14 @@ func paramIndex(v ssa.Value, f *ssa.Function) int {
 	return -1
 }
 
-// calledAgain is a call of f, or of who calls it, in a loop, with the same object as parameter i each time.
-func (u *unit) calledAgain(f *ssa.Function, i, depth int) ssa.CallInstruction {
+// calledAgain is a call of f, or of who calls it, in a loop, with the same object as parameter i each time, and without a call of what the field holds before it.
+func (u *unit) calledAgain(f *ssa.Function, i, depth int, field *types.Var) ssa.CallInstruction {
 	if depth == 0 || i < 0 {
 		return nil
 	}
 	for _, c := range u.callers[f] {
 		args := c.Common().Args
-		if i >= len(args) || u.fresh(args[i]) {
+		if i >= len(args) || u.fresh(args[i]) || callsField(c, field) {
 			continue
 		}
 		if inLoop(c.Block()) {
@@ -136,11 +136,35 @@ func (u *unit) calledAgain(f *ssa.Function, i, depth int) ssa.CallInstruction {
 			}
 			continue
 		}
-		if again := u.calledAgain(c.Parent(), paramIndex(args[i], c.Parent()), depth-1); again != nil {
+		if again := u.calledAgain(c.Parent(), paramIndex(args[i], c.Parent()), depth-1, field); again != nil {
 			return again
 		}
 	}
 	return nil
+}
+
+// callersCall says whether f has callers, and all of them call what the field holds first.
+func (u *unit) callersCall(f *ssa.Function, field *types.Var) bool {
+	all := u.callers[f]
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c ssa.CallInstruction) bool { return !callsField(c, field) })
+}
+
+// callsField says whether the function of c calls what the field holds in front of c.
+func callsField(c ssa.CallInstruction, field *types.Var) bool {
+	for _, in := range before(c.Parent(), c.Block(), slices.Index(c.Block().Instrs, c.(ssa.Instruction))) {
+		call, ok := in.(*ssa.Call)
+		if !ok {
+			continue
+		}
+		load, ok := call.Call.Value.(*ssa.UnOp)
+		if !ok {
+			continue
+		}
+		if fa, ok := load.X.(*ssa.FieldAddr); ok && fieldVar(fa) == field {
+			return true
+		}
+	}
+	return false
 }
 
 // guarded says whether the store is reached only after the object was asked for its state: whether it runs already, or has one.

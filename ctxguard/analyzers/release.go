@@ -114,14 +114,7 @@ func (u *unit) keptBeside(v ssa.Value, rel *release, except ssa.Instruction) boo
 		return false
 	}
 	s := &spread{values: map[ssa.Value]bool{}, cells: map[ssa.Value]bool{}}
-	for x := v; x != nil; x = sameThing(x) {
-		s.values[x] = true
-		if load, ok := x.(*ssa.UnOp); ok {
-			if a, ok := load.X.(*ssa.Alloc); ok {
-				s.cells[a] = true
-			}
-		}
-	}
+	s.addOrigins(v)
 	f := in.Parent()
 	u.spreadAll(f, s)
 	for in := range instructions(f) {
@@ -144,6 +137,27 @@ func (u *unit) keptBeside(v ssa.Value, rel *release, except ssa.Instruction) boo
 		}
 	}
 	return false
+}
+
+// addOrigins adds what v was before: under another type, and in the variables that it was loaded from, a result that a deferred function may change among them.
+func (s *spread) addOrigins(v ssa.Value) {
+	for x := v; x != nil && !s.values[x]; x = sameThing(x) {
+		s.values[x] = true
+		load, ok := x.(*ssa.UnOp)
+		if !ok {
+			continue
+		}
+		a, ok := load.X.(*ssa.Alloc)
+		if !ok || s.cells[a] {
+			continue
+		}
+		s.cells[a] = true
+		for _, ref := range *a.Referrers() {
+			if st, ok := ref.(*ssa.Store); ok && st.Addr == a && !isNilConst(st.Val) {
+				s.addOrigins(st.Val)
+			}
+		}
+	}
 }
 
 func onlyDeferred(mc *ssa.MakeClosure) bool {
@@ -346,9 +360,47 @@ func (r *reporter) follow(f *ssa.Function, b *ssa.BasicBlock, i int, call *ssa.C
 		return
 	}
 	w := &walk{u: r.unit, fn: f, from: call, rel: rel}
+	r.endsWithContext(w, call)
 	if l := w.run(b, i+1, s); l != nil {
 		r.reportLoss(f, call, h, s, l)
 	}
+}
+
+// endsWithContext has w end where the function has heard that the context is over whose cancel function it follows: then there is nothing to cancel.
+func (r *reporter) endsWithContext(w *walk, call *ssa.Call) {
+	if !isDerivation(&call.Call) {
+		return
+	}
+	over := func(ch ssa.Value) bool { return r.comesFrom(doneOf(ch), call) }
+	w.event = func(in ssa.Instruction, s *state) usage {
+		if recv, ok := isReceive(in); ok && over(recv.X) {
+			return releases
+		}
+		return r.use(in, held{r.unit, s}, w.rel)
+	}
+	w.chosen = func(cond ssa.Value, taken bool) bool {
+		st := selectState(cond)
+		return st != nil && taken && over(st.Chan)
+	}
+}
+
+// comesFrom says whether v is the context that a call has made, at once or by way of a variable that nothing else is put into.
+func (r *reporter) comesFrom(v ssa.Value, call *ssa.Call) bool {
+	for range maxDepth {
+		switch x := v.(type) {
+		case *ssa.Extract:
+			return x.Tuple == call && x.Index == 0
+		case *ssa.UnOp:
+			a := r.local(x.X)
+			if a == nil {
+				return false
+			}
+			v = onlyStore(a)
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // processEnds says whether returning from f ends the process, which releases everything.

@@ -228,6 +228,86 @@ func twice(work func() error, dial func() error) error {
 	return hears(errs)
 }
 
+// streams cancels the old context where it asks for a new one.
+type streams struct {
+	mu     sync.Mutex
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newStreams() *streams {
+	s := &streams{}
+	s.setup()
+	return s
+}
+
+func (s *streams) setup() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.ctx, s.cancel = ctx, cancel
+}
+
+func (s *streams) closeAll(n int) {
+	for range n {
+		s.mu.Lock()
+		s.cancel()
+		s.setup()
+		s.mu.Unlock()
+	}
+}
+
+func (s *streams) renew() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.ctx, s.cancel = ctx, cancel
+}
+
+func (s *streams) restartAll() {
+	s.cancel()
+	s.renew()
+}
+
+// untilOver has nothing to cancel where the context is over.
+func untilOver(ctx context.Context, try func(context.Context), came chan struct{}) {
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		try(once)
+		select {
+		case <-once.Done():
+		case <-came:
+			cancel()
+			return
+		}
+	}
+}
+
+// prepared hands out an object and what ends it, and has something deferred of its own.
+func prepared(ctx context.Context, try func(context.Context) error) (*served, func(), error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	_, life := context.WithCancel(ctx)
+	s := &served{ln: ln, cancel: life}
+	once, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for range 2 {
+		if err := try(once); err != nil {
+			s.stop()
+			return nil, nil, err
+		}
+	}
+	return s, func() { s.stop() }, nil
+}
+
+func usesPrepared(ctx context.Context, try func(context.Context) error) error {
+	s, end, err := prepared(ctx, try)
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.cancel()
+	return nil
+}
+
 // stillFound is what must be found beside all that.
 func stillFound(work func() error, m *messages) error {
 	errs := make(chan error)
