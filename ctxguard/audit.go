@@ -87,6 +87,9 @@ type ForceStatus struct {
 
 // Status returns where f stands.
 func (f *Forcer) Status() ForceStatus {
+	if f == nil {
+		return ForceStatus{Policy: Policy{Mode: Off}, Stage: Off.String()}
+	}
 	f.mu.Lock()
 	s := ForceStatus{Policy: f.policy, Stage: f.release.String(), StageAgeSec: time.Duration(f.now() - f.release.since).Seconds(), Registered: len(f.tasks)}
 	grace := f.policy.Grace

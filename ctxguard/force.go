@@ -29,7 +29,8 @@ type ForceConfig struct {
 	Every time.Duration // how often Run looks: 0 is five seconds
 }
 
-// Forcer cancels tasks that are overdue, by policy: those that registered, and no others. Its methods are safe for concurrent use.
+// Forcer cancels tasks that are overdue, by policy: those that registered, and no others. Its methods are safe for concurrent use. On a nil *Forcer, which is one
+// that is switched off, WithForce, Register and what they return may be used, and Run, Sweep and Status.
 //
 // Locks: sweep (one look at a time), then mu. mu is not held while Audit, Healthy or a task's function runs.
 type Forcer struct {
@@ -109,8 +110,18 @@ func NewForcer(cfg ForceConfig) (*Forcer, error) {
 //
 //go:noinline
 func (f *Forcer) Register(key string, ttl time.Duration, onForceCancel func(cause error), about About) *Registration {
+	return f.register(key, ttl, onForceCancel, about)
+}
+
+// register is Register for its caller's caller, whose stack goes on record.
+//
+//go:noinline
+func (f *Forcer) register(key string, ttl time.Duration, onForceCancel func(cause error), about About) *Registration {
+	if f == nil {
+		return nil
+	}
 	r := &Registration{f: f, key: key, share: shareOf(key), about: about, ttl: ttl, born: f.now(), cause: onForceCancel}
-	r.depth = runtime.Callers(2, r.stack[:])
+	r.depth = runtime.Callers(3, r.stack[:])
 	f.mu.Lock()
 	r.index = len(f.tasks)
 	f.tasks = append(f.tasks, held{r.born + int64(ttl), r})
@@ -119,9 +130,11 @@ func (f *Forcer) Register(key string, ttl time.Duration, onForceCancel func(caus
 }
 
 // WithForce returns a context below parent that is registered, and the function that cancels and releases it.
+//
+//go:noinline
 func (f *Forcer) WithForce(parent context.Context, key string, ttl time.Duration, about About) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	r := f.Register(key, ttl, cancel, about)
+	r := f.register(key, ttl, cancel, about)
 	return ctx, func() {
 		r.Release()
 		cancel(nil)
@@ -130,6 +143,9 @@ func (f *Forcer) WithForce(parent context.Context, key string, ttl time.Duration
 
 // Release takes the task out: it is done. It says false when the task was cancelled by force before.
 func (r *Registration) Release() bool {
+	if r == nil {
+		return true
+	}
 	for {
 		s := r.state.Load()
 		if s == regForced {
@@ -144,6 +160,9 @@ func (r *Registration) Release() bool {
 
 // Renew gives the task another ttl from now on: it has shown a sign of life.
 func (r *Registration) Renew(ttl time.Duration) {
+	if r == nil {
+		return
+	}
 	f := r.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -219,6 +238,10 @@ func (f *Forcer) write(r Record) error {
 
 // Run looks for overdue tasks until ctx ends, and returns nil.
 func (f *Forcer) Run(ctx context.Context) error {
+	if f == nil {
+		<-ctx.Done()
+		return nil
+	}
 	tick := time.NewTicker(f.cfg.Every)
 	defer tick.Stop()
 	for {
@@ -233,6 +256,9 @@ func (f *Forcer) Run(ctx context.Context) error {
 
 // Sweep looks once, and returns how many tasks it cancelled.
 func (f *Forcer) Sweep() int {
+	if f == nil {
+		return 0
+	}
 	f.sweep.Lock()
 	defer f.sweep.Unlock()
 	if f.killed.Load() != nil {
@@ -289,9 +315,10 @@ func (f *Forcer) deal(r *Registration, p Policy, phase phase) bool {
 	return f.takeTurn(p.PerMinute) && f.force(r, p)
 }
 
-// once puts on record what is not done, once for each policy.
+// once puts on record what is not done, once for each policy. It takes a turn as a cancel does: a hundred thousand tasks that are overdue together
+// are not a hundred thousand synced records in one look.
 func (f *Forcer) once(r *Registration, p Policy, action string) bool {
-	if r.told == p.Version+action {
+	if r.told == p.Version+action || !f.takeTurn(p.PerMinute) {
 		return false
 	}
 	if f.write(f.record(r, p, action)) != nil {

@@ -99,7 +99,7 @@ func TestForceCancel(t *testing.T) {
 		}
 		r := b.lines[0]
 		if r.Action != "cancel" || r.Reason != ReasonForced || r.TraceID != "4bf92f" || r.AgeSec != 70 || r.TTLSec != 60 || r.GraceSec != 10 || r.PolicyVersion != "v1" ||
-			r.Stage != "stage 1 of 1" || r.Node != "n1" || r.Labels["device"] != "press" || !strings.HasPrefix(r.AllocStack[0], "millrace/ctxguard.(*Forcer).WithForce ") {
+			r.Stage != "stage 1 of 1" || r.Node != "n1" || r.Labels["device"] != "press" || !strings.HasPrefix(r.AllocStack[0], "millrace/ctxguard.TestForceCancel") {
 			t.Errorf("%+v", r)
 		}
 		if s := f.Status(); s.Registered != 0 || s.Forced != 1 {
@@ -426,5 +426,39 @@ func TestAuditTo(t *testing.T) {
 	var r Record
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Key != "x" || !strings.HasSuffix(out.String(), "}\n") {
 		t.Errorf("%s %v", &out, err)
+	}
+}
+
+// A hundred overdue tasks are put on record sixty a minute in a dry run too, each once.
+func TestDryRunTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{}
+		f := newForcer(t, b, ForceConfig{Policy: Policy{Version: "v1", Grace: -1}})
+		for i := range 100 {
+			_, done := f.WithForce(t.Context(), fmt.Sprint("task-", i), time.Second, About{})
+			defer done()
+		}
+		time.Sleep(time.Second)
+		for minute, want := range []int{60, 100, 100} {
+			f.Sweep()
+			if got := b.count("would cancel"); got != want || f.Status().WouldCancel != uint64(want) {
+				t.Errorf("after %d minutes %d are on record, not %d", minute, got, want)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestForcerOff(t *testing.T) {
+	var off *Forcer
+	ctx, done := off.WithForce(t.Context(), "task", time.Nanosecond, About{})
+	r := off.Register("task", time.Nanosecond, func(error) { t.Error("cancelled by nobody") }, About{})
+	r.Renew(time.Second)
+	if off.Sweep() != 0 || ctx.Err() != nil || !r.Release() || off.Status().Policy.Mode != Off {
+		t.Error("a nil Forcer does something")
+	}
+	done()
+	if ctx.Err() == nil || off.Run(ctx) != nil {
+		t.Error("the context of a nil Forcer does not end")
 	}
 }

@@ -56,7 +56,7 @@ type Policy struct {
 	Spare []string `json:"spare,omitempty"`
 	// Ratio is the share of the keys that the policy is for, between 0 and 1, by a hash that is the same everywhere: 0 is all.
 	Ratio float64 `json:"ratio,omitempty"`
-	// PerMinute bounds the cancels in a minute: 0 is 60.
+	// PerMinute bounds the cancels in a minute, and the records of what is not cancelled: 0 is 60.
 	PerMinute int `json:"perMinute,omitempty"`
 	// Rehearse is how long Enforce is a dry run first: 0 is as long as Settle, below 0 not at all.
 	Rehearse time.Duration `json:"-"`

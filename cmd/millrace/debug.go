@@ -60,8 +60,8 @@ func (o *debugOptions) listen(ctx context.Context) (net.Listener, error) {
 }
 
 // serveDebug answers at ln until ctx ends. What is being recorded then is cut off.
-func serveDebug(ctx context.Context, ln net.Listener, g *ctxguard.Guard) error {
-	srv := &http.Server{Handler: debugHandler(g), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+func serveDebug(ctx context.Context, ln net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -70,12 +70,15 @@ func serveDebug(ctx context.Context, ln net.Listener, g *ctxguard.Guard) error {
 	return nil
 }
 
-// debugHandler has Go's profiles and the leak detector. Go's leak profile is answered by the detector, which guards it.
-func debugHandler(g *ctxguard.Guard) http.Handler {
+// debugHandler has Go's profiles, the leak detector, and the switches of what may cancel by force. Go's leak profile is answered by the detector, which guards it.
+func debugHandler(g *ctxguard.Guard, f *ctxguard.Forcer) http.Handler {
 	mux := http.NewServeMux()
 	leaks := g.Handler()
 	mux.Handle(ctxguard.Path, leaks)
 	mux.Handle(ctxguard.Path+"/", leaks)
+	force := f.Handler()
+	mux.Handle(ctxguard.Path+"/force", force)
+	mux.Handle(ctxguard.Path+"/force/", force)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -90,6 +93,7 @@ const debugIndex = `/debug/ctxguard              what leaks; ?format=json
 /debug/ctxguard/tree         contexts as they hang on each other
 /debug/ctxguard/diff         what grows in ?seconds=10
 /debug/ctxguard/metrics      for Prometheus
+/debug/ctxguard/force        live streams older than half a day, and the policy for them
 /debug/ctxguard/goroutineleak?debug=1
 /debug/pprof/                Go's profiles: goroutine?debug=2, heap, profile?seconds=5
 /debug/pprof/trace?seconds=5

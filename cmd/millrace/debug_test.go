@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +26,11 @@ func debugServer(t *testing.T, g *ctxguard.Guard) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- serveDebug(ctx, ln, g) }()
+	f, err := newForcer(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- serveDebug(ctx, ln, debugHandler(g, f)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -60,7 +68,7 @@ func TestDebugServer(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "/debug/ctxguard", "/debug/ctxguard": "ctxguard since", "/debug/ctxguard/tree": "0 tracked", "/debug/ctxguard/metrics": "ctxguard_sample 1",
 		"/debug/pprof/": "goroutine", "/debug/pprof/goroutine?debug=2": "serveDebug", "/debug/pprof/heap?debug=1": "heap profile", "/debug/pprof/cmdline": "",
-		"/debug/pprof/trace?seconds=0.01": "go 1.", "/debug/pprof/symbol": "num_symbols",
+		"/debug/pprof/trace?seconds=0.01": "go 1.", "/debug/ctxguard/force": `"mode":"dry run"`, "/debug/ctxguard/force/metrics": "ctxguard_force_overdue 0", "/debug/pprof/symbol": "num_symbols",
 	} {
 		if body, code := httpGet(t, "http://"+addr+path, ""); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.200s", path, code, body)
@@ -147,5 +155,43 @@ func TestCtxguardReportMistakes(t *testing.T) {
 		if code != c.code || !strings.Contains(errs, c.says) {
 			t.Errorf("%v: %d %s", c.args, code, errs)
 		}
+	}
+}
+
+// What is cancelled by force, or would be, is a line in the data directory, also when the file is there already.
+func TestForcedRecords(t *testing.T) {
+	dir := t.TempDir()
+	f, err := newForcer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{"one", "two"} {
+		if err := f.Kill(why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, forcedFile))
+	if lines := strings.Split(strings.TrimSpace(string(text)), "\n"); err != nil || len(lines) != 2 || !strings.Contains(lines[1], `"action":"kill","detail":"two"`) {
+		t.Errorf("%v %s", err, text)
+	}
+	if f.Status().Policy.Mode != ctxguard.DryRun {
+		t.Errorf("%+v", f.Status())
+	}
+}
+
+// The policy of docs/operating.md is one.
+func TestPolicyInTheDocs(t *testing.T) {
+	n := 0
+	for path, text := range documents(t) {
+		for _, m := range regexp.MustCompile(`force/policy -d '(.*)'`).FindAllStringSubmatch(text, -1) {
+			var p ctxguard.Policy
+			if err := json.Unmarshal([]byte(m[1]), &p); err != nil || p.Mode != ctxguard.Enforce || !slices.Equal(p.Types, []string{"stream"}) || p.Rehearse != time.Minute {
+				t.Errorf("%s: %v %+v", path, err, p)
+			}
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("no policy is left in the documents")
 	}
 }

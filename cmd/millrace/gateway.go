@@ -42,7 +42,8 @@ type gateway struct {
 	sinks   *sinkSet
 	events  *eventQueue
 	notes   *notes
-	guard   *ctxguard.Guard // looks after the contexts of sessions, sinks and receivers
+	guard   *ctxguard.Guard  // looks after the contexts of sessions, sinks and receivers
+	forcer  *ctxguard.Forcer // may cut live streams
 
 	reload   sync.Mutex // one reload at a time
 	stopping bool       // under reload: no more of them
@@ -104,6 +105,9 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	var err error
 	if g.guard, err = ctxguard.New(ctxguard.Config{Log: g.log, OnReport: g.leaked}); err != nil {
+		return err
+	}
+	if g.forcer, err = newForcer(data); err != nil {
 		return err
 	}
 	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
@@ -291,6 +295,7 @@ func (g *gateway) Run(ctx context.Context) error {
 	})
 	rest.Go(func() { g.watch(after) })
 	rest.Go(func() { errs.add(g.guard.Run(after)) })
+	rest.Go(func() { errs.add(g.forcer.Run(after)) })
 	if err := g.startConsumers(base); err != nil {
 		errs.add(err)
 	} else {

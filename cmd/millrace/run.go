@@ -104,7 +104,7 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debu
 			return err
 		}
 		log.Info("debug", "address", "http://"+ln.Addr().String()+"/")
-		wg.Go(func() { errs.add(serveDebug(life, ln, g.guard)) })
+		wg.Go(func() { errs.add(serveDebug(life, ln, debugHandler(g.guard, g.forcer))) })
 	}
 	wg.Go(func() { g.follow(life, cfg.Path, hup) })
 	if tap > 0 {
@@ -143,7 +143,7 @@ func (g *gateway) server() (*web.Server, error) {
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name) // by which Prometheus may ask
 	}
-	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Log: g.log, Guard: g.guard}, g)
+	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Log: g.log, Guard: g.guard, Forcer: g.forcer}, g)
 	return srv, err
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	Log *slog.Logger
 	// Guard looks after the contexts of requests, and says of handlers that leave some behind. Nil is off.
 	Guard *ctxguard.Guard
+	// Forcer may cut live streams that are older than half a day, as its policy says: whoever still watches comes back where the stream ended. Nil never does.
+	Forcer *ctxguard.Forcer
 	// MaxStreams limits open live streams: default 256, at most 10,000.
 	MaxStreams int
 	// Tick is how often a live stream looks for changes: default 250ms, 50ms to 10s.

@@ -3,17 +3,20 @@ package web
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 
+	"millrace/ctxguard"
 	"millrace/internal/tag"
 )
 
 const (
 	heartbeatEvery = 5 * time.Second
 	stuckAfter     = 10 * time.Second // a client that takes nothing for so long is dropped
+	streamTTL      = 12 * time.Hour   // from then on a Forcer may cut a stream
 )
 
 // stream is one client's live view. It keeps no queue: each turn asks the source what changed since the position of the turn before, so
@@ -70,10 +73,21 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no")       // or a proxy in front keeps events back
 	_ = st.rc.SetReadDeadline(time.Time{}) // or net/http would end the stream after ReadTimeout; what has no deadline refuses
 	st.buf = append(st.buf, "retry: 2000\n\n"...)
-	if err := st.run(r.Context().Done()); errors.Is(err, os.ErrDeadlineExceeded) {
+	ctx, release := s.cfg.Forcer.WithForce(r.Context(), "stream of "+r.RemoteAddr, streamTTL, ctxguard.About{Type: "stream", Zone: hostOf(r.RemoteAddr)})
+	defer release()
+	if err := st.run(ctx.Done()); errors.Is(err, os.ErrDeadlineExceeded) {
 		s.counts.streamsStuck.Add(1)
 		s.cfg.Log.Info("live stream dropped", "remote", r.RemoteAddr, "err", err)
 	}
+}
+
+// hostOf is the address without its port.
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
 }
 
 func (s *Server) newStream(w http.ResponseWriter, r *http.Request) (*stream, error) {
