@@ -36,6 +36,10 @@ func parsePattern(s string) (pattern, error) {
 			lit.WriteByte(s[i])
 			i += 2
 			continue
+		case strings.HasPrefix(s[i:], "${{"): // a dollar sign before a brace
+			lit.WriteByte('$')
+			i++
+			continue
 		case s[i] == '}':
 			return p, fmt.Errorf("%q has a } without a {; write }} for a brace", s)
 		case strings.HasPrefix(s[i:], "${"):

@@ -166,7 +166,8 @@ type word struct {
 	offset int
 }
 
-// splitWords cuts s at spaces. A word that begins with a double quote goes on to the next one: "ns=2;s=Main Tank".
+// splitWords cuts s at spaces. A word that begins with a double quote goes on to the next one, and two of them inside it are one:
+// "ns=2;s=Main Tank", "ns=3;s=""Main Tank"".Level".
 func splitWords(s string) ([]word, error) {
 	var out []word
 	for i := 0; i < len(s); {
@@ -175,12 +176,12 @@ func splitWords(s string) ([]word, error) {
 			continue
 		}
 		if s[i] == '"' {
-			end := strings.IndexByte(s[i+1:], '"')
-			if end < 0 {
+			text, length, ok := quoted(s[i:])
+			if !ok {
 				return nil, errors.New("a quote is not closed")
 			}
-			out = append(out, word{s[i+1 : i+1+end], i + 1})
-			i += end + 2
+			out = append(out, word{text, i + 1})
+			i += length
 			continue
 		}
 		end := strings.IndexAny(s[i:], " \t\n\r")
@@ -191,6 +192,22 @@ func splitWords(s string) ([]word, error) {
 		i += end
 	}
 	return out, nil
+}
+
+// quoted reads the quoted word that s begins with, and returns how long it is with its quotes.
+func quoted(s string) (text string, length int, ok bool) {
+	for i := 1; ; {
+		end := strings.IndexByte(s[i:], '"')
+		if end < 0 {
+			return "", 0, false
+		}
+		text += s[i : i+end]
+		if i += end + 1; i == len(s) || s[i] != '"' {
+			return text, i, true
+		}
+		text += `"`
+		i++
+	}
 }
 
 // inside returns the place of byte offset of s, the text of scalar n. Where the text is not in the file as it is (escapes, several
