@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ func dialects() map[string]protocol {
 	return map[string]protocol{
 		"modbus": driver.Modbus{},
 		"s7":     driver.S7{},
+		"opcua":  driver.OPCUA{},
 	}
 }
 
@@ -51,12 +53,11 @@ func sinkOf(gateway string, c config.Sink, names func(tag.ID) string) (sink.Sink
 // dialectOf returns the driver that takes the scheme of url, its name, or its name and a variant as in modbus+tls, and the address in url.
 func dialectOf(url string) (protocol, device.Addr, error) {
 	scheme, _, _ := strings.Cut(url, ":")
-	name, _, _ := strings.Cut(scheme, "+")
-	d, ok := dialects()[name]
+	d, ok := dialectOfScheme(scheme)
 	if !ok {
 		var known []string
-		for n := range dialects() {
-			known = append(known, n+"://")
+		for _, d := range dialects() {
+			known = append(known, slices.MinFunc(slices.Collect(maps.Keys(d.Ports())), func(a, b string) int { return len(a) - len(b) })+"://")
 		}
 		slices.Sort(known)
 		return nil, device.Addr{}, fmt.Errorf("%q: there is no such protocol; an address begins with %s", url, strings.Join(known, " or "))
@@ -66,4 +67,16 @@ func dialectOf(url string) (protocol, device.Addr, error) {
 		_, err = d.Compile(a, nil, device.Limits{}) // what is wrong with its path or an option
 	}
 	return d, a, err
+}
+
+// dialectOfScheme returns the driver that takes a scheme. A variant that it does not know is for it to refuse.
+func dialectOfScheme(scheme string) (protocol, bool) {
+	for _, d := range dialects() {
+		if _, ok := d.Ports()[scheme]; ok {
+			return d, true
+		}
+	}
+	name, _, _ := strings.Cut(scheme, "+")
+	d, ok := dialects()[name]
+	return d, ok
 }

@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the expected outputs anew")
 
 func drivers() map[string]device.Driver {
-	return map[string]device.Driver{"modbus": driver.Modbus{}, "s7": driver.S7{}}
+	return map[string]device.Driver{"modbus": driver.Modbus{}, "s7": driver.S7{}, "opcua": driver.OPCUA{}}
 }
 
 // golden compares got with the file, or writes the file when -update is set.

@@ -20,7 +20,18 @@ type Browser interface {
 type Survey struct {
 	Facts   []Fact
 	Objects []Object
+	Nodes   []Node   // each before what is below it
 	Refused []string // what it did not say, and why
+}
+
+// Node is a node of a device that has its values in a tree.
+type Node struct {
+	Depth    int    // 0 at the top
+	Name     string // as the device shows it
+	Address  string // canonical
+	Kind     string // the type of its value as the device calls it; of a node without one what it is
+	Writable bool   // by who asked
+	Tag      string // what a tag of it may be called: the names from the top with / between them; "" when it cannot be read
 }
 
 // Fact is one thing known of a device.

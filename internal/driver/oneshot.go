@@ -112,7 +112,13 @@ func ReadOnce(ctx context.Context, d Dialect, a device.Addr, addresses []string,
 	err := once(ctx, d, a, specs, heard, func(s device.Session, p device.Plan) error { return s.Read(ctx, p, b) })
 	for i := range b.ID {
 		r := &out[b.ID[i]-1]
-		r.Value, r.Quality, r.Time = b.Value(i), b.Quality[i], time.Unix(0, b.TS[i])
+		r.Value, r.Quality = b.Value(i), b.Quality[i]
+		if b.TS[i] != 0 {
+			r.Time = time.Unix(0, b.TS[i])
+		}
+		if r.Kind == tag.Null {
+			r.Kind = r.Value.Kind // the device alone knows it
+		}
 	}
 	for i := range out {
 		if out[i].Time.IsZero() {

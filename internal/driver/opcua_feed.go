@@ -1,0 +1,350 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/opcua"
+	"millrace/opcua/ua"
+)
+
+// opcuaFeed is the subscription of one plan, and what came of it that was not taken yet. The client's goroutines notify it; all else is of whose turn it is.
+type opcuaFeed struct {
+	plan  *opcuaPlan
+	sub   *opcua.Subscription
+	queue pushQueue[opcua.Receipt]
+
+	mu    sync.Mutex
+	items []int32 // node of the plan by the handle of its item
+	wake  func()
+	dead  error     // why nothing comes any more
+	bad   opcuaLost // the last node that came with a bad status; its status 0 when there was none since it was told
+}
+
+const (
+	// maxUnsafe is how many messages wait to be safe at most; then the server is asked for no more. maxInMessage is how many values one has, so that a feed
+	// holds 160,000 at most.
+	maxUnsafe    = 16
+	maxInMessage = 10_000
+	// defaultKeepAlive is how often a server without news says that it is there.
+	defaultKeepAlive = 5 * time.Second
+	// refusedFor is how long a server that refused a subscription is polled before it is asked for one again.
+	refusedFor = time.Minute
+	// longestQueue is the longest queue of an item that is asked for without being said.
+	longestQueue = 100
+	// fastestQueue is the queue of an item that is sampled as fast as the server can.
+	fastestQueue = 10
+)
+
+// Wake says whom to tell that p has values waiting. Without it the values of p are polled.
+func (s *opcuaSession) Wake(p device.Plan, every time.Duration, f func()) {
+	plan, ok := p.(*opcuaPlan)
+	if !ok {
+		return
+	}
+	st := s.stateOf(plan)
+	st.every = every
+	st.wake = f
+	if st.feed != nil {
+		st.feed.mu.Lock()
+		st.feed.wake = f
+		st.feed.mu.Unlock()
+	}
+}
+
+// Taken returns what is to be called when the rows that the last Read of p took from its subscription are safe.
+func (s *opcuaSession) Taken(p device.Plan) func(error) {
+	plan, ok := p.(*opcuaPlan)
+	if !ok {
+		return nil
+	}
+	st := s.stateOf(plan)
+	f := st.taken
+	st.taken = nil
+	return f
+}
+
+// wantsFeed says whether the values of st come by subscription.
+func (st *opcuaState) wantsFeed(now time.Time) bool {
+	return st.plan.opts.mode != opcuaPoll && st.wake != nil && len(st.ids) > 0 && !now.Before(st.pollUntil)
+}
+
+// readFeed takes what came, and makes the subscription when there is none that lives. Nodes that the server does not monitor are polled when they are due.
+func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Time) error {
+	if st.taken != nil { // nobody asked what to call for the last rows
+		st.taken(errNotTaken)
+		st.taken = nil
+	}
+	if st.feed != nil {
+		st.taken = st.feed.queue.take(s.into)
+		if dead := st.feed.end(); dead != nil {
+			st.feed.close(ctx)
+			st.feed = nil
+		}
+	}
+	if st.feed == nil {
+		if err := s.subscribe(ctx, st, now); err != nil {
+			return s.notSubscribed(ctx, st, now, err)
+		}
+	}
+	s.denyLost(st)
+	s.tellBad(st)
+	if now.Sub(st.polledAt) < st.every-st.every/10 {
+		return nil
+	}
+	return s.poll(ctx, st, now)
+}
+
+var errNotTaken = errors.New("opcua: nobody took responsibility for these rows")
+
+// tellBad reports a node that came with a bad status.
+func (s *opcuaSession) tellBad(st *opcuaState) {
+	st.feed.mu.Lock()
+	bad := st.feed.bad
+	st.feed.bad = opcuaLost{}
+	st.feed.mu.Unlock()
+	if bad.status != 0 {
+		s.tell(st, bad.node, bad.status)
+	}
+}
+
+// notSubscribed decides what a refused subscription means.
+func (s *opcuaSession) notSubscribed(ctx context.Context, st *opcuaState, now time.Time, err error) error {
+	var e *opcua.Error
+	if !errors.As(err, &e) || !e.Answered || s.client.Err() != nil {
+		return explain(err)
+	}
+	if st.plan.opts.mode == opcuaAuto {
+		st.pollUntil = now.Add(refusedFor)
+		st.readAll()
+		s.denyLost(st)
+		return s.poll(ctx, st, now)
+	}
+	for i := range st.plan.nodes {
+		s.into.Append(st.plan.nodes[i].id, 0, tag.Quality(e.Status), tag.Null, 0)
+	}
+	return nil // why was told as a refusal
+}
+
+// subscribe makes the subscription of st, with an item for each of its nodes.
+func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.Time) error {
+	f := &opcuaFeed{plan: st.plan, wake: st.wake}
+	sub, err := s.client.Subscribe(ctx, st.subscription(f))
+	if err != nil {
+		return err
+	}
+	f.sub = sub
+	st.feed = f
+	st.reads = opcuaReads{}
+	var nodes []int
+	for n := range st.ids {
+		if !slices.ContainsFunc(st.lost, func(l opcuaLost) bool { return l.node == n }) {
+			nodes = append(nodes, n)
+		}
+	}
+	refused, err := f.add(ctx, st, nodes)
+	if err != nil {
+		f.close(ctx)
+		st.feed = nil
+		return err
+	}
+	s.without(st, refused, now)
+	return nil
+}
+
+// without settles what becomes of nodes that the server does not monitor: those for which it has no room are polled, others are lost.
+func (s *opcuaSession) without(st *opcuaState, refused []opcuaLost, now time.Time) {
+	var polled []int
+	for _, n := range st.reads.nodes {
+		polled = append(polled, int(n))
+	}
+	for _, l := range refused {
+		if st.plan.opts.mode == opcuaAuto && noRoom(l.status) {
+			polled = append(polled, l.node)
+			continue
+		}
+		st.lost = append(st.lost, l)
+	}
+	if len(polled) > len(st.reads.nodes) {
+		st.reads, st.polledAt = st.readsOf(polled), time.Time{}
+	}
+	st.tryAt = now.Add(lostAgain)
+}
+
+// noRoom says whether a node is not monitored for want of what monitoring takes.
+func noRoom(s ua.StatusCode) bool {
+	switch s.Code() {
+	case ua.BadTooManyMonitoredItems, ua.BadOutOfMemory, ua.BadResourceUnavailable, ua.BadNotSupported, ua.BadNotImplemented, ua.BadServiceUnsupported, ua.BadMonitoringModeInvalid:
+		return true
+	}
+	return false
+}
+
+// monitorAgain tries nodes that were lost: which were looked for, and lost are those that still have no id.
+func (s *opcuaSession) monitorAgain(ctx context.Context, st *opcuaState, which []int, lost []opcuaLost) error {
+	var found []int
+	for _, n := range which {
+		if !slices.ContainsFunc(lost, func(l opcuaLost) bool { return l.node == n }) {
+			found = append(found, n)
+		}
+	}
+	st.lost = lost
+	refused, err := st.feed.add(ctx, st, found)
+	if err != nil {
+		for _, n := range found { // nothing is known of them; the next time tells
+			st.lost = append(st.lost, opcuaLost{n, ua.BadNoCommunication})
+		}
+		return err
+	}
+	for _, n := range found {
+		st.told[n] = 0
+	}
+	s.without(st, refused, time.Now())
+	return nil
+}
+
+// subscription returns what the server is asked for.
+func (st *opcuaState) subscription(f *opcuaFeed) opcua.SubscriptionConfig {
+	o := &st.plan.opts
+	alive := o.keepAlive
+	if alive == 0 {
+		alive = defaultKeepAlive
+	}
+	every := st.publishing(alive)
+	return opcua.SubscriptionConfig{
+		Interval: every, KeepAlive: uint32(max(1, alive/every)), MaxNotifications: maxInMessage, Unacknowledged: maxUnsafe,
+		Notify: f.notify, Dead: f.died,
+	}
+}
+
+// publishing returns how often the server is to send: as often as the group is read, and not less often than it is to say that it is there.
+func (st *opcuaState) publishing(alive time.Duration) time.Duration {
+	switch o := &st.plan.opts; {
+	case o.publishing > 0:
+		return o.publishing
+	case st.every > 0:
+		return min(st.every, alive)
+	}
+	return min(time.Second, alive)
+}
+
+// sampling returns how often the server is to look at a node, and how many values it is to keep until it sends them.
+func (st *opcuaState) sampling() (every time.Duration, queue uint32) {
+	o := &st.plan.opts
+	every = o.sampling
+	if every == 0 {
+		every = o.publishing
+	}
+	if every == 0 {
+		every = st.every
+	}
+	send := st.publishing(defaultKeepAlive)
+	switch {
+	case o.queue > 0:
+		return every, uint32(o.queue)
+	case every < 0:
+		return every, fastestQueue
+	case every > 0 && every < send:
+		return every, uint32(min((send+every-1)/every, longestQueue))
+	}
+	return every, 1
+}
+
+// add monitors nodes, and returns those that the server does not. One that has no deadband, as texts have none, is monitored without.
+func (f *opcuaFeed) add(ctx context.Context, st *opcuaState, nodes []int) (refused []opcuaLost, err error) {
+	if len(nodes) == 0 {
+		return nil, nil
+	}
+	items := make([]opcua.Item, len(nodes))
+	every, queue := st.sampling()
+	for i, n := range nodes {
+		node := &st.plan.nodes[n]
+		items[i] = opcua.Item{
+			Node: st.ids[n], NamespaceUri: node.point.uri, Sampling: every, Queue: queue,
+			Deadband: node.deadband, Percent: st.plan.opts.deadband.percent, Stamps: node.every,
+		}
+	}
+	f.expect(nodes)
+	if err := f.sub.Add(ctx, items); err != nil && !partly(err) {
+		return nil, err
+	}
+	for i, n := range nodes {
+		if items[i].Status.IsBad() {
+			refused = append(refused, opcuaLost{n, items[i].Status})
+		}
+	}
+	return refused, nil
+}
+
+// partly says whether an error of Add is an answer of the server, which the items have that it is about.
+func partly(err error) bool {
+	var e *opcua.Error
+	return errors.As(err, &e) && e.Answered
+}
+
+// expect notes whose the handles of the next items are: values may come before the server's answer has been looked at.
+func (f *opcuaFeed) expect(nodes []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range nodes {
+		f.items = append(f.items, int32(n))
+	}
+}
+
+// notify takes what the server sent. It runs in the client's reader.
+func (f *opcuaFeed) notify(m *opcua.Notification) {
+	f.mu.Lock()
+	f.queue.push(func(b *tag.Batch) { f.append(b, m) }, m.Receipt())
+	wake := f.wake
+	f.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
+}
+
+// append makes rows of a message. The caller holds the lock.
+func (f *opcuaFeed) append(b *tag.Batch, m *opcua.Notification) {
+	var v ua.DataValue
+	for handle, ok := m.Next(&v); ok; handle, ok = m.Next(&v) {
+		if int(handle) >= len(f.items) {
+			continue
+		}
+		n := int(f.items[handle])
+		node := &f.plan.nodes[n]
+		appendOPCUA(b, node.id, &v, node.point.isElement())
+		if v.Status.IsBad() {
+			f.bad = opcuaLost{n, v.Status}
+		}
+	}
+}
+
+// died takes that nothing comes any more.
+func (f *opcuaFeed) died(err error) {
+	f.mu.Lock()
+	f.dead = err
+	wake := f.wake
+	f.mu.Unlock()
+	if wake != nil {
+		wake()
+	}
+}
+
+// end returns why nothing comes any more, nil while something may.
+func (f *opcuaFeed) end() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dead
+}
+
+// close deletes the subscription. A server that is not there any more deletes it by itself.
+func (f *opcuaFeed) close(ctx context.Context) {
+	f.mu.Lock()
+	f.wake = nil
+	f.mu.Unlock()
+	_ = f.sub.Close(ctx)
+}
