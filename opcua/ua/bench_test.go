@@ -2,7 +2,7 @@ package ua
 
 import "testing"
 
-// thousand returns a ReadResponse of n Doubles with a source time.
+// doubles returns a ReadResponse of n Doubles with a source time.
 func doubles(n int) *ReadResponse {
 	m := &ReadResponse{ResponseHeader: ResponseHeader{Timestamp: 133e15, RequestHandle: 7}, Results: make([]DataValue, n)}
 	for i := range m.Results {
@@ -28,6 +28,40 @@ func BenchmarkDecodeReadResponse(b *testing.B) {
 		var m ReadResponse
 		m.DecodeFrom(&d)
 		if d.Done() != nil || len(m.Results) != 1000 {
+			b.Fatal("bad")
+		}
+	}
+}
+
+func BenchmarkDecodeReadResponseIntoRoom(b *testing.B) {
+	in := doubles(1000).AppendTo(nil)
+	b.ReportAllocs()
+	var m ReadResponse
+	for b.Loop() {
+		d := NewDecoder(in, Limits{})
+		d.Reuse = true
+		m.DecodeFrom(&d)
+		if d.Done() != nil || len(m.Results) != 1000 {
+			b.Fatal("bad")
+		}
+	}
+}
+
+func BenchmarkWalkReadResponse(b *testing.B) {
+	in := doubles(1000).AppendTo(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		d := NewDecoder(in, Limits{})
+		var h ResponseHeader
+		h.DecodeFrom(&d)
+		var w ReadResponseWalk
+		var v DataValue
+		n := 0
+		for w.Start(&d); w.Next(&d, &v); {
+			n++
+		}
+		w.End(&d)
+		if d.Done() != nil || n != 1000 {
 			b.Fatal("bad")
 		}
 	}

@@ -67,6 +67,7 @@ type Decoder struct {
 	at int
 
 	Alias bool // byte strings and bodies point into the input
+	Reuse bool // slices of the structure that is decoded into keep their room, as long as it is enough; what was in them is overwritten
 
 	bad    StatusCode // 0 while good
 	badAt  int
@@ -204,6 +205,22 @@ func makeSlice[T any](d *Decoder, minSize, size int) []T {
 		return nil
 	}
 	return make([]T, n)
+}
+
+// remakeSlice is makeSlice for a field that may have room already.
+func remakeSlice[T any](d *Decoder, old []T, minSize, size int) []T {
+	if !d.Reuse {
+		return makeSlice[T](d, minSize, size)
+	}
+	n := d.count(minSize)
+	if n < 0 || !d.take(n, size) {
+		return nil
+	}
+	if n > cap(old) {
+		return make([]T, n)
+	}
+	clear(old[:n])
+	return old[:n]
 }
 
 // U8 reads a Byte.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -151,37 +152,75 @@ func TestStringsOutliveTheInput(t *testing.T) {
 	}
 }
 
-// madeSlices matches the rooms that generated code makes for arrays of structures.
-var madeSlices = regexp.MustCompile(`= makeSlice\[(\w+)\]\(d, (\d+), (\d+)\)`)
+// remadeSlices matches the rooms that generated code makes for the arrays of its structures.
+var remadeSlices = regexp.MustCompile(`m\.(\w+) = remakeSlice\(d, m\.\w+, (\d+), (\d+)\)`)
+
+// decoders matches the head of a generated decoder.
+var decoders = regexp.MustCompile(`func \(m \*(\w+)\) DecodeFrom`)
 
 func TestGeneratedSizesAreThoseOfTheCompiler(t *testing.T) {
-	sizes := map[string]reflect.Type{}
+	types := map[string]reflect.Type{}
 	for _, id := range encodingIds() {
 		m, _ := NewMessage(id)
-		collect(sizes, reflect.TypeOf(m).Elem())
+		collect(types, reflect.TypeOf(m).Elem())
 	}
 	src, err := os.ReadFile("structures_gen.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	checked := 0
-	for _, x := range madeSlices.FindAllStringSubmatch(string(src), -1) {
-		typ, ok := sizes[x[1]]
-		if !ok {
+	var of reflect.Type
+	for line := range strings.Lines(string(src)) {
+		if x := decoders.FindStringSubmatch(line); x != nil {
+			of = types[x[1]]
+		}
+		x := remadeSlices.FindStringSubmatch(line)
+		if x == nil || of == nil {
 			continue
 		}
-		if got := strconv.Itoa(int(typ.Size())); got != x[3] {
-			t.Errorf("%s takes %s bytes, not %s", x[1], got, x[3])
+		field, _ := of.FieldByName(x[1])
+		element := field.Type.Elem()
+		if got := strconv.Itoa(int(element.Size())); got != x[3] {
+			t.Errorf("an element of %s.%s takes %s bytes, not %s", of.Name(), x[1], got, x[3])
 		}
-		if m, ok := reflect.New(typ).Interface().(Message); ok {
-			if got := len(m.AppendTo(nil)); strconv.Itoa(max(got, 1)) < x[2] && len(x[2]) == len(strconv.Itoa(got)) {
-				t.Errorf("%s takes %d bytes on the wire, and at least %s are asked for", x[1], got, x[2])
+		if m, ok := reflect.New(element).Interface().(Message); ok {
+			least, _ := strconv.Atoi(x[2])
+			if got := len(m.AppendTo(nil)); max(got, 1) < least {
+				t.Errorf("an element of %s.%s takes %d bytes on the wire, and at least %d are asked for", of.Name(), x[1], got, least)
 			}
 		}
 		checked++
 	}
-	if checked < 150 {
+	if checked < 200 {
 		t.Errorf("only %d arrays were checked", checked)
+	}
+}
+
+func TestReuseKeepsRoomAndNothingElse(t *testing.T) {
+	var m ReadResponse
+	newFiller(11).fill(&m)
+	m.Results = append(m.Results, m.Results...)
+	long, short := m.AppendTo(nil), doubles(3).AppendTo(nil)
+	var into ReadResponse
+	for _, in := range [][]byte{long, short, long} {
+		room := into.Results
+		d := NewDecoder(in, Limits{})
+		d.Reuse = true
+		into.DecodeFrom(&d)
+		if again := into.AppendTo(nil); d.Done() != nil || !bytes.Equal(again, in) {
+			t.Fatalf("%v: read % x as % x", d.Err(), in, again)
+		}
+		if room != nil && &room[:1][0] != &into.Results[0] {
+			t.Error("the room of the results was not used again")
+		}
+	}
+	_ = into.AppendTo(nil)
+	if n := testing.AllocsPerRun(100, func() {
+		d := NewDecoder(short, Limits{})
+		d.Reuse = true
+		into.DecodeFrom(&d)
+	}); n != 0 {
+		t.Errorf("%v allocs", n)
 	}
 }
 

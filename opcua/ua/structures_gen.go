@@ -43,7 +43,7 @@ func (m *AdditionalParametersType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *AdditionalParametersType) DecodeFrom(d *Decoder) {
-	m.Parameters = makeSlice[KeyValuePair](d, 7, 72)
+	m.Parameters = remakeSlice(d, m.Parameters, 7, 72)
 	for i := range m.Parameters {
 		m.Parameters[i].DecodeFrom(d)
 	}
@@ -481,19 +481,19 @@ func (m *TrustListDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TrustListDataType) DecodeFrom(d *Decoder) {
 	m.SpecifiedLists = d.U32()
-	m.TrustedCertificates = makeSlice[[]byte](d, 4, 24)
+	m.TrustedCertificates = remakeSlice(d, m.TrustedCertificates, 4, 24)
 	for i := range m.TrustedCertificates {
 		m.TrustedCertificates[i] = d.Bytes()
 	}
-	m.TrustedCrls = makeSlice[[]byte](d, 4, 24)
+	m.TrustedCrls = remakeSlice(d, m.TrustedCrls, 4, 24)
 	for i := range m.TrustedCrls {
 		m.TrustedCrls[i] = d.Bytes()
 	}
-	m.IssuerCertificates = makeSlice[[]byte](d, 4, 24)
+	m.IssuerCertificates = remakeSlice(d, m.IssuerCertificates, 4, 24)
 	for i := range m.IssuerCertificates {
 		m.IssuerCertificates[i] = d.Bytes()
 	}
-	m.IssuerCrls = makeSlice[[]byte](d, 4, 24)
+	m.IssuerCrls = remakeSlice(d, m.IssuerCrls, 4, 24)
 	for i := range m.IssuerCrls {
 		m.IssuerCrls[i] = d.Bytes()
 	}
@@ -555,19 +555,19 @@ func (m *DataTypeSchemaHeader) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *DataTypeSchemaHeader) DecodeFrom(d *Decoder) {
-	m.Namespaces = makeSlice[string](d, 4, 16)
+	m.Namespaces = remakeSlice(d, m.Namespaces, 4, 16)
 	for i := range m.Namespaces {
 		m.Namespaces[i] = d.String()
 	}
-	m.StructureDataTypes = makeSlice[StructureDescription](d, 20, 128)
+	m.StructureDataTypes = remakeSlice(d, m.StructureDataTypes, 20, 128)
 	for i := range m.StructureDataTypes {
 		m.StructureDataTypes[i].DecodeFrom(d)
 	}
-	m.EnumDataTypes = makeSlice[EnumDescription](d, 13, 80)
+	m.EnumDataTypes = remakeSlice(d, m.EnumDataTypes, 13, 80)
 	for i := range m.EnumDataTypes {
 		m.EnumDataTypes[i].DecodeFrom(d)
 	}
-	m.SimpleDataTypes = makeSlice[SimpleTypeDescription](d, 11, 80)
+	m.SimpleDataTypes = remakeSlice(d, m.SimpleDataTypes, 11, 80)
 	for i := range m.SimpleDataTypes {
 		m.SimpleDataTypes[i].DecodeFrom(d)
 	}
@@ -716,24 +716,24 @@ func (m *UABinaryFileDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *UABinaryFileDataType) DecodeFrom(d *Decoder) {
-	m.Namespaces = makeSlice[string](d, 4, 16)
+	m.Namespaces = remakeSlice(d, m.Namespaces, 4, 16)
 	for i := range m.Namespaces {
 		m.Namespaces[i] = d.String()
 	}
-	m.StructureDataTypes = makeSlice[StructureDescription](d, 20, 128)
+	m.StructureDataTypes = remakeSlice(d, m.StructureDataTypes, 20, 128)
 	for i := range m.StructureDataTypes {
 		m.StructureDataTypes[i].DecodeFrom(d)
 	}
-	m.EnumDataTypes = makeSlice[EnumDescription](d, 13, 80)
+	m.EnumDataTypes = remakeSlice(d, m.EnumDataTypes, 13, 80)
 	for i := range m.EnumDataTypes {
 		m.EnumDataTypes[i].DecodeFrom(d)
 	}
-	m.SimpleDataTypes = makeSlice[SimpleTypeDescription](d, 11, 80)
+	m.SimpleDataTypes = remakeSlice(d, m.SimpleDataTypes, 11, 80)
 	for i := range m.SimpleDataTypes {
 		m.SimpleDataTypes[i].DecodeFrom(d)
 	}
 	m.SchemaLocation = d.String()
-	m.FileHeader = makeSlice[KeyValuePair](d, 7, 72)
+	m.FileHeader = remakeSlice(d, m.FileHeader, 7, 72)
 	for i := range m.FileHeader {
 		m.FileHeader[i].DecodeFrom(d)
 	}
@@ -850,25 +850,25 @@ func (m *DataSetMetaDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *DataSetMetaDataType) DecodeFrom(d *Decoder) {
-	m.Namespaces = makeSlice[string](d, 4, 16)
+	m.Namespaces = remakeSlice(d, m.Namespaces, 4, 16)
 	for i := range m.Namespaces {
 		m.Namespaces[i] = d.String()
 	}
-	m.StructureDataTypes = makeSlice[StructureDescription](d, 20, 128)
+	m.StructureDataTypes = remakeSlice(d, m.StructureDataTypes, 20, 128)
 	for i := range m.StructureDataTypes {
 		m.StructureDataTypes[i].DecodeFrom(d)
 	}
-	m.EnumDataTypes = makeSlice[EnumDescription](d, 13, 80)
+	m.EnumDataTypes = remakeSlice(d, m.EnumDataTypes, 13, 80)
 	for i := range m.EnumDataTypes {
 		m.EnumDataTypes[i].DecodeFrom(d)
 	}
-	m.SimpleDataTypes = makeSlice[SimpleTypeDescription](d, 11, 80)
+	m.SimpleDataTypes = remakeSlice(d, m.SimpleDataTypes, 11, 80)
 	for i := range m.SimpleDataTypes {
 		m.SimpleDataTypes[i].DecodeFrom(d)
 	}
 	m.Name = d.String()
 	m.Description = d.LocalizedText()
-	m.Fields = makeSlice[FieldMetaData](d, 42, 160)
+	m.Fields = remakeSlice(d, m.Fields, 42, 160)
 	for i := range m.Fields {
 		m.Fields[i].DecodeFrom(d)
 	}
@@ -919,13 +919,13 @@ func (m *FieldMetaData) DecodeFrom(d *Decoder) {
 	m.BuiltInType = d.U8()
 	m.DataType = d.NodeId()
 	m.ValueRank = d.I32()
-	m.ArrayDimensions = makeSlice[uint32](d, 4, 4)
+	m.ArrayDimensions = remakeSlice(d, m.ArrayDimensions, 4, 4)
 	for i := range m.ArrayDimensions {
 		m.ArrayDimensions[i] = d.U32()
 	}
 	m.MaxStringLength = d.U32()
 	m.DataSetFieldId = d.Guid()
-	m.Properties = makeSlice[KeyValuePair](d, 7, 72)
+	m.Properties = remakeSlice(d, m.Properties, 7, 72)
 	for i := range m.Properties {
 		m.Properties[i].DecodeFrom(d)
 	}
@@ -981,12 +981,12 @@ func (m *PublishedDataSetDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PublishedDataSetDataType) DecodeFrom(d *Decoder) {
 	m.Name = d.String()
-	m.DataSetFolder = makeSlice[string](d, 4, 16)
+	m.DataSetFolder = remakeSlice(d, m.DataSetFolder, 4, 16)
 	for i := range m.DataSetFolder {
 		m.DataSetFolder[i] = d.String()
 	}
 	m.DataSetMetaData.DecodeFrom(d)
-	m.ExtensionFields = makeSlice[KeyValuePair](d, 7, 72)
+	m.ExtensionFields = remakeSlice(d, m.ExtensionFields, 7, 72)
 	for i := range m.ExtensionFields {
 		m.ExtensionFields[i].DecodeFrom(d)
 	}
@@ -1046,7 +1046,7 @@ func (m *PublishedVariableDataType) DecodeFrom(d *Decoder) {
 	m.DeadbandValue = d.F64()
 	m.IndexRange = d.String()
 	d.VariantInto(&m.SubstituteValue)
-	m.MetaDataProperties = makeSlice[QualifiedName](d, 6, 24)
+	m.MetaDataProperties = remakeSlice(d, m.MetaDataProperties, 6, 24)
 	for i := range m.MetaDataProperties {
 		m.MetaDataProperties[i] = d.QualifiedName()
 	}
@@ -1071,7 +1071,7 @@ func (m *PublishedDataItemsDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *PublishedDataItemsDataType) DecodeFrom(d *Decoder) {
-	m.PublishedData = makeSlice[PublishedVariableDataType](d, 35, 144)
+	m.PublishedData = remakeSlice(d, m.PublishedData, 35, 144)
 	for i := range m.PublishedData {
 		m.PublishedData[i].DecodeFrom(d)
 	}
@@ -1101,7 +1101,7 @@ func (m *PublishedEventsDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PublishedEventsDataType) DecodeFrom(d *Decoder) {
 	m.EventNotifier = d.NodeId()
-	m.SelectedFields = makeSlice[SimpleAttributeOperand](d, 14, 72)
+	m.SelectedFields = remakeSlice(d, m.SelectedFields, 14, 72)
 	for i := range m.SelectedFields {
 		m.SelectedFields[i].DecodeFrom(d)
 	}
@@ -1174,7 +1174,7 @@ func (m *PublishedActionDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PublishedActionDataType) DecodeFrom(d *Decoder) {
 	m.RequestDataSetMetaData.DecodeFrom(d)
-	m.ActionTargets = makeSlice[ActionTargetDataType](d, 7, 56)
+	m.ActionTargets = remakeSlice(d, m.ActionTargets, 7, 56)
 	for i := range m.ActionTargets {
 		m.ActionTargets[i].DecodeFrom(d)
 	}
@@ -1229,11 +1229,11 @@ func (m *PublishedActionMethodDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PublishedActionMethodDataType) DecodeFrom(d *Decoder) {
 	m.RequestDataSetMetaData.DecodeFrom(d)
-	m.ActionTargets = makeSlice[ActionTargetDataType](d, 7, 56)
+	m.ActionTargets = remakeSlice(d, m.ActionTargets, 7, 56)
 	for i := range m.ActionTargets {
 		m.ActionTargets[i].DecodeFrom(d)
 	}
-	m.ActionMethods = makeSlice[ActionMethodDataType](d, 4, 48)
+	m.ActionMethods = remakeSlice(d, m.ActionMethods, 4, 48)
 	for i := range m.ActionMethods {
 		m.ActionMethods[i].DecodeFrom(d)
 	}
@@ -1280,7 +1280,7 @@ func (m *DataSetWriterDataType) DecodeFrom(d *Decoder) {
 	m.DataSetFieldContentMask = DataSetFieldContentMask(d.U32())
 	m.KeyFrameCount = d.U32()
 	m.DataSetName = d.String()
-	m.DataSetWriterProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.DataSetWriterProperties = remakeSlice(d, m.DataSetWriterProperties, 7, 72)
 	for i := range m.DataSetWriterProperties {
 		m.DataSetWriterProperties[i].DecodeFrom(d)
 	}
@@ -1358,12 +1358,12 @@ func (m *PubSubGroupDataType) DecodeFrom(d *Decoder) {
 	m.Enabled = d.Bool()
 	m.SecurityMode = MessageSecurityMode(d.I32())
 	m.SecurityGroupId = d.String()
-	m.SecurityKeyServices = makeSlice[EndpointDescription](d, 50, 240)
+	m.SecurityKeyServices = remakeSlice(d, m.SecurityKeyServices, 50, 240)
 	for i := range m.SecurityKeyServices {
 		m.SecurityKeyServices[i].DecodeFrom(d)
 	}
 	m.MaxNetworkMessageSize = d.U32()
-	m.GroupProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.GroupProperties = remakeSlice(d, m.GroupProperties, 7, 72)
 	for i := range m.GroupProperties {
 		m.GroupProperties[i].DecodeFrom(d)
 	}
@@ -1428,12 +1428,12 @@ func (m *WriterGroupDataType) DecodeFrom(d *Decoder) {
 	m.Enabled = d.Bool()
 	m.SecurityMode = MessageSecurityMode(d.I32())
 	m.SecurityGroupId = d.String()
-	m.SecurityKeyServices = makeSlice[EndpointDescription](d, 50, 240)
+	m.SecurityKeyServices = remakeSlice(d, m.SecurityKeyServices, 50, 240)
 	for i := range m.SecurityKeyServices {
 		m.SecurityKeyServices[i].DecodeFrom(d)
 	}
 	m.MaxNetworkMessageSize = d.U32()
-	m.GroupProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.GroupProperties = remakeSlice(d, m.GroupProperties, 7, 72)
 	for i := range m.GroupProperties {
 		m.GroupProperties[i].DecodeFrom(d)
 	}
@@ -1441,14 +1441,14 @@ func (m *WriterGroupDataType) DecodeFrom(d *Decoder) {
 	m.PublishingInterval = d.F64()
 	m.KeepAliveTime = d.F64()
 	m.Priority = d.U8()
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
 	m.HeaderLayoutUri = d.String()
 	m.TransportSettings = d.ExtensionObject()
 	m.MessageSettings = d.ExtensionObject()
-	m.DataSetWriters = makeSlice[DataSetWriterDataType](d, 29, 184)
+	m.DataSetWriters = remakeSlice(d, m.DataSetWriters, 29, 184)
 	for i := range m.DataSetWriters {
 		m.DataSetWriters[i].DecodeFrom(d)
 	}
@@ -1532,16 +1532,16 @@ func (m *PubSubConnectionDataType) DecodeFrom(d *Decoder) {
 	d.VariantInto(&m.PublisherId)
 	m.TransportProfileUri = d.String()
 	m.Address = d.ExtensionObject()
-	m.ConnectionProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.ConnectionProperties = remakeSlice(d, m.ConnectionProperties, 7, 72)
 	for i := range m.ConnectionProperties {
 		m.ConnectionProperties[i].DecodeFrom(d)
 	}
 	m.TransportSettings = d.ExtensionObject()
-	m.WriterGroups = makeSlice[WriterGroupDataType](d, 62, 304)
+	m.WriterGroups = remakeSlice(d, m.WriterGroups, 62, 304)
 	for i := range m.WriterGroups {
 		m.WriterGroups[i].DecodeFrom(d)
 	}
-	m.ReaderGroups = makeSlice[ReaderGroupDataType](d, 35, 232)
+	m.ReaderGroups = remakeSlice(d, m.ReaderGroups, 35, 232)
 	for i := range m.ReaderGroups {
 		m.ReaderGroups[i].DecodeFrom(d)
 	}
@@ -1651,18 +1651,18 @@ func (m *ReaderGroupDataType) DecodeFrom(d *Decoder) {
 	m.Enabled = d.Bool()
 	m.SecurityMode = MessageSecurityMode(d.I32())
 	m.SecurityGroupId = d.String()
-	m.SecurityKeyServices = makeSlice[EndpointDescription](d, 50, 240)
+	m.SecurityKeyServices = remakeSlice(d, m.SecurityKeyServices, 50, 240)
 	for i := range m.SecurityKeyServices {
 		m.SecurityKeyServices[i].DecodeFrom(d)
 	}
 	m.MaxNetworkMessageSize = d.U32()
-	m.GroupProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.GroupProperties = remakeSlice(d, m.GroupProperties, 7, 72)
 	for i := range m.GroupProperties {
 		m.GroupProperties[i].DecodeFrom(d)
 	}
 	m.TransportSettings = d.ExtensionObject()
 	m.MessageSettings = d.ExtensionObject()
-	m.DataSetReaders = makeSlice[DataSetReaderDataType](d, 104, 552)
+	m.DataSetReaders = remakeSlice(d, m.DataSetReaders, 104, 552)
 	for i := range m.DataSetReaders {
 		m.DataSetReaders[i].DecodeFrom(d)
 	}
@@ -1766,11 +1766,11 @@ func (m *DataSetReaderDataType) DecodeFrom(d *Decoder) {
 	m.HeaderLayoutUri = d.String()
 	m.SecurityMode = MessageSecurityMode(d.I32())
 	m.SecurityGroupId = d.String()
-	m.SecurityKeyServices = makeSlice[EndpointDescription](d, 50, 240)
+	m.SecurityKeyServices = remakeSlice(d, m.SecurityKeyServices, 50, 240)
 	for i := range m.SecurityKeyServices {
 		m.SecurityKeyServices[i].DecodeFrom(d)
 	}
-	m.DataSetReaderProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.DataSetReaderProperties = remakeSlice(d, m.DataSetReaderProperties, 7, 72)
 	for i := range m.DataSetReaderProperties {
 		m.DataSetReaderProperties[i].DecodeFrom(d)
 	}
@@ -1846,7 +1846,7 @@ func (m *TargetVariablesDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *TargetVariablesDataType) DecodeFrom(d *Decoder) {
-	m.TargetVariables = makeSlice[FieldTargetDataType](d, 35, 136)
+	m.TargetVariables = remakeSlice(d, m.TargetVariables, 35, 136)
 	for i := range m.TargetVariables {
 		m.TargetVariables[i].DecodeFrom(d)
 	}
@@ -1911,7 +1911,7 @@ func (m *SubscribedDataSetMirrorDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SubscribedDataSetMirrorDataType) DecodeFrom(d *Decoder) {
 	m.ParentNodeName = d.String()
-	m.RolePermissions = makeSlice[RolePermissionType](d, 6, 32)
+	m.RolePermissions = remakeSlice(d, m.RolePermissions, 6, 32)
 	for i := range m.RolePermissions {
 		m.RolePermissions[i].DecodeFrom(d)
 	}
@@ -1943,11 +1943,11 @@ func (m *PubSubConfigurationDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *PubSubConfigurationDataType) DecodeFrom(d *Decoder) {
-	m.PublishedDataSets = makeSlice[PublishedDataSetDataType](d, 64, 312)
+	m.PublishedDataSets = remakeSlice(d, m.PublishedDataSets, 64, 312)
 	for i := range m.PublishedDataSets {
 		m.PublishedDataSets[i].DecodeFrom(d)
 	}
-	m.Connections = makeSlice[PubSubConnectionDataType](d, 28, 272)
+	m.Connections = remakeSlice(d, m.Connections, 28, 272)
 	for i := range m.Connections {
 		m.Connections[i].DecodeFrom(d)
 	}
@@ -1996,7 +1996,7 @@ func (m *StandaloneSubscribedDataSetDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *StandaloneSubscribedDataSetDataType) DecodeFrom(d *Decoder) {
 	m.Name = d.String()
-	m.DataSetFolder = makeSlice[string](d, 4, 16)
+	m.DataSetFolder = remakeSlice(d, m.DataSetFolder, 4, 16)
 	for i := range m.DataSetFolder {
 		m.DataSetFolder[i] = d.String()
 	}
@@ -2043,7 +2043,7 @@ func (m *SecurityGroupDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SecurityGroupDataType) DecodeFrom(d *Decoder) {
 	m.Name = d.String()
-	m.SecurityGroupFolder = makeSlice[string](d, 4, 16)
+	m.SecurityGroupFolder = remakeSlice(d, m.SecurityGroupFolder, 4, 16)
 	for i := range m.SecurityGroupFolder {
 		m.SecurityGroupFolder[i] = d.String()
 	}
@@ -2052,11 +2052,11 @@ func (m *SecurityGroupDataType) DecodeFrom(d *Decoder) {
 	m.MaxFutureKeyCount = d.U32()
 	m.MaxPastKeyCount = d.U32()
 	m.SecurityGroupId = d.String()
-	m.RolePermissions = makeSlice[RolePermissionType](d, 6, 32)
+	m.RolePermissions = remakeSlice(d, m.RolePermissions, 6, 32)
 	for i := range m.RolePermissions {
 		m.RolePermissions[i].DecodeFrom(d)
 	}
-	m.GroupProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.GroupProperties = remakeSlice(d, m.GroupProperties, 7, 72)
 	for i := range m.GroupProperties {
 		m.GroupProperties[i].DecodeFrom(d)
 	}
@@ -2098,7 +2098,7 @@ func (m *PubSubKeyPushTargetDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PubSubKeyPushTargetDataType) DecodeFrom(d *Decoder) {
 	m.ApplicationUri = d.String()
-	m.PushTargetFolder = makeSlice[string](d, 4, 16)
+	m.PushTargetFolder = remakeSlice(d, m.PushTargetFolder, 4, 16)
 	for i := range m.PushTargetFolder {
 		m.PushTargetFolder[i] = d.String()
 	}
@@ -2107,11 +2107,11 @@ func (m *PubSubKeyPushTargetDataType) DecodeFrom(d *Decoder) {
 	m.UserTokenType.DecodeFrom(d)
 	m.RequestedKeyCount = d.U16()
 	m.RetryInterval = d.F64()
-	m.PushTargetProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.PushTargetProperties = remakeSlice(d, m.PushTargetProperties, 7, 72)
 	for i := range m.PushTargetProperties {
 		m.PushTargetProperties[i].DecodeFrom(d)
 	}
-	m.SecurityGroups = makeSlice[string](d, 4, 16)
+	m.SecurityGroups = remakeSlice(d, m.SecurityGroups, 4, 16)
 	for i := range m.SecurityGroups {
 		m.SecurityGroups[i] = d.String()
 	}
@@ -2175,37 +2175,37 @@ func (m *PubSubConfiguration2DataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *PubSubConfiguration2DataType) DecodeFrom(d *Decoder) {
-	m.PublishedDataSets = makeSlice[PublishedDataSetDataType](d, 64, 312)
+	m.PublishedDataSets = remakeSlice(d, m.PublishedDataSets, 64, 312)
 	for i := range m.PublishedDataSets {
 		m.PublishedDataSets[i].DecodeFrom(d)
 	}
-	m.Connections = makeSlice[PubSubConnectionDataType](d, 28, 272)
+	m.Connections = remakeSlice(d, m.Connections, 28, 272)
 	for i := range m.Connections {
 		m.Connections[i].DecodeFrom(d)
 	}
 	m.Enabled = d.Bool()
-	m.SubscribedDataSets = makeSlice[StandaloneSubscribedDataSetDataType](d, 60, 288)
+	m.SubscribedDataSets = remakeSlice(d, m.SubscribedDataSets, 60, 288)
 	for i := range m.SubscribedDataSets {
 		m.SubscribedDataSets[i].DecodeFrom(d)
 	}
-	m.DataSetClasses = makeSlice[DataSetMetaDataType](d, 49, 192)
+	m.DataSetClasses = remakeSlice(d, m.DataSetClasses, 49, 192)
 	for i := range m.DataSetClasses {
 		m.DataSetClasses[i].DecodeFrom(d)
 	}
-	m.DefaultSecurityKeyServices = makeSlice[EndpointDescription](d, 50, 240)
+	m.DefaultSecurityKeyServices = remakeSlice(d, m.DefaultSecurityKeyServices, 50, 240)
 	for i := range m.DefaultSecurityKeyServices {
 		m.DefaultSecurityKeyServices[i].DecodeFrom(d)
 	}
-	m.SecurityGroups = makeSlice[SecurityGroupDataType](d, 40, 136)
+	m.SecurityGroups = remakeSlice(d, m.SecurityGroups, 40, 136)
 	for i := range m.SecurityGroups {
 		m.SecurityGroups[i].DecodeFrom(d)
 	}
-	m.PubSubKeyPushTargets = makeSlice[PubSubKeyPushTargetDataType](d, 54, 208)
+	m.PubSubKeyPushTargets = remakeSlice(d, m.PubSubKeyPushTargets, 54, 208)
 	for i := range m.PubSubKeyPushTargets {
 		m.PubSubKeyPushTargets[i].DecodeFrom(d)
 	}
 	m.ConfigurationVersion = d.U32()
-	m.ConfigurationProperties = makeSlice[KeyValuePair](d, 7, 72)
+	m.ConfigurationProperties = remakeSlice(d, m.ConfigurationProperties, 7, 72)
 	for i := range m.ConfigurationProperties {
 		m.ConfigurationProperties[i].DecodeFrom(d)
 	}
@@ -2239,7 +2239,7 @@ func (m *UadpWriterGroupMessageDataType) DecodeFrom(d *Decoder) {
 	m.DataSetOrdering = DataSetOrderingType(d.I32())
 	m.NetworkMessageContentMask = UadpNetworkMessageContentMask(d.U32())
 	m.SamplingOffset = d.F64()
-	m.PublishingOffset = makeSlice[float64](d, 8, 8)
+	m.PublishingOffset = remakeSlice(d, m.PublishingOffset, 8, 8)
 	for i := range m.PublishingOffset {
 		m.PublishingOffset[i] = d.F64()
 	}
@@ -2509,7 +2509,7 @@ func (m *DatagramConnectionTransport2DataType) DecodeFrom(d *Decoder) {
 	m.DiscoveryAnnounceRate = d.U32()
 	m.DiscoveryMaxMessageSize = d.U32()
 	m.QosCategory = d.String()
-	m.DatagramQos = makeSlice[ExtensionObject](d, 3, 56)
+	m.DatagramQos = remakeSlice(d, m.DatagramQos, 3, 56)
 	for i := range m.DatagramQos {
 		m.DatagramQos[i] = d.ExtensionObject()
 	}
@@ -2569,7 +2569,7 @@ func (m *DatagramWriterGroupTransport2DataType) DecodeFrom(d *Decoder) {
 	m.MessageRepeatDelay = d.F64()
 	m.Address = d.ExtensionObject()
 	m.QosCategory = d.String()
-	m.DatagramQos = makeSlice[ExtensionObject](d, 3, 56)
+	m.DatagramQos = remakeSlice(d, m.DatagramQos, 3, 56)
 	for i := range m.DatagramQos {
 		m.DatagramQos[i] = d.ExtensionObject()
 	}
@@ -2601,7 +2601,7 @@ func (m *DatagramDataSetReaderTransportDataType) AppendTo(b []byte) []byte {
 func (m *DatagramDataSetReaderTransportDataType) DecodeFrom(d *Decoder) {
 	m.Address = d.ExtensionObject()
 	m.QosCategory = d.String()
-	m.DatagramQos = makeSlice[ExtensionObject](d, 3, 56)
+	m.DatagramQos = remakeSlice(d, m.DatagramQos, 3, 56)
 	for i := range m.DatagramQos {
 		m.DatagramQos[i] = d.ExtensionObject()
 	}
@@ -2633,7 +2633,7 @@ func (m *DtlsPubSubConnectionDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DtlsPubSubConnectionDataType) DecodeFrom(d *Decoder) {
 	m.ClientCipherSuite = d.String()
-	m.ServerCipherSuites = makeSlice[string](d, 4, 16)
+	m.ServerCipherSuites = remakeSlice(d, m.ServerCipherSuites, 4, 16)
 	for i := range m.ServerCipherSuites {
 		m.ServerCipherSuites[i] = d.String()
 	}
@@ -2841,7 +2841,7 @@ func (m *JsonNetworkMessage) DecodeFrom(d *Decoder) {
 	m.PublisherId = d.String()
 	m.WriterGroupName = d.String()
 	m.DataSetClassId = d.String()
-	m.Messages = makeSlice[ExtensionObject](d, 3, 56)
+	m.Messages = remakeSlice(d, m.Messages, 3, 56)
 	for i := range m.Messages {
 		m.Messages[i] = d.ExtensionObject()
 	}
@@ -2967,7 +2967,7 @@ func (m *JsonApplicationDescriptionMessage) DecodeFrom(d *Decoder) {
 	m.PublisherId = d.String()
 	m.Timestamp = d.DateTime()
 	m.Description.DecodeFrom(d)
-	m.ServerCapabilities = makeSlice[string](d, 4, 16)
+	m.ServerCapabilities = remakeSlice(d, m.ServerCapabilities, 4, 16)
 	for i := range m.ServerCapabilities {
 		m.ServerCapabilities[i] = d.String()
 	}
@@ -3007,7 +3007,7 @@ func (m *JsonServerEndpointsMessage) DecodeFrom(d *Decoder) {
 	m.PublisherId = d.String()
 	m.Timestamp = d.DateTime()
 	m.Description.DecodeFrom(d)
-	m.Endpoints = makeSlice[EndpointDescription](d, 50, 240)
+	m.Endpoints = remakeSlice(d, m.Endpoints, 50, 240)
 	for i := range m.Endpoints {
 		m.Endpoints[i].DecodeFrom(d)
 	}
@@ -3127,13 +3127,13 @@ func (m *JsonActionMetaDataMessage) DecodeFrom(d *Decoder) {
 	m.DataSetWriterId = d.U16()
 	m.DataSetWriterName = d.String()
 	m.Timestamp = d.DateTime()
-	m.ActionTargets = makeSlice[ActionTargetDataType](d, 7, 56)
+	m.ActionTargets = remakeSlice(d, m.ActionTargets, 7, 56)
 	for i := range m.ActionTargets {
 		m.ActionTargets[i].DecodeFrom(d)
 	}
 	m.Request.DecodeFrom(d)
 	m.Response.DecodeFrom(d)
-	m.ActionMethods = makeSlice[ActionMethodDataType](d, 4, 48)
+	m.ActionMethods = remakeSlice(d, m.ActionMethods, 4, 48)
 	for i := range m.ActionMethods {
 		m.ActionMethods[i].DecodeFrom(d)
 	}
@@ -3210,7 +3210,7 @@ func (m *JsonActionNetworkMessage) DecodeFrom(d *Decoder) {
 	m.CorrelationData = d.Bytes()
 	m.RequestorId = d.String()
 	m.TimeoutHint = d.F64()
-	m.Messages = makeSlice[ExtensionObject](d, 3, 56)
+	m.Messages = remakeSlice(d, m.Messages, 3, 56)
 	for i := range m.Messages {
 		m.Messages[i] = d.ExtensionObject()
 	}
@@ -3336,7 +3336,7 @@ func (m *AliasNameDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *AliasNameDataType) DecodeFrom(d *Decoder) {
 	m.AliasName = d.QualifiedName()
-	m.ReferencedNodes = makeSlice[ExpandedNodeId](d, 2, 48)
+	m.ReferencedNodes = remakeSlice(d, m.ReferencedNodes, 2, 48)
 	for i := range m.ReferencedNodes {
 		m.ReferencedNodes[i] = d.ExpandedNodeId()
 	}
@@ -3602,7 +3602,7 @@ func (m *StructureField) DecodeFrom(d *Decoder) {
 	m.Description = d.LocalizedText()
 	m.DataType = d.NodeId()
 	m.ValueRank = d.I32()
-	m.ArrayDimensions = makeSlice[uint32](d, 4, 4)
+	m.ArrayDimensions = remakeSlice(d, m.ArrayDimensions, 4, 4)
 	for i := range m.ArrayDimensions {
 		m.ArrayDimensions[i] = d.U32()
 	}
@@ -3638,7 +3638,7 @@ func (m *StructureDefinition) DecodeFrom(d *Decoder) {
 	m.DefaultEncodingId = d.NodeId()
 	m.BaseDataType = d.NodeId()
 	m.StructureType = StructureType(d.I32())
-	m.Fields = makeSlice[StructureField](d, 20, 112)
+	m.Fields = remakeSlice(d, m.Fields, 20, 112)
 	for i := range m.Fields {
 		m.Fields[i].DecodeFrom(d)
 	}
@@ -3663,7 +3663,7 @@ func (m *EnumDefinition) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *EnumDefinition) DecodeFrom(d *Decoder) {
-	m.Fields = makeSlice[EnumField](d, 14, 88)
+	m.Fields = remakeSlice(d, m.Fields, 14, 88)
 	for i := range m.Fields {
 		m.Fields[i].DecodeFrom(d)
 	}
@@ -3696,7 +3696,7 @@ func (m *Argument) DecodeFrom(d *Decoder) {
 	m.Name = d.String()
 	m.DataType = d.NodeId()
 	m.ValueRank = d.I32()
-	m.ArrayDimensions = makeSlice[uint32](d, 4, 4)
+	m.ArrayDimensions = remakeSlice(d, m.ArrayDimensions, 4, 4)
 	for i := range m.ArrayDimensions {
 		m.ArrayDimensions[i] = d.U32()
 	}
@@ -3834,7 +3834,7 @@ func (m *ApplicationDescription) DecodeFrom(d *Decoder) {
 	m.ApplicationType = ApplicationType(d.I32())
 	m.GatewayServerUri = d.String()
 	m.DiscoveryProfileUri = d.String()
-	m.DiscoveryUrls = makeSlice[string](d, 4, 16)
+	m.DiscoveryUrls = remakeSlice(d, m.DiscoveryUrls, 4, 16)
 	for i := range m.DiscoveryUrls {
 		m.DiscoveryUrls[i] = d.String()
 	}
@@ -3907,7 +3907,7 @@ func (m *ResponseHeader) DecodeFrom(d *Decoder) {
 	m.RequestHandle = d.U32()
 	m.ServiceResult = d.StatusCode()
 	m.ServiceDiagnostics = d.DiagnosticInfo()
-	m.StringTable = makeSlice[string](d, 4, 16)
+	m.StringTable = remakeSlice(d, m.StringTable, 4, 16)
 	for i := range m.StringTable {
 		m.StringTable[i] = d.String()
 	}
@@ -3958,15 +3958,15 @@ func (m *SessionlessInvokeRequestType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SessionlessInvokeRequestType) DecodeFrom(d *Decoder) {
 	m.UrisVersion = d.U32()
-	m.NamespaceUris = makeSlice[string](d, 4, 16)
+	m.NamespaceUris = remakeSlice(d, m.NamespaceUris, 4, 16)
 	for i := range m.NamespaceUris {
 		m.NamespaceUris[i] = d.String()
 	}
-	m.ServerUris = makeSlice[string](d, 4, 16)
+	m.ServerUris = remakeSlice(d, m.ServerUris, 4, 16)
 	for i := range m.ServerUris {
 		m.ServerUris[i] = d.String()
 	}
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
@@ -3993,11 +3993,11 @@ func (m *SessionlessInvokeResponseType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *SessionlessInvokeResponseType) DecodeFrom(d *Decoder) {
-	m.NamespaceUris = makeSlice[string](d, 4, 16)
+	m.NamespaceUris = remakeSlice(d, m.NamespaceUris, 4, 16)
 	for i := range m.NamespaceUris {
 		m.NamespaceUris[i] = d.String()
 	}
-	m.ServerUris = makeSlice[string](d, 4, 16)
+	m.ServerUris = remakeSlice(d, m.ServerUris, 4, 16)
 	for i := range m.ServerUris {
 		m.ServerUris[i] = d.String()
 	}
@@ -4028,11 +4028,11 @@ func (m *FindServersRequest) AppendTo(b []byte) []byte {
 func (m *FindServersRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.EndpointUrl = d.String()
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
-	m.ServerUris = makeSlice[string](d, 4, 16)
+	m.ServerUris = remakeSlice(d, m.ServerUris, 4, 16)
 	for i := range m.ServerUris {
 		m.ServerUris[i] = d.String()
 	}
@@ -4060,7 +4060,7 @@ func (m *FindServersResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *FindServersResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Servers = makeSlice[ApplicationDescription](d, 25, 128)
+	m.Servers = remakeSlice(d, m.Servers, 25, 128)
 	for i := range m.Servers {
 		m.Servers[i].DecodeFrom(d)
 	}
@@ -4091,7 +4091,7 @@ func (m *ServerOnNetwork) DecodeFrom(d *Decoder) {
 	m.RecordId = d.U32()
 	m.ServerName = d.String()
 	m.DiscoveryUrl = d.String()
-	m.ServerCapabilities = makeSlice[string](d, 4, 16)
+	m.ServerCapabilities = remakeSlice(d, m.ServerCapabilities, 4, 16)
 	for i := range m.ServerCapabilities {
 		m.ServerCapabilities[i] = d.String()
 	}
@@ -4122,7 +4122,7 @@ func (m *FindServersOnNetworkRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.StartingRecordId = d.U32()
 	m.MaxRecordsToReturn = d.U32()
-	m.ServerCapabilityFilter = makeSlice[string](d, 4, 16)
+	m.ServerCapabilityFilter = remakeSlice(d, m.ServerCapabilityFilter, 4, 16)
 	for i := range m.ServerCapabilityFilter {
 		m.ServerCapabilityFilter[i] = d.String()
 	}
@@ -4153,7 +4153,7 @@ func (m *FindServersOnNetworkResponse) AppendTo(b []byte) []byte {
 func (m *FindServersOnNetworkResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
 	m.LastCounterResetTime = d.DateTime()
-	m.Servers = makeSlice[ServerOnNetwork](d, 16, 64)
+	m.Servers = remakeSlice(d, m.Servers, 16, 64)
 	for i := range m.Servers {
 		m.Servers[i].DecodeFrom(d)
 	}
@@ -4228,7 +4228,7 @@ func (m *EndpointDescription) DecodeFrom(d *Decoder) {
 	m.ServerCertificate = d.Bytes()
 	m.SecurityMode = MessageSecurityMode(d.I32())
 	m.SecurityPolicyUri = d.String()
-	m.UserIdentityTokens = makeSlice[UserTokenPolicy](d, 20, 72)
+	m.UserIdentityTokens = remakeSlice(d, m.UserIdentityTokens, 20, 72)
 	for i := range m.UserIdentityTokens {
 		m.UserIdentityTokens[i].DecodeFrom(d)
 	}
@@ -4260,11 +4260,11 @@ func (m *GetEndpointsRequest) AppendTo(b []byte) []byte {
 func (m *GetEndpointsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.EndpointUrl = d.String()
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
-	m.ProfileUris = makeSlice[string](d, 4, 16)
+	m.ProfileUris = remakeSlice(d, m.ProfileUris, 4, 16)
 	for i := range m.ProfileUris {
 		m.ProfileUris[i] = d.String()
 	}
@@ -4292,7 +4292,7 @@ func (m *GetEndpointsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *GetEndpointsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Endpoints = makeSlice[EndpointDescription](d, 50, 240)
+	m.Endpoints = remakeSlice(d, m.Endpoints, 50, 240)
 	for i := range m.Endpoints {
 		m.Endpoints[i].DecodeFrom(d)
 	}
@@ -4330,13 +4330,13 @@ func (m *RegisteredServer) AppendTo(b []byte) []byte {
 func (m *RegisteredServer) DecodeFrom(d *Decoder) {
 	m.ServerUri = d.String()
 	m.ProductUri = d.String()
-	m.ServerNames = makeSlice[LocalizedText](d, 1, 32)
+	m.ServerNames = remakeSlice(d, m.ServerNames, 1, 32)
 	for i := range m.ServerNames {
 		m.ServerNames[i] = d.LocalizedText()
 	}
 	m.ServerType = ApplicationType(d.I32())
 	m.GatewayServerUri = d.String()
-	m.DiscoveryUrls = makeSlice[string](d, 4, 16)
+	m.DiscoveryUrls = remakeSlice(d, m.DiscoveryUrls, 4, 16)
 	for i := range m.DiscoveryUrls {
 		m.DiscoveryUrls[i] = d.String()
 	}
@@ -4420,7 +4420,7 @@ func (m *MdnsDiscoveryConfiguration) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *MdnsDiscoveryConfiguration) DecodeFrom(d *Decoder) {
 	m.MdnsServerName = d.String()
-	m.ServerCapabilities = makeSlice[string](d, 4, 16)
+	m.ServerCapabilities = remakeSlice(d, m.ServerCapabilities, 4, 16)
 	for i := range m.ServerCapabilities {
 		m.ServerCapabilities[i] = d.String()
 	}
@@ -4448,7 +4448,7 @@ func (m *RegisterServer2Request) AppendTo(b []byte) []byte {
 func (m *RegisterServer2Request) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.Server.DecodeFrom(d)
-	m.DiscoveryConfiguration = makeSlice[ExtensionObject](d, 3, 56)
+	m.DiscoveryConfiguration = remakeSlice(d, m.DiscoveryConfiguration, 3, 56)
 	for i := range m.DiscoveryConfiguration {
 		m.DiscoveryConfiguration[i] = d.ExtensionObject()
 	}
@@ -4475,11 +4475,11 @@ func (m *RegisterServer2Response) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *RegisterServer2Response) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.ConfigurationResults = makeSlice[StatusCode](d, 4, 4)
+	m.ConfigurationResults = remakeSlice(d, m.ConfigurationResults, 4, 4)
 	for i := range m.ConfigurationResults {
 		m.ConfigurationResults[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -4746,11 +4746,11 @@ func (m *CreateSessionResponse) DecodeFrom(d *Decoder) {
 	m.RevisedSessionTimeout = d.F64()
 	m.ServerNonce = d.Bytes()
 	m.ServerCertificate = d.Bytes()
-	m.ServerEndpoints = makeSlice[EndpointDescription](d, 50, 240)
+	m.ServerEndpoints = remakeSlice(d, m.ServerEndpoints, 50, 240)
 	for i := range m.ServerEndpoints {
 		m.ServerEndpoints[i].DecodeFrom(d)
 	}
-	m.ServerSoftwareCertificates = makeSlice[SignedSoftwareCertificate](d, 8, 48)
+	m.ServerSoftwareCertificates = remakeSlice(d, m.ServerSoftwareCertificates, 8, 48)
 	for i := range m.ServerSoftwareCertificates {
 		m.ServerSoftwareCertificates[i].DecodeFrom(d)
 	}
@@ -4902,11 +4902,11 @@ func (m *ActivateSessionRequest) AppendTo(b []byte) []byte {
 func (m *ActivateSessionRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.ClientSignature.DecodeFrom(d)
-	m.ClientSoftwareCertificates = makeSlice[SignedSoftwareCertificate](d, 8, 48)
+	m.ClientSoftwareCertificates = remakeSlice(d, m.ClientSoftwareCertificates, 8, 48)
 	for i := range m.ClientSoftwareCertificates {
 		m.ClientSoftwareCertificates[i].DecodeFrom(d)
 	}
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
@@ -4938,11 +4938,11 @@ func (m *ActivateSessionResponse) AppendTo(b []byte) []byte {
 func (m *ActivateSessionResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
 	m.ServerNonce = d.Bytes()
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -5146,7 +5146,7 @@ func (m *VariableAttributes) DecodeFrom(d *Decoder) {
 	d.VariantInto(&m.Value)
 	m.DataType = d.NodeId()
 	m.ValueRank = d.I32()
-	m.ArrayDimensions = makeSlice[uint32](d, 4, 4)
+	m.ArrayDimensions = remakeSlice(d, m.ArrayDimensions, 4, 4)
 	for i := range m.ArrayDimensions {
 		m.ArrayDimensions[i] = d.U32()
 	}
@@ -5269,7 +5269,7 @@ func (m *VariableTypeAttributes) DecodeFrom(d *Decoder) {
 	d.VariantInto(&m.Value)
 	m.DataType = d.NodeId()
 	m.ValueRank = d.I32()
-	m.ArrayDimensions = makeSlice[uint32](d, 4, 4)
+	m.ArrayDimensions = remakeSlice(d, m.ArrayDimensions, 4, 4)
 	for i := range m.ArrayDimensions {
 		m.ArrayDimensions[i] = d.U32()
 	}
@@ -5443,7 +5443,7 @@ func (m *GenericAttributes) DecodeFrom(d *Decoder) {
 	m.Description = d.LocalizedText()
 	m.WriteMask = d.U32()
 	m.UserWriteMask = d.U32()
-	m.AttributeValues = makeSlice[GenericAttributeValue](d, 5, 56)
+	m.AttributeValues = remakeSlice(d, m.AttributeValues, 5, 56)
 	for i := range m.AttributeValues {
 		m.AttributeValues[i].DecodeFrom(d)
 	}
@@ -5530,7 +5530,7 @@ func (m *AddNodesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *AddNodesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.NodesToAdd = makeSlice[AddNodesItem](d, 21, 256)
+	m.NodesToAdd = remakeSlice(d, m.NodesToAdd, 21, 256)
 	for i := range m.NodesToAdd {
 		m.NodesToAdd[i].DecodeFrom(d)
 	}
@@ -5560,11 +5560,11 @@ func (m *AddNodesResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *AddNodesResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[AddNodesResult](d, 6, 32)
+	m.Results = remakeSlice(d, m.Results, 6, 32)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -5626,7 +5626,7 @@ func (m *AddReferencesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *AddReferencesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.ReferencesToAdd = makeSlice[AddReferencesItem](d, 15, 128)
+	m.ReferencesToAdd = remakeSlice(d, m.ReferencesToAdd, 15, 128)
 	for i := range m.ReferencesToAdd {
 		m.ReferencesToAdd[i].DecodeFrom(d)
 	}
@@ -5653,11 +5653,11 @@ func (m *AddReferencesResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *AddReferencesResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -5707,7 +5707,7 @@ func (m *DeleteNodesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteNodesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.NodesToDelete = makeSlice[DeleteNodesItem](d, 3, 32)
+	m.NodesToDelete = remakeSlice(d, m.NodesToDelete, 3, 32)
 	for i := range m.NodesToDelete {
 		m.NodesToDelete[i].DecodeFrom(d)
 	}
@@ -5734,11 +5734,11 @@ func (m *DeleteNodesResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteNodesResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -5797,7 +5797,7 @@ func (m *DeleteReferencesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteReferencesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.ReferencesToDelete = makeSlice[DeleteReferencesItem](d, 8, 112)
+	m.ReferencesToDelete = remakeSlice(d, m.ReferencesToDelete, 8, 112)
 	for i := range m.ReferencesToDelete {
 		m.ReferencesToDelete[i].DecodeFrom(d)
 	}
@@ -5824,11 +5824,11 @@ func (m *DeleteReferencesResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteReferencesResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -5955,7 +5955,7 @@ func (m *BrowseResult) AppendTo(b []byte) []byte {
 func (m *BrowseResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
 	m.ContinuationPoint = d.Bytes()
-	m.References = makeSlice[ReferenceDescription](d, 18, 192)
+	m.References = remakeSlice(d, m.References, 18, 192)
 	for i := range m.References {
 		m.References[i].DecodeFrom(d)
 	}
@@ -5989,7 +5989,7 @@ func (m *BrowseRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.View.DecodeFrom(d)
 	m.RequestedMaxReferencesPerNode = d.U32()
-	m.NodesToBrowse = makeSlice[BrowseDescription](d, 17, 72)
+	m.NodesToBrowse = remakeSlice(d, m.NodesToBrowse, 17, 72)
 	for i := range m.NodesToBrowse {
 		m.NodesToBrowse[i].DecodeFrom(d)
 	}
@@ -6019,11 +6019,11 @@ func (m *BrowseResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *BrowseResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[BrowseResult](d, 12, 56)
+	m.Results = remakeSlice(d, m.Results, 12, 56)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6051,7 +6051,7 @@ func (m *BrowseNextRequest) AppendTo(b []byte) []byte {
 func (m *BrowseNextRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.ReleaseContinuationPoints = d.Bool()
-	m.ContinuationPoints = makeSlice[[]byte](d, 4, 24)
+	m.ContinuationPoints = remakeSlice(d, m.ContinuationPoints, 4, 24)
 	for i := range m.ContinuationPoints {
 		m.ContinuationPoints[i] = d.Bytes()
 	}
@@ -6081,11 +6081,11 @@ func (m *BrowseNextResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *BrowseNextResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[BrowseResult](d, 12, 56)
+	m.Results = remakeSlice(d, m.Results, 12, 56)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6138,7 +6138,7 @@ func (m *RelativePath) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *RelativePath) DecodeFrom(d *Decoder) {
-	m.Elements = makeSlice[RelativePathElement](d, 10, 56)
+	m.Elements = remakeSlice(d, m.Elements, 10, 56)
 	for i := range m.Elements {
 		m.Elements[i].DecodeFrom(d)
 	}
@@ -6210,7 +6210,7 @@ func (m *BrowsePathResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *BrowsePathResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.Targets = makeSlice[BrowsePathTarget](d, 6, 56)
+	m.Targets = remakeSlice(d, m.Targets, 6, 56)
 	for i := range m.Targets {
 		m.Targets[i].DecodeFrom(d)
 	}
@@ -6238,7 +6238,7 @@ func (m *TranslateBrowsePathsToNodeIdsRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TranslateBrowsePathsToNodeIdsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.BrowsePaths = makeSlice[BrowsePath](d, 6, 48)
+	m.BrowsePaths = remakeSlice(d, m.BrowsePaths, 6, 48)
 	for i := range m.BrowsePaths {
 		m.BrowsePaths[i].DecodeFrom(d)
 	}
@@ -6268,11 +6268,11 @@ func (m *TranslateBrowsePathsToNodeIdsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TranslateBrowsePathsToNodeIdsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[BrowsePathResult](d, 8, 32)
+	m.Results = remakeSlice(d, m.Results, 8, 32)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6297,7 +6297,7 @@ func (m *RegisterNodesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *RegisterNodesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.NodesToRegister = makeSlice[NodeId](d, 2, 24)
+	m.NodesToRegister = remakeSlice(d, m.NodesToRegister, 2, 24)
 	for i := range m.NodesToRegister {
 		m.NodesToRegister[i] = d.NodeId()
 	}
@@ -6322,7 +6322,7 @@ func (m *RegisterNodesResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *RegisterNodesResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.RegisteredNodeIds = makeSlice[NodeId](d, 2, 24)
+	m.RegisteredNodeIds = remakeSlice(d, m.RegisteredNodeIds, 2, 24)
 	for i := range m.RegisteredNodeIds {
 		m.RegisteredNodeIds[i] = d.NodeId()
 	}
@@ -6347,7 +6347,7 @@ func (m *UnregisterNodesRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *UnregisterNodesRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.NodesToUnregister = makeSlice[NodeId](d, 2, 24)
+	m.NodesToUnregister = remakeSlice(d, m.NodesToUnregister, 2, 24)
 	for i := range m.NodesToUnregister {
 		m.NodesToUnregister[i] = d.NodeId()
 	}
@@ -6465,7 +6465,7 @@ func (m *NodeTypeDescription) AppendTo(b []byte) []byte {
 func (m *NodeTypeDescription) DecodeFrom(d *Decoder) {
 	m.TypeDefinitionNode = d.ExpandedNodeId()
 	m.IncludeSubTypes = d.Bool()
-	m.DataToReturn = makeSlice[QueryDataDescription](d, 12, 48)
+	m.DataToReturn = remakeSlice(d, m.DataToReturn, 12, 48)
 	for i := range m.DataToReturn {
 		m.DataToReturn[i].DecodeFrom(d)
 	}
@@ -6496,7 +6496,7 @@ func (m *QueryDataSet) AppendTo(b []byte) []byte {
 func (m *QueryDataSet) DecodeFrom(d *Decoder) {
 	m.NodeId = d.ExpandedNodeId()
 	m.TypeDefinitionNode = d.ExpandedNodeId()
-	m.Values = makeSlice[Variant](d, 1, 48)
+	m.Values = remakeSlice(d, m.Values, 1, 48)
 	for i := range m.Values {
 		d.variant(&m.Values[i])
 	}
@@ -6527,7 +6527,7 @@ func (m *NodeReference) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
 	m.ReferenceTypeId = d.NodeId()
 	m.IsForward = d.Bool()
-	m.ReferencedNodeIds = makeSlice[NodeId](d, 2, 24)
+	m.ReferencedNodeIds = remakeSlice(d, m.ReferencedNodeIds, 2, 24)
 	for i := range m.ReferencedNodeIds {
 		m.ReferencedNodeIds[i] = d.NodeId()
 	}
@@ -6552,7 +6552,7 @@ func (m *ContentFilterElement) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *ContentFilterElement) DecodeFrom(d *Decoder) {
 	m.FilterOperator = FilterOperator(d.I32())
-	m.FilterOperands = makeSlice[ExtensionObject](d, 3, 56)
+	m.FilterOperands = remakeSlice(d, m.FilterOperands, 3, 56)
 	for i := range m.FilterOperands {
 		m.FilterOperands[i] = d.ExtensionObject()
 	}
@@ -6577,7 +6577,7 @@ func (m *ContentFilter) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *ContentFilter) DecodeFrom(d *Decoder) {
-	m.Elements = makeSlice[ContentFilterElement](d, 8, 32)
+	m.Elements = remakeSlice(d, m.Elements, 8, 32)
 	for i := range m.Elements {
 		m.Elements[i].DecodeFrom(d)
 	}
@@ -6691,7 +6691,7 @@ func (m *SimpleAttributeOperand) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SimpleAttributeOperand) DecodeFrom(d *Decoder) {
 	m.TypeDefinitionId = d.NodeId()
-	m.BrowsePath = makeSlice[QualifiedName](d, 6, 24)
+	m.BrowsePath = remakeSlice(d, m.BrowsePath, 6, 24)
 	for i := range m.BrowsePath {
 		m.BrowsePath[i] = d.QualifiedName()
 	}
@@ -6720,11 +6720,11 @@ func (m *ContentFilterElementResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *ContentFilterElementResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.OperandStatusCodes = makeSlice[StatusCode](d, 4, 4)
+	m.OperandStatusCodes = remakeSlice(d, m.OperandStatusCodes, 4, 4)
 	for i := range m.OperandStatusCodes {
 		m.OperandStatusCodes[i] = d.StatusCode()
 	}
-	m.OperandDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.OperandDiagnosticInfos = remakeSlice(d, m.OperandDiagnosticInfos, 1, 56)
 	for i := range m.OperandDiagnosticInfos {
 		m.OperandDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6751,11 +6751,11 @@ func (m *ContentFilterResult) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *ContentFilterResult) DecodeFrom(d *Decoder) {
-	m.ElementResults = makeSlice[ContentFilterElementResult](d, 12, 56)
+	m.ElementResults = remakeSlice(d, m.ElementResults, 12, 56)
 	for i := range m.ElementResults {
 		m.ElementResults[i].DecodeFrom(d)
 	}
-	m.ElementDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.ElementDiagnosticInfos = remakeSlice(d, m.ElementDiagnosticInfos, 1, 56)
 	for i := range m.ElementDiagnosticInfos {
 		m.ElementDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6782,11 +6782,11 @@ func (m *ParsingResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *ParsingResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.DataStatusCodes = makeSlice[StatusCode](d, 4, 4)
+	m.DataStatusCodes = remakeSlice(d, m.DataStatusCodes, 4, 4)
 	for i := range m.DataStatusCodes {
 		m.DataStatusCodes[i] = d.StatusCode()
 	}
-	m.DataDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DataDiagnosticInfos = remakeSlice(d, m.DataDiagnosticInfos, 1, 56)
 	for i := range m.DataDiagnosticInfos {
 		m.DataDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6823,7 +6823,7 @@ func (m *QueryFirstRequest) AppendTo(b []byte) []byte {
 func (m *QueryFirstRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.View.DecodeFrom(d)
-	m.NodeTypes = makeSlice[NodeTypeDescription](d, 7, 80)
+	m.NodeTypes = remakeSlice(d, m.NodeTypes, 7, 80)
 	for i := range m.NodeTypes {
 		m.NodeTypes[i].DecodeFrom(d)
 	}
@@ -6865,16 +6865,16 @@ func (m *QueryFirstResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *QueryFirstResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.QueryDataSets = makeSlice[QueryDataSet](d, 8, 120)
+	m.QueryDataSets = remakeSlice(d, m.QueryDataSets, 8, 120)
 	for i := range m.QueryDataSets {
 		m.QueryDataSets[i].DecodeFrom(d)
 	}
 	m.ContinuationPoint = d.Bytes()
-	m.ParsingResults = makeSlice[ParsingResult](d, 12, 56)
+	m.ParsingResults = remakeSlice(d, m.ParsingResults, 12, 56)
 	for i := range m.ParsingResults {
 		m.ParsingResults[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -6930,7 +6930,7 @@ func (m *QueryNextResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *QueryNextResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.QueryDataSets = makeSlice[QueryDataSet](d, 8, 120)
+	m.QueryDataSets = remakeSlice(d, m.QueryDataSets, 8, 120)
 	for i := range m.QueryDataSets {
 		m.QueryDataSets[i].DecodeFrom(d)
 	}
@@ -6993,7 +6993,7 @@ func (m *ReadRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.MaxAge = d.F64()
 	m.TimestampsToReturn = TimestampsToReturn(d.I32())
-	m.NodesToRead = makeSlice[ReadValueId](d, 16, 72)
+	m.NodesToRead = remakeSlice(d, m.NodesToRead, 16, 72)
 	for i := range m.NodesToRead {
 		m.NodesToRead[i].DecodeFrom(d)
 	}
@@ -7023,11 +7023,11 @@ func (m *ReadResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *ReadResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[DataValue](d, 1, 80)
+	m.Results = remakeSlice(d, m.Results, 1, 80)
 	for i := range m.Results {
 		d.dataValue(&m.Results[i])
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -7214,7 +7214,7 @@ func (m *ReadEventDetailsSorted) DecodeFrom(d *Decoder) {
 	m.StartTime = d.DateTime()
 	m.EndTime = d.DateTime()
 	m.Filter.DecodeFrom(d)
-	m.SortClause = makeSlice[SortRuleElement](d, 18, 80)
+	m.SortClause = remakeSlice(d, m.SortClause, 18, 80)
 	for i := range m.SortClause {
 		m.SortClause[i].DecodeFrom(d)
 	}
@@ -7278,7 +7278,7 @@ func (m *ReadProcessedDetails) DecodeFrom(d *Decoder) {
 	m.StartTime = d.DateTime()
 	m.EndTime = d.DateTime()
 	m.ProcessingInterval = d.F64()
-	m.AggregateType = makeSlice[NodeId](d, 2, 24)
+	m.AggregateType = remakeSlice(d, m.AggregateType, 2, 24)
 	for i := range m.AggregateType {
 		m.AggregateType[i] = d.NodeId()
 	}
@@ -7303,7 +7303,7 @@ func (m *ReadAtTimeDetails) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *ReadAtTimeDetails) DecodeFrom(d *Decoder) {
-	m.ReqTimes = makeSlice[DateTime](d, 8, 8)
+	m.ReqTimes = remakeSlice(d, m.ReqTimes, 8, 8)
 	for i := range m.ReqTimes {
 		m.ReqTimes[i] = d.DateTime()
 	}
@@ -7326,7 +7326,7 @@ func (m *ReadAnnotationDataDetails) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *ReadAnnotationDataDetails) DecodeFrom(d *Decoder) {
-	m.ReqTimes = makeSlice[DateTime](d, 8, 8)
+	m.ReqTimes = remakeSlice(d, m.ReqTimes, 8, 8)
 	for i := range m.ReqTimes {
 		m.ReqTimes[i] = d.DateTime()
 	}
@@ -7351,7 +7351,7 @@ func (m *HistoryData) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *HistoryData) DecodeFrom(d *Decoder) {
-	m.DataValues = makeSlice[DataValue](d, 1, 80)
+	m.DataValues = remakeSlice(d, m.DataValues, 1, 80)
 	for i := range m.DataValues {
 		d.dataValue(&m.DataValues[i])
 	}
@@ -7406,11 +7406,11 @@ func (m *HistoryModifiedData) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *HistoryModifiedData) DecodeFrom(d *Decoder) {
-	m.DataValues = makeSlice[DataValue](d, 1, 80)
+	m.DataValues = remakeSlice(d, m.DataValues, 1, 80)
 	for i := range m.DataValues {
 		d.dataValue(&m.DataValues[i])
 	}
-	m.ModificationInfos = makeSlice[ModificationInfo](d, 16, 32)
+	m.ModificationInfos = remakeSlice(d, m.ModificationInfos, 16, 32)
 	for i := range m.ModificationInfos {
 		m.ModificationInfos[i].DecodeFrom(d)
 	}
@@ -7435,7 +7435,7 @@ func (m *HistoryEvent) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *HistoryEvent) DecodeFrom(d *Decoder) {
-	m.Events = makeSlice[HistoryEventFieldList](d, 4, 24)
+	m.Events = remakeSlice(d, m.Events, 4, 24)
 	for i := range m.Events {
 		m.Events[i].DecodeFrom(d)
 	}
@@ -7465,11 +7465,11 @@ func (m *HistoryModifiedEvent) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *HistoryModifiedEvent) DecodeFrom(d *Decoder) {
-	m.Events = makeSlice[HistoryEventFieldList](d, 4, 24)
+	m.Events = remakeSlice(d, m.Events, 4, 24)
 	for i := range m.Events {
 		m.Events[i].DecodeFrom(d)
 	}
-	m.ModificationInfos = makeSlice[ModificationInfo](d, 16, 32)
+	m.ModificationInfos = remakeSlice(d, m.ModificationInfos, 16, 32)
 	for i := range m.ModificationInfos {
 		m.ModificationInfos[i].DecodeFrom(d)
 	}
@@ -7506,7 +7506,7 @@ func (m *HistoryReadRequest) DecodeFrom(d *Decoder) {
 	m.HistoryReadDetails = d.ExtensionObject()
 	m.TimestampsToReturn = TimestampsToReturn(d.I32())
 	m.ReleaseContinuationPoints = d.Bool()
-	m.NodesToRead = makeSlice[HistoryReadValueId](d, 16, 88)
+	m.NodesToRead = remakeSlice(d, m.NodesToRead, 16, 88)
 	for i := range m.NodesToRead {
 		m.NodesToRead[i].DecodeFrom(d)
 	}
@@ -7536,11 +7536,11 @@ func (m *HistoryReadResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *HistoryReadResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[HistoryReadResult](d, 11, 88)
+	m.Results = remakeSlice(d, m.Results, 11, 88)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -7596,7 +7596,7 @@ func (m *WriteRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *WriteRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.NodesToWrite = makeSlice[WriteValue](d, 11, 128)
+	m.NodesToWrite = remakeSlice(d, m.NodesToWrite, 11, 128)
 	for i := range m.NodesToWrite {
 		m.NodesToWrite[i].DecodeFrom(d)
 	}
@@ -7623,11 +7623,11 @@ func (m *WriteResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *WriteResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -7674,7 +7674,7 @@ func (m *UpdateDataDetails) AppendTo(b []byte) []byte {
 func (m *UpdateDataDetails) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
 	m.PerformInsertReplace = PerformUpdateType(d.I32())
-	m.UpdateValues = makeSlice[DataValue](d, 1, 80)
+	m.UpdateValues = remakeSlice(d, m.UpdateValues, 1, 80)
 	for i := range m.UpdateValues {
 		d.dataValue(&m.UpdateValues[i])
 	}
@@ -7705,7 +7705,7 @@ func (m *UpdateStructureDataDetails) AppendTo(b []byte) []byte {
 func (m *UpdateStructureDataDetails) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
 	m.PerformInsertReplace = PerformUpdateType(d.I32())
-	m.UpdateValues = makeSlice[DataValue](d, 1, 80)
+	m.UpdateValues = remakeSlice(d, m.UpdateValues, 1, 80)
 	for i := range m.UpdateValues {
 		d.dataValue(&m.UpdateValues[i])
 	}
@@ -7739,7 +7739,7 @@ func (m *UpdateEventDetails) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
 	m.PerformInsertReplace = PerformUpdateType(d.I32())
 	m.Filter.DecodeFrom(d)
-	m.EventData = makeSlice[HistoryEventFieldList](d, 4, 24)
+	m.EventData = remakeSlice(d, m.EventData, 4, 24)
 	for i := range m.EventData {
 		m.EventData[i].DecodeFrom(d)
 	}
@@ -7792,7 +7792,7 @@ func (m *DeleteAtTimeDetails) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteAtTimeDetails) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
-	m.ReqTimes = makeSlice[DateTime](d, 8, 8)
+	m.ReqTimes = remakeSlice(d, m.ReqTimes, 8, 8)
 	for i := range m.ReqTimes {
 		m.ReqTimes[i] = d.DateTime()
 	}
@@ -7817,7 +7817,7 @@ func (m *DeleteEventDetails) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteEventDetails) DecodeFrom(d *Decoder) {
 	m.NodeId = d.NodeId()
-	m.EventIds = makeSlice[[]byte](d, 4, 24)
+	m.EventIds = remakeSlice(d, m.EventIds, 4, 24)
 	for i := range m.EventIds {
 		m.EventIds[i] = d.Bytes()
 	}
@@ -7844,11 +7844,11 @@ func (m *HistoryUpdateResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *HistoryUpdateResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.OperationResults = makeSlice[StatusCode](d, 4, 4)
+	m.OperationResults = remakeSlice(d, m.OperationResults, 4, 4)
 	for i := range m.OperationResults {
 		m.OperationResults[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -7873,7 +7873,7 @@ func (m *HistoryUpdateRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *HistoryUpdateRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.HistoryUpdateDetails = makeSlice[ExtensionObject](d, 3, 56)
+	m.HistoryUpdateDetails = remakeSlice(d, m.HistoryUpdateDetails, 3, 56)
 	for i := range m.HistoryUpdateDetails {
 		m.HistoryUpdateDetails[i] = d.ExtensionObject()
 	}
@@ -7903,11 +7903,11 @@ func (m *HistoryUpdateResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *HistoryUpdateResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[HistoryUpdateResult](d, 12, 56)
+	m.Results = remakeSlice(d, m.Results, 12, 56)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -7938,7 +7938,7 @@ func (m *CallMethodRequest) AppendTo(b []byte) []byte {
 func (m *CallMethodRequest) DecodeFrom(d *Decoder) {
 	m.ObjectId = d.NodeId()
 	m.MethodId = d.NodeId()
-	m.InputArguments = makeSlice[Variant](d, 1, 48)
+	m.InputArguments = remakeSlice(d, m.InputArguments, 1, 48)
 	for i := range m.InputArguments {
 		d.variant(&m.InputArguments[i])
 	}
@@ -7970,15 +7970,15 @@ func (m *CallMethodResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *CallMethodResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.InputArgumentResults = makeSlice[StatusCode](d, 4, 4)
+	m.InputArgumentResults = remakeSlice(d, m.InputArgumentResults, 4, 4)
 	for i := range m.InputArgumentResults {
 		m.InputArgumentResults[i] = d.StatusCode()
 	}
-	m.InputArgumentDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.InputArgumentDiagnosticInfos = remakeSlice(d, m.InputArgumentDiagnosticInfos, 1, 56)
 	for i := range m.InputArgumentDiagnosticInfos {
 		m.InputArgumentDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
-	m.OutputArguments = makeSlice[Variant](d, 1, 48)
+	m.OutputArguments = remakeSlice(d, m.OutputArguments, 1, 48)
 	for i := range m.OutputArguments {
 		d.variant(&m.OutputArguments[i])
 	}
@@ -8006,7 +8006,7 @@ func (m *CallRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *CallRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.MethodsToCall = makeSlice[CallMethodRequest](d, 8, 72)
+	m.MethodsToCall = remakeSlice(d, m.MethodsToCall, 8, 72)
 	for i := range m.MethodsToCall {
 		m.MethodsToCall[i].DecodeFrom(d)
 	}
@@ -8036,11 +8036,11 @@ func (m *CallResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *CallResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[CallMethodResult](d, 16, 80)
+	m.Results = remakeSlice(d, m.Results, 16, 80)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8108,7 +8108,7 @@ func (m *EventFilter) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *EventFilter) DecodeFrom(d *Decoder) {
-	m.SelectClauses = makeSlice[SimpleAttributeOperand](d, 14, 72)
+	m.SelectClauses = remakeSlice(d, m.SelectClauses, 14, 72)
 	for i := range m.SelectClauses {
 		m.SelectClauses[i].DecodeFrom(d)
 	}
@@ -8210,11 +8210,11 @@ func (m *EventFilterResult) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *EventFilterResult) DecodeFrom(d *Decoder) {
-	m.SelectClauseResults = makeSlice[StatusCode](d, 4, 4)
+	m.SelectClauseResults = remakeSlice(d, m.SelectClauseResults, 4, 4)
 	for i := range m.SelectClauseResults {
 		m.SelectClauseResults[i] = d.StatusCode()
 	}
-	m.SelectClauseDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.SelectClauseDiagnosticInfos = remakeSlice(d, m.SelectClauseDiagnosticInfos, 1, 56)
 	for i := range m.SelectClauseDiagnosticInfos {
 		m.SelectClauseDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8361,7 +8361,7 @@ func (m *CreateMonitoredItemsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
 	m.TimestampsToReturn = TimestampsToReturn(d.I32())
-	m.ItemsToCreate = makeSlice[MonitoredItemCreateRequest](d, 40, 160)
+	m.ItemsToCreate = remakeSlice(d, m.ItemsToCreate, 40, 160)
 	for i := range m.ItemsToCreate {
 		m.ItemsToCreate[i].DecodeFrom(d)
 	}
@@ -8391,11 +8391,11 @@ func (m *CreateMonitoredItemsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *CreateMonitoredItemsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[MonitoredItemCreateResult](d, 23, 80)
+	m.Results = remakeSlice(d, m.Results, 23, 80)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8479,7 +8479,7 @@ func (m *ModifyMonitoredItemsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
 	m.TimestampsToReturn = TimestampsToReturn(d.I32())
-	m.ItemsToModify = makeSlice[MonitoredItemModifyRequest](d, 24, 88)
+	m.ItemsToModify = remakeSlice(d, m.ItemsToModify, 24, 88)
 	for i := range m.ItemsToModify {
 		m.ItemsToModify[i].DecodeFrom(d)
 	}
@@ -8509,11 +8509,11 @@ func (m *ModifyMonitoredItemsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *ModifyMonitoredItemsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[MonitoredItemModifyResult](d, 19, 80)
+	m.Results = remakeSlice(d, m.Results, 19, 80)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8544,7 +8544,7 @@ func (m *SetMonitoringModeRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
 	m.MonitoringMode = MonitoringMode(d.I32())
-	m.MonitoredItemIds = makeSlice[uint32](d, 4, 4)
+	m.MonitoredItemIds = remakeSlice(d, m.MonitoredItemIds, 4, 4)
 	for i := range m.MonitoredItemIds {
 		m.MonitoredItemIds[i] = d.U32()
 	}
@@ -8571,11 +8571,11 @@ func (m *SetMonitoringModeResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SetMonitoringModeResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8608,11 +8608,11 @@ func (m *SetTriggeringRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
 	m.TriggeringItemId = d.U32()
-	m.LinksToAdd = makeSlice[uint32](d, 4, 4)
+	m.LinksToAdd = remakeSlice(d, m.LinksToAdd, 4, 4)
 	for i := range m.LinksToAdd {
 		m.LinksToAdd[i] = d.U32()
 	}
-	m.LinksToRemove = makeSlice[uint32](d, 4, 4)
+	m.LinksToRemove = remakeSlice(d, m.LinksToRemove, 4, 4)
 	for i := range m.LinksToRemove {
 		m.LinksToRemove[i] = d.U32()
 	}
@@ -8643,19 +8643,19 @@ func (m *SetTriggeringResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SetTriggeringResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.AddResults = makeSlice[StatusCode](d, 4, 4)
+	m.AddResults = remakeSlice(d, m.AddResults, 4, 4)
 	for i := range m.AddResults {
 		m.AddResults[i] = d.StatusCode()
 	}
-	m.AddDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.AddDiagnosticInfos = remakeSlice(d, m.AddDiagnosticInfos, 1, 56)
 	for i := range m.AddDiagnosticInfos {
 		m.AddDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
-	m.RemoveResults = makeSlice[StatusCode](d, 4, 4)
+	m.RemoveResults = remakeSlice(d, m.RemoveResults, 4, 4)
 	for i := range m.RemoveResults {
 		m.RemoveResults[i] = d.StatusCode()
 	}
-	m.RemoveDiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.RemoveDiagnosticInfos = remakeSlice(d, m.RemoveDiagnosticInfos, 1, 56)
 	for i := range m.RemoveDiagnosticInfos {
 		m.RemoveDiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8683,7 +8683,7 @@ func (m *DeleteMonitoredItemsRequest) AppendTo(b []byte) []byte {
 func (m *DeleteMonitoredItemsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
-	m.MonitoredItemIds = makeSlice[uint32](d, 4, 4)
+	m.MonitoredItemIds = remakeSlice(d, m.MonitoredItemIds, 4, 4)
 	for i := range m.MonitoredItemIds {
 		m.MonitoredItemIds[i] = d.U32()
 	}
@@ -8710,11 +8710,11 @@ func (m *DeleteMonitoredItemsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteMonitoredItemsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8875,7 +8875,7 @@ func (m *SetPublishingModeRequest) AppendTo(b []byte) []byte {
 func (m *SetPublishingModeRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
 	m.PublishingEnabled = d.Bool()
-	m.SubscriptionIds = makeSlice[uint32](d, 4, 4)
+	m.SubscriptionIds = remakeSlice(d, m.SubscriptionIds, 4, 4)
 	for i := range m.SubscriptionIds {
 		m.SubscriptionIds[i] = d.U32()
 	}
@@ -8902,11 +8902,11 @@ func (m *SetPublishingModeResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *SetPublishingModeResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -8934,7 +8934,7 @@ func (m *NotificationMessage) AppendTo(b []byte) []byte {
 func (m *NotificationMessage) DecodeFrom(d *Decoder) {
 	m.SequenceNumber = d.U32()
 	m.PublishTime = d.DateTime()
-	m.NotificationData = makeSlice[ExtensionObject](d, 3, 56)
+	m.NotificationData = remakeSlice(d, m.NotificationData, 3, 56)
 	for i := range m.NotificationData {
 		m.NotificationData[i] = d.ExtensionObject()
 	}
@@ -8977,11 +8977,11 @@ func (m *DataChangeNotification) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *DataChangeNotification) DecodeFrom(d *Decoder) {
-	m.MonitoredItems = makeSlice[MonitoredItemNotification](d, 5, 88)
+	m.MonitoredItems = remakeSlice(d, m.MonitoredItems, 5, 88)
 	for i := range m.MonitoredItems {
 		m.MonitoredItems[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -9028,7 +9028,7 @@ func (m *EventNotificationList) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *EventNotificationList) DecodeFrom(d *Decoder) {
-	m.Events = makeSlice[EventFieldList](d, 8, 32)
+	m.Events = remakeSlice(d, m.Events, 8, 32)
 	for i := range m.Events {
 		m.Events[i].DecodeFrom(d)
 	}
@@ -9056,7 +9056,7 @@ func (m *EventFieldList) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *EventFieldList) DecodeFrom(d *Decoder) {
 	m.ClientHandle = d.U32()
-	m.EventFields = makeSlice[Variant](d, 1, 48)
+	m.EventFields = remakeSlice(d, m.EventFields, 1, 48)
 	for i := range m.EventFields {
 		d.variant(&m.EventFields[i])
 	}
@@ -9081,7 +9081,7 @@ func (m *HistoryEventFieldList) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *HistoryEventFieldList) DecodeFrom(d *Decoder) {
-	m.EventFields = makeSlice[Variant](d, 1, 48)
+	m.EventFields = remakeSlice(d, m.EventFields, 1, 48)
 	for i := range m.EventFields {
 		d.variant(&m.EventFields[i])
 	}
@@ -9153,7 +9153,7 @@ func (m *PublishRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *PublishRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.SubscriptionAcknowledgements = makeSlice[SubscriptionAcknowledgement](d, 8, 8)
+	m.SubscriptionAcknowledgements = remakeSlice(d, m.SubscriptionAcknowledgements, 8, 8)
 	for i := range m.SubscriptionAcknowledgements {
 		m.SubscriptionAcknowledgements[i].DecodeFrom(d)
 	}
@@ -9189,17 +9189,17 @@ func (m *PublishResponse) AppendTo(b []byte) []byte {
 func (m *PublishResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
 	m.SubscriptionId = d.U32()
-	m.AvailableSequenceNumbers = makeSlice[uint32](d, 4, 4)
+	m.AvailableSequenceNumbers = remakeSlice(d, m.AvailableSequenceNumbers, 4, 4)
 	for i := range m.AvailableSequenceNumbers {
 		m.AvailableSequenceNumbers[i] = d.U32()
 	}
 	m.MoreNotifications = d.Bool()
 	m.NotificationMessage.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -9271,7 +9271,7 @@ func (m *TransferResult) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TransferResult) DecodeFrom(d *Decoder) {
 	m.StatusCode = d.StatusCode()
-	m.AvailableSequenceNumbers = makeSlice[uint32](d, 4, 4)
+	m.AvailableSequenceNumbers = remakeSlice(d, m.AvailableSequenceNumbers, 4, 4)
 	for i := range m.AvailableSequenceNumbers {
 		m.AvailableSequenceNumbers[i] = d.U32()
 	}
@@ -9298,7 +9298,7 @@ func (m *TransferSubscriptionsRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TransferSubscriptionsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.SubscriptionIds = makeSlice[uint32](d, 4, 4)
+	m.SubscriptionIds = remakeSlice(d, m.SubscriptionIds, 4, 4)
 	for i := range m.SubscriptionIds {
 		m.SubscriptionIds[i] = d.U32()
 	}
@@ -9329,11 +9329,11 @@ func (m *TransferSubscriptionsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *TransferSubscriptionsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[TransferResult](d, 8, 32)
+	m.Results = remakeSlice(d, m.Results, 8, 32)
 	for i := range m.Results {
 		m.Results[i].DecodeFrom(d)
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -9358,7 +9358,7 @@ func (m *DeleteSubscriptionsRequest) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteSubscriptionsRequest) DecodeFrom(d *Decoder) {
 	m.RequestHeader.DecodeFrom(d)
-	m.SubscriptionIds = makeSlice[uint32](d, 4, 4)
+	m.SubscriptionIds = remakeSlice(d, m.SubscriptionIds, 4, 4)
 	for i := range m.SubscriptionIds {
 		m.SubscriptionIds[i] = d.U32()
 	}
@@ -9385,11 +9385,11 @@ func (m *DeleteSubscriptionsResponse) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *DeleteSubscriptionsResponse) DecodeFrom(d *Decoder) {
 	m.ResponseHeader.DecodeFrom(d)
-	m.Results = makeSlice[StatusCode](d, 4, 4)
+	m.Results = remakeSlice(d, m.Results, 4, 4)
 	for i := range m.Results {
 		m.Results[i] = d.StatusCode()
 	}
-	m.DiagnosticInfos = makeSlice[DiagnosticInfo](d, 1, 56)
+	m.DiagnosticInfos = remakeSlice(d, m.DiagnosticInfos, 1, 56)
 	for i := range m.DiagnosticInfos {
 		m.DiagnosticInfos[i] = d.DiagnosticInfo()
 	}
@@ -9470,7 +9470,7 @@ func (m *EndpointUrlListDataType) AppendTo(b []byte) []byte {
 
 // DecodeFrom reads the structure.
 func (m *EndpointUrlListDataType) DecodeFrom(d *Decoder) {
-	m.EndpointUrlList = makeSlice[string](d, 4, 16)
+	m.EndpointUrlList = remakeSlice(d, m.EndpointUrlList, 4, 16)
 	for i := range m.EndpointUrlList {
 		m.EndpointUrlList[i] = d.String()
 	}
@@ -9498,7 +9498,7 @@ func (m *NetworkGroupDataType) AppendTo(b []byte) []byte {
 // DecodeFrom reads the structure.
 func (m *NetworkGroupDataType) DecodeFrom(d *Decoder) {
 	m.ServerUri = d.String()
-	m.NetworkPaths = makeSlice[EndpointUrlListDataType](d, 4, 24)
+	m.NetworkPaths = remakeSlice(d, m.NetworkPaths, 4, 24)
 	for i := range m.NetworkPaths {
 		m.NetworkPaths[i].DecodeFrom(d)
 	}
@@ -9723,7 +9723,7 @@ func (m *SessionDiagnosticsDataType) DecodeFrom(d *Decoder) {
 	m.ClientDescription.DecodeFrom(d)
 	m.ServerUri = d.String()
 	m.EndpointUrl = d.String()
-	m.LocaleIds = makeSlice[string](d, 4, 16)
+	m.LocaleIds = remakeSlice(d, m.LocaleIds, 4, 16)
 	for i := range m.LocaleIds {
 		m.LocaleIds[i] = d.String()
 	}
@@ -9800,7 +9800,7 @@ func (m *SessionSecurityDiagnosticsDataType) AppendTo(b []byte) []byte {
 func (m *SessionSecurityDiagnosticsDataType) DecodeFrom(d *Decoder) {
 	m.SessionId = d.NodeId()
 	m.ClientUserIdOfSession = d.String()
-	m.ClientUserIdHistory = makeSlice[string](d, 4, 16)
+	m.ClientUserIdHistory = remakeSlice(d, m.ClientUserIdHistory, 4, 16)
 	for i := range m.ClientUserIdHistory {
 		m.ClientUserIdHistory[i] = d.String()
 	}
@@ -10134,7 +10134,7 @@ func (m *AxisInformation) DecodeFrom(d *Decoder) {
 	m.EURange.DecodeFrom(d)
 	m.Title = d.LocalizedText()
 	m.AxisScaleType = AxisScaleEnumeration(d.I32())
-	m.AxisSteps = makeSlice[float64](d, 8, 8)
+	m.AxisSteps = remakeSlice(d, m.AxisSteps, 8, 8)
 	for i := range m.AxisSteps {
 		m.AxisSteps[i] = d.F64()
 	}
@@ -10208,11 +10208,11 @@ func (m *ProgramDiagnosticDataType) DecodeFrom(d *Decoder) {
 	m.LastTransitionTime = d.DateTime()
 	m.LastMethodCall = d.String()
 	m.LastMethodSessionId = d.NodeId()
-	m.LastMethodInputArguments = makeSlice[Argument](d, 15, 104)
+	m.LastMethodInputArguments = remakeSlice(d, m.LastMethodInputArguments, 15, 104)
 	for i := range m.LastMethodInputArguments {
 		m.LastMethodInputArguments[i].DecodeFrom(d)
 	}
-	m.LastMethodOutputArguments = makeSlice[Argument](d, 15, 104)
+	m.LastMethodOutputArguments = remakeSlice(d, m.LastMethodOutputArguments, 15, 104)
 	for i := range m.LastMethodOutputArguments {
 		m.LastMethodOutputArguments[i].DecodeFrom(d)
 	}
@@ -10276,19 +10276,19 @@ func (m *ProgramDiagnostic2DataType) DecodeFrom(d *Decoder) {
 	m.LastTransitionTime = d.DateTime()
 	m.LastMethodCall = d.String()
 	m.LastMethodSessionId = d.NodeId()
-	m.LastMethodInputArguments = makeSlice[Argument](d, 15, 104)
+	m.LastMethodInputArguments = remakeSlice(d, m.LastMethodInputArguments, 15, 104)
 	for i := range m.LastMethodInputArguments {
 		m.LastMethodInputArguments[i].DecodeFrom(d)
 	}
-	m.LastMethodOutputArguments = makeSlice[Argument](d, 15, 104)
+	m.LastMethodOutputArguments = remakeSlice(d, m.LastMethodOutputArguments, 15, 104)
 	for i := range m.LastMethodOutputArguments {
 		m.LastMethodOutputArguments[i].DecodeFrom(d)
 	}
-	m.LastMethodInputValues = makeSlice[Variant](d, 1, 48)
+	m.LastMethodInputValues = remakeSlice(d, m.LastMethodInputValues, 1, 48)
 	for i := range m.LastMethodInputValues {
 		d.variant(&m.LastMethodInputValues[i])
 	}
-	m.LastMethodOutputValues = makeSlice[Variant](d, 1, 48)
+	m.LastMethodOutputValues = remakeSlice(d, m.LastMethodOutputValues, 1, 48)
 	for i := range m.LastMethodOutputValues {
 		d.variant(&m.LastMethodOutputValues[i])
 	}

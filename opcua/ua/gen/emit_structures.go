@@ -137,7 +137,7 @@ func (m *model) decodeArray(w *bytes.Buffer, f field) {
 	if b.pointer { // a new element needs not be cleared
 		one = fmt.Sprintf("d.%s%s(&%s[i])", strings.ToLower(b.decode[:1]), b.decode[1:], x)
 	}
-	fmt.Fprintf(w, "\t%s = makeSlice[%s](d, %d, %d)\n\tfor i := range %s {\n\t\t%s\n\t}\n", x, m.goType(f.typ), max(wire, 1), size, x, one)
+	fmt.Fprintf(w, "\t%s = remakeSlice(d, %s, %d, %d)\n\tfor i := range %s {\n\t\t%s\n\t}\n", x, x, max(wire, 1), size, x, one)
 }
 
 // emitMessages writes the table from encoding ids to structures.
