@@ -4,7 +4,7 @@ GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 5s
 CYCLES ?= 5
 
-.PHONY: help check leaks test race fuzz interop ui bench bench-ctxguard full demo
+.PHONY: help check leaks generated test race fuzz interop ui bench bench-ctxguard full demo
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,9 @@ leaks: ## millrace vet over this repository
 	$(GO) build -o .cache/millrace ./cmd/millrace
 	.cache/millrace vet ./...
 	cd lint && $(GO) test ./plugin
+
+generated: ## what go generate writes is what is committed
+	.ci/generated
 
 test: ## all unit tests
 	$(GO) test ./...
