@@ -151,7 +151,7 @@ func FuzzCertificate(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	store.lists_.Store(&trustLists{looked: testNow})
+	store.room, store.last = 0, testNow // nothing is written, so that each input takes the same way each time
 	g := readGolden(f)
 	f.Add([]byte(id.Raw))
 	f.Add(append(bytes.Clone(id.Raw), g.Client...))
