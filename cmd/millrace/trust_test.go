@@ -123,4 +123,3 @@ func TestTrustFindsTheGatewaysList(t *testing.T) {
 		t.Error(out)
 	}
 }
-

@@ -59,7 +59,6 @@ type pairConfig struct {
 	security               Security
 	clientBits, serverBits int
 	clientT, serverT       Transport
-	lifetime               time.Duration
 }
 
 var allSecurity = []Security{
