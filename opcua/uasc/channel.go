@@ -133,9 +133,13 @@ func (c *Channel) sendToken(now time.Time) *token {
 	return t
 }
 
-// adopt makes t the token that is expected from now on, beside the one before it. One that is older still is taken no more.
+// adopt makes t the token that is expected from now on, beside the one before it. One that is older still is taken no more. Some servers renew under the
+// id that they gave before: then the old one ends at once, because keys are told apart by the id alone.
 func (c *Channel) adopt(t *token) {
-	c.previous, c.current = c.current, t
+	if c.current != nil && c.current.id != t.id {
+		c.previous = c.current
+	}
+	c.current = t
 }
 
 // used hears that a chunk under t came and was genuine: a peer that uses the new token is through with the old one.

@@ -163,6 +163,18 @@ func TestARenewalChangesNothingElse(t *testing.T) {
 	})
 }
 
+// gopcua's server renews under the id of the first token.
+func TestAServerMayRenewUnderTheSameID(t *testing.T) {
+	p := talked(t, allSecurity[2])
+	p.server.lastToken--
+	client, server := p.token(true, testLifetime)
+	if client.TokenID != 1 || server.TokenID != 1 || p.client.previous != nil {
+		t.Fatalf("%+v and %+v", client, server)
+	}
+	p.send(p.client, p.server, 1, []byte("x"))
+	p.send(p.server, p.client, 2, []byte("y"))
+}
+
 func TestOneOpenAtATime(t *testing.T) {
 	p := newPair(t, pairConfig{security: allSecurity[0]})
 	p.open(0)
