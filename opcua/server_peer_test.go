@@ -1,0 +1,468 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+// serverPipes is a listener whose connections are net.Pipes.
+type serverPipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newServerPipes() *serverPipes {
+	return &serverPipes{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (l *serverPipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *serverPipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
+func (l *serverPipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// servingUA is a server that runs until the test ends.
+type servingUA struct {
+	*Server
+	t    testing.TB
+	ln   net.Listener
+	stop func()
+	done chan error
+}
+
+func serveUA(t testing.TB, cfg ServerConfig) *servingUA {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveUAOn(t, cfg, ln)
+}
+
+func serveUAOn(t testing.TB, cfg ServerConfig, ln net.Listener) *servingUA {
+	t.Helper()
+	s := newTestServer(t, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &servingUA{Server: s, t: t, ln: ln, stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- s.Serve(ctx, ln); close(r.done) }()
+	t.Cleanup(func() { cancel(); <-r.done })
+	return r
+}
+
+const testURI = "urn:test:server"
+
+func newTestServer(t testing.TB, cfg ServerConfig) *Server {
+	t.Helper()
+	if cfg.Space == nil {
+		space, err := NewSpace(SpaceConfig{ApplicationURI: testURI})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Space = space
+	}
+	s, err := NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// ended drains the server and returns its last stats.
+func (s *servingUA) ended() ServerStats {
+	s.t.Helper()
+	s.stop()
+	if err := <-s.done; err != nil {
+		s.t.Errorf("Serve: %v", err)
+	}
+	st := s.Stats()
+	if st.Open != 0 || st.Sessions != 0 {
+		s.t.Errorf("%d connections and %d sessions after Serve returned", st.Open, st.Sessions)
+	}
+	return st
+}
+
+// dial opens a connection and sends nothing.
+func (s *servingUA) dial() net.Conn {
+	s.t.Helper()
+	var c net.Conn
+	if pipes, ok := s.ln.(*serverPipes); ok {
+		var far net.Conn
+		c, far = net.Pipe()
+		pipes.conns <- far
+	} else {
+		var err error
+		if c, err = net.Dial("tcp", s.ln.Addr().String()); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// testIdentity returns an identity, made once: keys take long to make.
+func testIdentity(t testing.TB, name string) *uasc.Identity {
+	t.Helper()
+	testIdentities.Lock()
+	defer testIdentities.Unlock()
+	if id := testIdentities.made[name]; id != nil {
+		return id
+	}
+	id, err := uasc.NewIdentity(uasc.IdentityConfig{
+		ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"127.0.0.1"}, Now: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), Lifetime: 50 * 365 * 24 * time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testIdentities.made[name] = id
+	return id
+}
+
+var testIdentities = struct {
+	sync.Mutex
+	made map[string]*uasc.Identity
+}{made: map[string]*uasc.Identity{}}
+
+// trustsAll trusts every certificate, trustsNone none.
+type trustsAll struct{}
+
+func (trustsAll) Validate(time.Time, []byte, uasc.Use) error { return nil }
+
+type trustsNone struct{}
+
+func (trustsNone) Validate(time.Time, []byte, uasc.Use) error {
+	return &uasc.CertificateError{Check: uasc.CheckTrust, Status: ua.BadCertificateUntrusted}
+}
+
+var (
+	plain  = uasc.Security{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}
+	signed = uasc.Security{Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSign}
+	sealed = uasc.Security{Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt}
+
+	allSecurity = []uasc.Security{
+		plain, signed, sealed,
+		{Policy: uasc.Aes128Sha256RsaOaep, Mode: ua.MessageSecurityModeSign}, {Policy: uasc.Aes128Sha256RsaOaep, Mode: ua.MessageSecurityModeSignAndEncrypt},
+		{Policy: uasc.Aes256Sha256RsaPss, Mode: ua.MessageSecurityModeSign}, {Policy: uasc.Aes256Sha256RsaPss, Mode: ua.MessageSecurityModeSignAndEncrypt},
+	}
+)
+
+// secured is a server with every policy that trusts everybody.
+func secured(t testing.TB) ServerConfig {
+	return ServerConfig{Identity: testIdentity(t, "server"), Trust: trustsAll{}, Security: allSecurity}
+}
+
+// peer is a client made of a Channel and a socket. What goes wrong fails the test, but for what the methods return.
+type peer struct {
+	t       testing.TB
+	conn    net.Conn
+	channel *uasc.Channel
+	id      *uasc.Identity // nil on None
+	buf     []byte
+	filled  int
+	last    uint32 // request id
+
+	token  ua.NodeId
+	nonce  []byte // the server's
+	server *uasc.Certificate
+}
+
+// open opens a channel.
+func (s *servingUA) open(sec uasc.Security) *peer {
+	s.t.Helper()
+	return s.openAs(sec, "client", 0)
+}
+
+func (s *servingUA) openAs(sec uasc.Security, name string, lifetime time.Duration) *peer {
+	s.t.Helper()
+	p := newPeer(s.t, s.dial(), sec, name)
+	if err := p.handshake(lifetime); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+func newPeer(t testing.TB, conn net.Conn, sec uasc.Security, name string) *peer {
+	t.Helper()
+	cfg := uasc.ClientConfig{Security: sec, MinLifetime: time.Second}
+	p := &peer{t: t, conn: conn, buf: make([]byte, 1<<17)}
+	if sec.Policy != uasc.None {
+		p.id = testIdentity(t, name)
+		cfg.Identity, cfg.ServerCertificate = p.id, testIdentity(t, "server").Chain
+	}
+	var err error
+	if p.channel, err = uasc.NewClient(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// handshake does HEL and OPN.
+func (p *peer) handshake(lifetime time.Duration) error {
+	p.t.Helper()
+	if err := p.hello(); err != nil {
+		return err
+	}
+	return p.openChannel(false, lifetime)
+}
+
+func (p *peer) hello() error {
+	p.write(p.channel.AppendHello(nil, "opc.tcp://test.example:4840/path"))
+	m, err := p.next()
+	if err != nil {
+		return err
+	}
+	return p.channel.Acknowledged(m)
+}
+
+func (p *peer) openChannel(renew bool, lifetime time.Duration) error {
+	p.last++
+	b, err := p.channel.AppendOpen(nil, p.last, renew, lifetime, time.Now())
+	if err != nil {
+		return err
+	}
+	p.write(b)
+	m, err := p.next()
+	if err != nil {
+		return err
+	}
+	_, err = p.channel.Opened(m, time.Now())
+	return err
+}
+
+// write sends b. That the server may have hung up shows in what is read next.
+func (p *peer) write(b []byte) { _, _ = p.conn.Write(b) }
+
+// next reads the next message. An ERR is a *uasc.PeerError.
+func (p *peer) next() (uasc.Message, error) {
+	for {
+		used, m, err := p.channel.Next(p.buf[:p.filled], time.Now())
+		if m.Kind == uasc.KindError {
+			e, err := uasc.DecodeError(m.Body)
+			return m, errors.Join(err, e)
+		}
+		if m.Kind != 0 {
+			m.Body = append([]byte(nil), m.Body...)
+		}
+		p.filled = copy(p.buf, p.buf[used:p.filled])
+		if err != nil || m.Kind != 0 {
+			return m, err
+		}
+		n, err := p.conn.Read(p.buf[p.filled:])
+		if n == 0 && err != nil {
+			return m, err
+		}
+		p.filled += n
+	}
+}
+
+// send sends a request, with the session's token.
+func (p *peer) send(m ua.Message) (id uint32) {
+	p.t.Helper()
+	return p.sendAs(m, p.token)
+}
+
+func (p *peer) sendAs(m ua.Message, token ua.NodeId) (id uint32) {
+	p.t.Helper()
+	p.last++
+	setHeader(m, ua.RequestHeader{AuthenticationToken: token, Timestamp: ua.DateTimeOf(time.Now()), RequestHandle: p.last + 1000, TimeoutHint: 10_000})
+	p.sendBody(p.last, ua.AppendMessage(nil, m))
+	return p.last
+}
+
+// sendBody sends a message as it is.
+func (p *peer) sendBody(id uint32, body []byte) {
+	p.t.Helper()
+	b := append(p.channel.Begin(nil, id), body...)
+	b, err := p.channel.End(b, 0, uasc.KindMessage, time.Now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.write(b)
+}
+
+// receive reads the response to a request into m. A ServiceFault is its status.
+func (p *peer) receive(id uint32, m ua.Message) error {
+	p.t.Helper()
+	got, err := p.next()
+	if err != nil {
+		return err
+	}
+	if got.RequestID != id {
+		p.t.Fatalf("the response is to request %d, not %d", got.RequestID, id)
+	}
+	d := ua.NewDecoder(got.Body, ua.Limits{})
+	switch encoding := d.EncodingId(); encoding {
+	case m.EncodingId():
+		m.DecodeFrom(&d)
+		return d.Done()
+	case idServiceFault:
+		var f ua.ServiceFault
+		f.DecodeFrom(&d)
+		if err := d.Done(); err != nil {
+			return err
+		}
+		return f.ResponseHeader.ServiceResult
+	default:
+		return fmt.Errorf("answered with encoding %d", encoding)
+	}
+}
+
+func (p *peer) call(req, resp ua.Message) error {
+	p.t.Helper()
+	return p.receive(p.send(req), resp)
+}
+
+// create does CreateSession.
+func (p *peer) create() error {
+	p.t.Helper()
+	var resp ua.CreateSessionResponse
+	if err := p.call(p.createRequest(), &resp); err != nil {
+		return err
+	}
+	p.token, p.nonce = resp.AuthenticationToken, append([]byte(nil), resp.ServerNonce...)
+	if p.id == nil {
+		return nil
+	}
+	p.server = &testIdentity(p.t, "server").Certificate
+	return p.channel.Policy().VerifySession(p.server, p.id, p.clientNonce(), resp.ServerSignature.Signature)
+}
+
+func (p *peer) clientNonce() []byte { return []byte("0123456789abcdef0123456789abcdef") }
+
+func (p *peer) createRequest() *ua.CreateSessionRequest {
+	req := &ua.CreateSessionRequest{
+		ClientDescription: ua.ApplicationDescription{ApplicationUri: "urn:test:client", ApplicationType: ua.ApplicationTypeClient},
+		EndpointUrl:       "opc.tcp://test.example:4840/path", SessionName: "test", ClientNonce: p.clientNonce(), RequestedSessionTimeout: 60_000,
+	}
+	if p.id != nil {
+		req.ClientDescription.ApplicationUri, req.ClientCertificate = p.id.ApplicationURI, p.id.Raw
+	}
+	return req
+}
+
+// activate does ActivateSession with a user token; nil is anonymous.
+func (p *peer) activate(token ua.Message) error {
+	p.t.Helper()
+	return p.activateRequest(p.activation(token))
+}
+
+func (p *peer) activation(token ua.Message) *ua.ActivateSessionRequest {
+	p.t.Helper()
+	req := &ua.ActivateSessionRequest{}
+	if token != nil {
+		req.UserIdentityToken = ua.Wrap(token)
+	}
+	if p.id != nil {
+		policy := p.channel.Policy()
+		sig, err := policy.SignSession(p.id, testIdentity(p.t, "server").Raw, p.nonce)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		req.ClientSignature = ua.SignatureData{Algorithm: policy.SignatureURI(), Signature: sig}
+	}
+	return req
+}
+
+func (p *peer) activateRequest(req *ua.ActivateSessionRequest) error {
+	p.t.Helper()
+	var resp ua.ActivateSessionResponse
+	if err := p.call(req, &resp); err != nil {
+		return err
+	}
+	p.nonce = append([]byte(nil), resp.ServerNonce...)
+	return nil
+}
+
+// session opens a channel and a session on it, up to its activation by an anonymous user.
+func (s *servingUA) session(sec uasc.Security) *peer {
+	s.t.Helper()
+	p := s.open(sec)
+	if err := errors.Join(p.create(), p.activate(nil)); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// alive asks for something that every session may.
+func (p *peer) alive() error {
+	p.t.Helper()
+	return p.call(&ua.CancelRequest{RequestHandle: 1}, &ua.CancelResponse{})
+}
+
+// wantAlive fails the test when the session is not served.
+func (p *peer) wantAlive() {
+	p.t.Helper()
+	if err := p.alive(); err != nil {
+		p.t.Fatalf("the session is not served: %v", err)
+	}
+}
+
+// wantStatus fails the test when err is not status.
+func wantStatus(t testing.TB, what string, err error, status ua.StatusCode) {
+	t.Helper()
+	if !errors.Is(err, status) && !(status == ua.Good && err == nil) {
+		t.Errorf("%s: %v, want %v", what, err, status)
+	}
+}
+
+// wantEnd fails the test when anything more comes but the end.
+func (p *peer) wantEnd() {
+	p.t.Helper()
+	if m, err := p.next(); err == nil || m.Kind != 0 && m.Kind != uasc.KindError {
+		p.t.Fatalf("got %v, %v; want the end of the connection", m.Kind, err)
+	}
+}
+
+// wantERR wants an ERR with status, and the end.
+func (p *peer) wantERR(status ua.StatusCode) {
+	p.t.Helper()
+	_, err := p.next()
+	var e *uasc.PeerError
+	if !errors.As(err, &e) || e.Status != status {
+		p.t.Fatalf("got %v, want an ERR with %v", err, status)
+	}
+	if n, err := p.conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, io.ErrNoProgress) {
+		p.t.Fatalf("%d more bytes after the ERR, %v", n, err)
+	}
+}
+
+// setHeader puts the RequestHeader into a request.
+func setHeader(m ua.Message, h ua.RequestHeader) {
+	switch m := m.(type) {
+	case *ua.CreateSessionRequest:
+		m.RequestHeader = h
+	case *ua.ActivateSessionRequest:
+		m.RequestHeader = h
+	case *ua.CloseSessionRequest:
+		m.RequestHeader = h
+	case *ua.CancelRequest:
+		m.RequestHeader = h
+	case *ua.GetEndpointsRequest:
+		m.RequestHeader = h
+	case *ua.FindServersRequest:
+		m.RequestHeader = h
+	case *ua.RegisterServerRequest:
+		m.RequestHeader = h
+	case *ua.ReadRequest:
+		m.RequestHeader = h
+	case *ua.QueryFirstRequest:
+		m.RequestHeader = h
+	default:
+		panic(fmt.Sprintf("no request: %T", m))
+	}
+}
