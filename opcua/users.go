@@ -9,7 +9,7 @@ import (
 // Roles is what a user may do.
 type Roles uint8
 
-// The roles. Each stands for itself: a user who may write does not thereby read.
+// The roles. Each stands for itself: who may write does not thereby read. Only ParseRoles gives an admin all of them.
 const (
 	RoleRead  Roles = 1 << iota // browse, read, subscribe
 	RoleWrite                   // write values, call methods

@@ -193,7 +193,7 @@ func (h *argonHash) check() error {
 	return nil
 }
 
-// ParseRoles reads a list as in a configuration: read,write,admin.
+// ParseRoles reads a list as in a configuration: read,write,admin. Who is an admin has the other roles too.
 func ParseRoles(s string) (r Roles, err error) {
 	for name := range strings.SplitSeq(s, ",") {
 		i := 0
@@ -203,6 +203,9 @@ func ParseRoles(s string) (r Roles, err error) {
 			return 0, fmt.Errorf("no role %q; there are %s", name, strings.Join(roleNames[:], ", "))
 		}
 		r |= 1 << i
+	}
+	if r&RoleAdmin != 0 {
+		r |= RoleRead | RoleWrite
 	}
 	return r, nil
 }
