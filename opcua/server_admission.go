@@ -124,8 +124,10 @@ type bucket struct {
 }
 
 func (b *bucket) take(now time.Duration, rate float64, burst int) bool {
-	b.level = min(b.level+rate*(now-b.at).Seconds(), float64(burst))
-	b.at = now
+	if now > b.at { // two that come at once may have looked at the clock in the other order
+		b.level = min(b.level+rate*(now-b.at).Seconds(), float64(burst))
+		b.at = now
+	}
 	if b.level < 1 {
 		return false
 	}
@@ -153,10 +155,20 @@ func newOpenings(cfg Admission) *openings {
 func (o *openings) take(remote net.Addr, now time.Duration) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if t, ok := remote.(*net.TCPAddr); ok && !o.ofAddr(t.AddrPort().Addr().Unmap().WithZone(""), now).take(now, o.cfg.PerAddrRate, o.cfg.PerAddrBurst) {
+	if t, ok := remote.(*net.TCPAddr); ok && !o.ofAddr(hostNet(t.AddrPort().Addr()), now).take(now, o.cfg.PerAddrRate, o.cfg.PerAddrBurst) {
 		return false
 	}
 	return o.all.take(now, o.cfg.OpenRate, o.cfg.OpenBurst)
+}
+
+// hostNet returns what one host may be assumed to have: an address, or a /64 of IPv6.
+func hostNet(a netip.Addr) netip.Addr {
+	const bits = 64
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		p, _ := a.Prefix(bits) // fails only on addresses that are none
+		return p.Addr()
+	}
+	return a
 }
 
 func (o *openings) ofAddr(a netip.Addr, now time.Duration) *bucket {

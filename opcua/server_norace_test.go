@@ -1,5 +1,0 @@
-//go:build !race
-
-package opcua
-
-const underRace = false

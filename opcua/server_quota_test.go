@@ -1,0 +1,270 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+func TestServerSessionQuotas(t *testing.T) {
+	s := serveUA(t, ServerConfig{Quotas: ServerQuotas{Sessions: 3, SessionsPerChannel: 2}})
+	p := s.session(plain)
+	first := p.token
+	wantStatus(t, "a second on the channel", p.create(), ua.Good)
+	wantStatus(t, "a third", p.create(), ua.BadTooManySessions)
+	p.token = first
+	p.wantAlive()
+
+	other := s.open(plain)
+	wantStatus(t, "the last", other.create(), ua.Good)
+	wantStatus(t, "activate it", other.activate(nil), ua.Good)
+	another := s.open(plain)
+	wantStatus(t, "in place of the one that was never activated", another.create(), ua.Good)
+	wantStatus(t, "activate it", another.activate(nil), ua.Good)
+	full := s.open(plain)
+	wantStatus(t, "one too many", full.create(), ua.BadTooManySessions)
+	wantStatus(t, "close one", p.call(&ua.CloseSessionRequest{}, &ua.CloseSessionResponse{}), ua.Good)
+	wantStatus(t, "its place", full.create(), ua.Good)
+	if st := s.ended(); st.Rejected != 3 { // the one that found its place counts as well: it was turned away first
+		t.Errorf("%d rejected", st.Rejected)
+	}
+}
+
+// A session that was never activated goes with its connection, one that was stays.
+func TestServerSessionsOfAConnectionThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serveUAOn(t, ServerConfig{}, newServerPipes())
+		p := s.session(plain)
+		token := p.token
+		wantStatus(t, "create", p.create(), ua.Good)
+		p.conn.Close()
+		synctest.Wait()
+		if all := s.sessions.all(); len(all) != 1 || all[0].token.nodeID() != token || all[0].attached() != nil {
+			t.Errorf("%d sessions", len(all))
+		}
+	})
+}
+
+// Renewals beyond what a client needs, and channels beyond what an address may open, are turned away without any work.
+func TestServerOpenRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serveUAOn(t, ServerConfig{Admission: Admission{OpenRate: 1, OpenBurst: 20}}, newServerPipes())
+		p := s.session(plain)
+		for range renewBurst {
+			if err := p.openChannel(true, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantStatus(t, "a storm of renewals", p.openChannel(true, time.Hour), ua.BadTcpServerTooBusy)
+		opened := 1 + renewBurst
+		for ; newPeer(t, s.dial(), plain, "").handshake(0) == nil; opened++ {
+		}
+		if opened != 20 {
+			t.Errorf("%d channels were opened at once", opened)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		wantStatus(t, "after a second", newPeer(t, s.dial(), plain, "").handshake(0), ua.Good)
+		wantStatus(t, "the next", newPeer(t, s.dial(), plain, "").handshake(0), ua.BadTcpServerTooBusy)
+	})
+}
+
+func TestServerOpenRatePerAddress(t *testing.T) {
+	o := newOpenings(Admission{PerAddrRate: 1, PerAddrBurst: 3}.withDefaults())
+	a, b := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 1}
+	for i := range 5 {
+		a.Port++
+		if got := o.take(a, time.Second); got != (i < 3) {
+			t.Errorf("channel %d: %v", i, got)
+		}
+	}
+	if !o.take(b, time.Second) || !o.take(a, 3*time.Second) {
+		t.Error("another address, or the same one later, was turned away")
+	}
+	net6 := func(last byte) *net.TCPAddr {
+		ip := net.ParseIP("2001:db8::")
+		ip[15] = last
+		return &net.TCPAddr{IP: ip}
+	}
+	for i := range byte(5) {
+		if got := o.take(net6(i), time.Second); got != (i < 3) {
+			t.Errorf("channel %d of a net: %v", i, got)
+		}
+	}
+	for i := range 3 * mostAddrs {
+		o.take(&net.TCPAddr{IP: net.IPv4(10, byte(i>>16), byte(i>>8), byte(i))}, time.Duration(i)*time.Millisecond)
+		if len(o.byAddr) > mostAddrs {
+			t.Fatalf("%d addresses are kept", len(o.byAddr))
+		}
+	}
+}
+
+// Who is further on in its set-up goes first, the queue is bounded, and who gives up holds no place.
+func TestGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 2)
+		if st := g.enter(t.Context(), false); st != ua.Good {
+			t.Fatal(st)
+		}
+		var mu sync.Mutex
+		var order []string
+		var wg sync.WaitGroup
+		wait := func(name string, first bool) {
+			wg.Go(func() {
+				if g.enter(t.Context(), first) == ua.Good {
+					mu.Lock()
+					order = append(order, name)
+					mu.Unlock()
+					g.leave()
+				}
+			})
+			synctest.Wait()
+		}
+		wait("open 1", false)
+		wait("open 2", false)
+		if st := g.enter(t.Context(), false); st != ua.BadTcpServerTooBusy || !g.full() {
+			t.Errorf("a third that opens: %v", st)
+		}
+		wait("session 1", true)
+		wait("session 2", true)
+		g.leave()
+		wg.Wait()
+		want := []string{"session 1", "session 2", "open 1", "open 2"}
+		for i := range want {
+			if i >= len(order) || order[i] != want[i] {
+				t.Fatalf("in the order %v", order)
+			}
+		}
+		if g.free != 1 || g.full() {
+			t.Errorf("%d places are free", g.free)
+		}
+	})
+}
+
+// A storm of clients that come at once and come again when they are told to: all get in, and those that are in are served meanwhile.
+func TestServerStorm(t *testing.T) {
+	cfg := secured(t)
+	cfg.Admission = Admission{RSAAtOnce: 1, Waiting: 4}
+	s := serveUA(t, cfg)
+	bystander := s.session(sealed)
+	const clients = 60
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	shed := 0
+	for range clients {
+		wg.Go(func() {
+			for {
+				p := newPeer(t, s.dial(), sealed, "client")
+				err := p.handshake(0)
+				if err == nil {
+					err = errors.Join(p.create(), p.activate(nil))
+				}
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, ua.BadTcpServerTooBusy) {
+					t.Error(err)
+					return
+				}
+				p.conn.Close()
+				mu.Lock()
+				shed++
+				mu.Unlock()
+			}
+		})
+	}
+	for range 20 {
+		bystander.wantAlive()
+	}
+	wg.Wait()
+	if n := s.Sessions(); n != clients+1 {
+		t.Errorf("%d sessions", n)
+	}
+	st := s.ended()
+	if shed == 0 || st.Refused["BadTcpServerTooBusy"] == 0 || st.Channels != clients+1 {
+		t.Errorf("%d were told to come again; %+v", shed, st)
+	}
+}
+
+// The drain says goodbye: while it is announced the server is in state Shutdown, and serves.
+func TestServerAnnouncesItsShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serveUAOn(t, ServerConfig{AnnounceShutdown: 30 * time.Second, DrainTimeout: 5 * time.Second}, newServerPipes())
+		p := s.session(plain)
+		if s.state() != ua.ServerStateRunning || s.serviceLevel() != 255 {
+			t.Errorf("state %v", s.state())
+		}
+		from := time.Now()
+		s.stop()
+		time.Sleep(10 * time.Second)
+		if st := s.state(); st != ua.ServerStateShutdown || s.secondsTillShutdown() != 20 || s.shutdownReason().Text == "" || s.serviceLevel() != 0 {
+			t.Errorf("state %v, %d s", st, s.secondsTillShutdown())
+		}
+		p.wantAlive()
+		if err := <-s.done; err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(from); d != 30*time.Second && d > 36*time.Second {
+			t.Errorf("ended after %v", d)
+		}
+		if n := s.Sessions(); n != 0 {
+			t.Errorf("%d sessions after the end", n)
+		}
+	})
+}
+
+// A server may be started again, and serve several listeners.
+func TestServerServesAgain(t *testing.T) {
+	srv := newTestServer(t, ServerConfig{})
+	for range 2 {
+		a, b := newServerPipes(), newServerPipes()
+		done := make(chan error, 2)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { done <- srv.Serve(ctx, a) }()
+		go func() { done <- srv.Serve(ctx, b) }()
+		for _, ln := range []*serverPipes{a, b} {
+			s := &servingUA{Server: srv, t: t, ln: ln}
+			s.session(plain).wantAlive()
+		}
+		stop()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestServerConfigs(t *testing.T) {
+	if _, err := NewServer(ServerConfig{}); err == nil {
+		t.Error("a server of nothing")
+	}
+	for name, change := range map[string]func(*ServerConfig){
+		"a path without a slash":    func(c *ServerConfig) { c.Path = "x" },
+		"timeouts the wrong way":    func(c *ServerConfig) { c.SessionTimeout = TimeoutRange{Min: time.Hour, Max: time.Second} },
+		"security without identity": func(c *ServerConfig) { c.Security = []uasc.Security{sealed} },
+		"None that signs": func(c *ServerConfig) {
+			c.Security = []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeSign}}
+		},
+		"certificates without trust": func(c *ServerConfig) { c.Users, c.UserTokens = &Users{}, TokenCertificate },
+		"unknown tokens":             func(c *ServerConfig) { c.Users, c.UserTokens = &Users{}, 64 },
+		"negative connections":       func(c *ServerConfig) { c.MaxConns = -1 },
+		"small buffers":              func(c *ServerConfig) { c.Transport.ReceiveBufferSize = 100 },
+	} {
+		space, err := NewSpace(SpaceConfig{ApplicationURI: testURI})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := ServerConfig{Space: space}
+		change(&cfg)
+		if _, err := NewServer(cfg); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+	}
+}
