@@ -50,8 +50,8 @@ func frameOf(head string, body ...[]byte) string {
 	return string(b)
 }
 
-// words is UInt32s.
-func words(v ...uint32) (b []byte) {
+// u32s is UInt32s.
+func u32s(v ...uint32) (b []byte) {
 	for _, w := range v {
 		b = binary.LittleEndian.AppendUint32(b, w)
 	}
@@ -59,15 +59,15 @@ func words(v ...uint32) (b []byte) {
 }
 
 // text is a String.
-func text(s string) []byte { return append(words(uint32(len(s))), s...) }
+func text(s string) []byte { return append(u32s(uint32(len(s))), s...) }
 
 func hello(receive, send uint32, url string) string {
-	return frameOf("HELF", words(0, receive, send, 0, 0), text(url))
+	return frameOf("HELF", u32s(0, receive, send, 0, 0), text(url))
 }
 
 // openHead is a whole OPN of a policy, without its body.
 func openHead(policy string, sender, thumbprint []byte) string {
-	return frameOf("OPNF", words(0), text(policy), text(string(sender)), text(string(thumbprint)), words(1, 1), make([]byte, 64))
+	return frameOf("OPNF", u32s(0), text(policy), text(string(sender)), text(string(thumbprint)), u32s(1, 1), make([]byte, 64))
 }
 
 var badConnections = []badBytes{
@@ -80,29 +80,29 @@ var badConnections = []badBytes{
 	{"buffers of 0", atAccept, hello(0, 0, "opc.tcp://x"), ua.BadConnectionRejected},
 	{"buffers of 8191", atAccept, hello(8191, 8191, "opc.tcp://x"), ua.BadConnectionRejected},
 	{"URL of 5000 bytes", atAccept, hello(65536, 65536, strings.Repeat("x", 5000)), ua.BadTcpEndpointUrlInvalid},
-	{"URL that is cut", atAccept, frameOf("HELF", words(0, 8192, 8192, 0, 0, 100)), ua.BadDecodingError},
-	{"URL of -2 bytes", atAccept, frameOf("HELF", words(0, 8192, 8192, 0, 0, 0xFFFFFFFE)), ua.BadDecodingError},
-	{"MSG first", atAccept, frameOf("MSGF", words(1, 1, 1, 1)), ua.BadTcpMessageTypeInvalid},
+	{"URL that is cut", atAccept, frameOf("HELF", u32s(0, 8192, 8192, 0, 0, 100)), ua.BadDecodingError},
+	{"URL of -2 bytes", atAccept, frameOf("HELF", u32s(0, 8192, 8192, 0, 0, 0xFFFFFFFE)), ua.BadDecodingError},
+	{"MSG first", atAccept, frameOf("MSGF", u32s(1, 1, 1, 1)), ua.BadTcpMessageTypeInvalid},
 	{"OPN first", atAccept, openHead(uasc.None.URI(), nil, nil), ua.BadTcpMessageTypeInvalid},
-	{"CLO first", atAccept, frameOf("CLOF", words(1, 1, 1, 1)), ua.BadTcpMessageTypeInvalid},
-	{"ACK", atAccept, frameOf("ACKF", words(0, 8192, 8192, 0, 0)), ua.BadTcpMessageTypeInvalid},
+	{"CLO first", atAccept, frameOf("CLOF", u32s(1, 1, 1, 1)), ua.BadTcpMessageTypeInvalid},
+	{"ACK", atAccept, frameOf("ACKF", u32s(0, 8192, 8192, 0, 0)), ua.BadTcpMessageTypeInvalid},
 
 	{"HEL twice", atHello, hello(65536, 65536, "opc.tcp://x"), ua.BadTcpMessageTypeInvalid},
-	{"MSG before OPN", atHello, frameOf("MSGF", words(0, 0, 1, 1), []byte{1, 0, 0xAC, 1}), ua.BadTcpMessageTypeInvalid},
+	{"MSG before OPN", atHello, frameOf("MSGF", u32s(0, 0, 1, 1), []byte{1, 0, 0xAC, 1}), ua.BadTcpMessageTypeInvalid},
 	{"OPN in two chunks", atHello, "OPNC" + openHead(uasc.None.URI(), nil, nil)[4:], ua.BadTcpMessageTypeInvalid},
 	{"OPN of an unknown policy", atHello, openHead("http://opcfoundation.org/UA/SecurityPolicy#Basic128Rsa15", nil, nil), ua.BadSecurityPolicyRejected},
 	{"OPN with a policy of 300 bytes", atHello, openHead(strings.Repeat("p", 300), nil, nil), ua.BadDecodingError},
 	{"OPN without a certificate", atHello, openHead(uasc.Basic256Sha256.URI(), nil, make([]byte, 20)), ua.BadSecurityChecksFailed},
 	{"OPN with a certificate of noise", atHello, openHead(uasc.Basic256Sha256.URI(), bytes.Repeat([]byte{0x30}, 500), make([]byte, 20)), ua.BadSecurityChecksFailed},
 	{"OPN with a chain of 40 KiB", atHello, openHead(uasc.Basic256Sha256.URI(), bytes.Repeat([]byte{0x30}, 40<<10), make([]byte, 20)), ua.BadDecodingError},
-	{"OPN whose certificate has -5 bytes", atHello, frameOf("OPNF", words(0), text(uasc.None.URI()), words(0xFFFFFFFB, 0, 1, 1)), ua.BadDecodingError},
-	{"OPN whose body is a Read", atHello, frameOf("OPNF", words(0), text(uasc.None.URI()), words(0xFFFFFFFF, 0xFFFFFFFF, 1, 1), []byte{1, 0, 0x77, 2}), ua.BadTcpMessageTypeInvalid},
-	{"OPN without a body", atHello, frameOf("OPNF", words(0), text(uasc.None.URI()), words(0xFFFFFFFF, 0xFFFFFFFF, 1, 1)), ua.BadTcpMessageTypeInvalid},
+	{"OPN whose certificate has -5 bytes", atHello, frameOf("OPNF", u32s(0), text(uasc.None.URI()), u32s(0xFFFFFFFB, 0, 1, 1)), ua.BadDecodingError},
+	{"OPN whose body is a Read", atHello, frameOf("OPNF", u32s(0), text(uasc.None.URI()), u32s(0xFFFFFFFF, 0xFFFFFFFF, 1, 1), []byte{1, 0, 0x77, 2}), ua.BadTcpMessageTypeInvalid},
+	{"OPN without a body", atHello, frameOf("OPNF", u32s(0), text(uasc.None.URI()), u32s(0xFFFFFFFF, 0xFFFFFFFF, 1, 1)), ua.BadTcpMessageTypeInvalid},
 	{"chunk longer than was agreed on", atHello, "OPNF\x01\x00\x01\x00", ua.BadTcpMessageTooLarge},
 
 	{"RHE", atOpen, frameOf("RHEF", text("urn:x"), text("opc.tcp://x")), ua.BadTcpMessageTypeInvalid},
-	{"MSG shorter than its header", atOpen, frameOf("MSGF", words(1, 1)), ua.BadTcpMessageTooLarge},
-	{"MSG of another channel", atSession, frameOf("MSGF", words(1, 1, 5, 9), []byte{1, 0, 0xE1, 1}), ua.BadTcpSecureChannelUnknown},
+	{"MSG shorter than its header", atOpen, frameOf("MSGF", u32s(1, 1)), ua.BadTcpMessageTooLarge},
+	{"MSG of another channel", atSession, frameOf("MSGF", u32s(1, 1, 5, 9), []byte{1, 0, 0xE1, 1}), ua.BadTcpSecureChannelUnknown},
 }
 
 // Each bad input is answered with its status and ends its connection, at once and byte by byte, while others are served.
@@ -375,7 +375,7 @@ func TestServerChunksThatNeverEnd(t *testing.T) {
 	p.write(p.chunk('F', 78, nil))
 	wantStatus(t, "1.2 MB", p.receive(78, &ua.CancelResponse{}), ua.BadRequestTooLarge)
 	p.write(p.chunk('C', 79, []byte{1}))
-	p.write(p.chunk('A', 79, append(words(uint32(ua.BadOutOfMemory)), words(0xFFFFFFFF)...)))
+	p.write(p.chunk('A', 79, append(u32s(uint32(ua.BadOutOfMemory)), u32s(0xFFFFFFFF)...)))
 	p.wantAlive() // one that its client gave up gets no answer
 }
 
