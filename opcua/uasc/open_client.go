@@ -92,10 +92,11 @@ func (c *Channel) AppendOpen(b []byte, requestID uint32, renew bool, lifetime ti
 	if renew {
 		channel, req.RequestType = t.channel, ua.SecurityTokenRequestTypeRenew
 	}
-	start := len(b)
+	start, sent := len(b), c.sent
 	out, at := c.beginOpen(b, channel, requestID, policy, c.remote)
 	out, err := c.sealOpen(ua.AppendMessage(out, &req), start, at, policy, c.remote)
 	if err != nil {
+		c.sent = sent // nothing leaves, and the next number may not be one too many
 		return b, err
 	}
 	c.asked.Store(a)

@@ -66,8 +66,8 @@ func (s *TrustStore) folder(name string) string {
 type trustLists struct {
 	trusted     map[[sha1.Size]byte]bool
 	bySubject   map[string][]*x509.Certificate // trusted ones and issuers, by RawSubject
-	revocations map[string][]*x509.RevocationList
-	state       string // names, sizes and times of the files
+	revocations map[string][]*revocations      // by RawIssuer
+	state       string                         // names, sizes and times of the files
 	looked      time.Time
 }
 
@@ -127,7 +127,7 @@ func (s *TrustStore) files(folder string) []os.DirEntry {
 
 // load reads the folders. Files that hold nothing of the kind are passed over; List tells about them.
 func (s *TrustStore) load() *trustLists {
-	l := &trustLists{trusted: map[[sha1.Size]byte]bool{}, bySubject: map[string][]*x509.Certificate{}, revocations: map[string][]*x509.RevocationList{}}
+	l := &trustLists{trusted: map[[sha1.Size]byte]bool{}, bySubject: map[string][]*x509.Certificate{}, revocations: map[string][]*revocations{}}
 	for _, folder := range [...]string{trustedFolder, issuersFolder} {
 		for _, e := range s.files(folder) {
 			certs, _ := readCertificates(filepath.Join(s.folder(folder), e.Name()))
@@ -142,7 +142,7 @@ func (s *TrustStore) load() *trustLists {
 	for _, folder := range [...]string{trustedCRLFolder, issuersCRLFolder} {
 		for _, e := range s.files(folder) {
 			if list, err := readRevocations(filepath.Join(s.folder(folder), e.Name())); err == nil {
-				l.revocations[string(list.RawIssuer)] = append(l.revocations[string(list.RawIssuer)], list)
+				l.revocations[string(list.RawIssuer)] = append(l.revocations[string(list.RawIssuer)], newRevocations(list))
 			}
 		}
 	}
@@ -169,6 +169,34 @@ func readRevocations(name string) (*x509.RevocationList, error) {
 		return nil, err
 	}
 	return x509.ParseRevocationList(derOf(b, revocationType))
+}
+
+// revocations is a revocation list that is asked often: a long one is not gone through, and its signature is not verified, for each connection anew.
+type revocations struct {
+	*x509.RevocationList
+	serials map[string]bool
+	signed  sync.Map // the keys that it is signed with
+}
+
+func newRevocations(list *x509.RevocationList) *revocations {
+	r := &revocations{RevocationList: list, serials: make(map[string]bool, len(list.RevokedCertificateEntries))}
+	for _, e := range list.RevokedCertificateEntries {
+		r.serials[e.SerialNumber.String()] = true
+	}
+	return r
+}
+
+// of reports whether the list is signed with issuer's key. What was verified is remembered by the key: there are few with which it is.
+func (r *revocations) of(issuer *x509.Certificate) bool {
+	key := sha1.Sum(issuer.RawSubjectPublicKeyInfo)
+	if _, known := r.signed.Load(key); known {
+		return true
+	}
+	if r.CheckSignatureFrom(issuer) != nil {
+		return false
+	}
+	r.signed.Store(key, true)
+	return true
 }
 
 // readBounded reads a file of a sane length.

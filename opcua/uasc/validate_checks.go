@@ -259,15 +259,11 @@ func (j *judgement) revocationFound() *CertificateError {
 func (j *judgement) revoked() *CertificateError {
 	for i := range j.issued() {
 		list := j.revocationList(i)
-		if list == nil {
+		if list == nil || !list.serials[j.path[i].SerialNumber.String()] {
 			continue
 		}
-		for _, entry := range list.RevokedCertificateEntries {
-			if entry.SerialNumber.Cmp(j.path[i].SerialNumber) == 0 {
-				if e := j.fail(CheckRevoked, i, "its issuer has revoked it", nil); e != nil {
-					return e
-				}
-			}
+		if e := j.fail(CheckRevoked, i, "its issuer has revoked it", nil); e != nil {
+			return e
 		}
 	}
 	return nil
@@ -277,11 +273,11 @@ func (j *judgement) revoked() *CertificateError {
 func (j *judgement) issued() int { return len(j.path) - 1 }
 
 // revocationList returns the newest list of the issuer of path[i].
-func (j *judgement) revocationList(i int) *x509.RevocationList {
+func (j *judgement) revocationList(i int) *revocations {
 	issuer := j.path[i+1]
-	var newest *x509.RevocationList
+	var newest *revocations
 	for _, list := range j.lists.revocations[string(issuer.RawSubject)] {
-		if list.CheckSignatureFrom(issuer) != nil || !list.NextUpdate.IsZero() && j.now.After(list.NextUpdate) {
+		if !list.of(issuer) || !list.NextUpdate.IsZero() && j.now.After(list.NextUpdate) {
 			continue
 		}
 		if newest == nil || list.ThisUpdate.After(newest.ThisUpdate) {
