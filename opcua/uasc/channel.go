@@ -14,7 +14,7 @@ import (
 //	client with Reverse: awaitReverse ─RHE─► awaitAcknowledge
 //
 // It has two roles, each of which one goroutine holds at a time; they may be different goroutines and need no lock between them. The reader calls
-// Next, Pending, AcceptHello, Acknowledged and Opened; the sender calls Begin, End, AppendAbort and AppendOpen. AcceptOpen needs both. What tells about the
+// Next, Pending, AcceptHello, Acknowledged and Opened; the sender calls End, AppendAbort and AppendOpen. AcceptOpen needs both. What tells about the
 // channel (ID, Policy, Mode, Remote, Limits) may be asked by everybody from the first AcceptOpen or Opened on.
 type Channel struct {
 	server *Server       // nil on a client

@@ -8,7 +8,7 @@ import (
 	"millrace/opcua/ua"
 )
 
-// Begin appends the header that a message needs; its body goes behind it, and End completes it. The sender's.
+// Begin appends the header that a message needs; its body goes behind it, and End completes it. It uses nothing of the channel: any goroutine may call it.
 func (c *Channel) Begin(b []byte, requestID uint32) []byte {
 	b = append(b, make([]byte, headerBytes)...)
 	binary.LittleEndian.PutUint32(b[len(b)-headerBytes+requestAt:], requestID)
