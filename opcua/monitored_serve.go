@@ -44,7 +44,7 @@ type itemEdit struct {
 func (p *subscriptions) beginItems(c *call, d *ua.Decoder, size int) (e itemEdit, n int, status ua.StatusCode) {
 	id := d.U32()
 	e = itemEdit{p: p, call: c, timestamps: ua.TimestampsToReturn(d.I32())}
-	n, status = operationCount(d, size, p.limits.ItemsPerCall)
+	n, status = operationCount(d, size, p.server.space.limits.MonitoredItems)
 	switch {
 	case status != ua.Good:
 	case e.timestamps < ua.TimestampsToReturnSource || e.timestamps > ua.TimestampsToReturnNeither:
@@ -316,7 +316,7 @@ func idList(d *ua.Decoder, limit int) ([]uint32, ua.StatusCode) {
 
 func (s *Server) serveSetMonitoringMode(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	id, mode := d.U32(), ua.MonitoringMode(d.I32())
-	ids, status := idList(d, s.subs.limits.ItemsPerCall)
+	ids, status := idList(d, s.space.limits.MonitoredItems)
 	if status != ua.Good {
 		return out, status
 	}
@@ -360,7 +360,7 @@ func (e *itemEdit) setMode(id uint32, mode ua.MonitoringMode) ua.StatusCode {
 
 func (s *Server) serveDeleteMonitoredItems(_ context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	id := d.U32()
-	ids, status := idList(d, s.subs.limits.ItemsPerCall)
+	ids, status := idList(d, s.space.limits.MonitoredItems)
 	if status != ua.Good {
 		return out, status
 	}
@@ -415,7 +415,7 @@ func (s *Server) serveSetTriggering(_ context.Context, c *call, d *ua.Decoder, o
 		return out, d.Status()
 	case add+remove == 0:
 		return out, ua.BadNothingToDo
-	case add+remove > s.subs.limits.ItemsPerCall:
+	case add+remove > s.space.limits.MonitoredItems:
 		return out, ua.BadTooManyOperations
 	}
 	sub, status := s.subs.itemsOf(c.session, id)

@@ -145,22 +145,27 @@ type samplerScratch struct {
 func (p *samplers) readGroup(ctx context.Context, g *samplerGroup, x *samplerScratch) {
 	at := 0
 	for n := p.chunk(g, x, &at); n > 0; n = p.chunk(g, x, &at) {
-		p.readAll(ctx, x, n)
-		now := ua.DateTimeOf(time.Now())
-		for i, s := range x.list[:n] {
-			s.mu.Lock()
-			if len(s.items) > 0 {
-				s.take(&x.values[i], now)
-			}
-			s.mu.Unlock()
-		}
-		clear(x.values[:n])
+		p.readChunk(ctx, x, n)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(g.list) > 0 || len(g.dirty) > 0 {
 		p.arm(g)
 	}
+}
+
+// readChunk reads for the first n samplers of x.
+func (p *samplers) readChunk(ctx context.Context, x *samplerScratch, n int) {
+	p.readAll(ctx, x, n)
+	now := ua.DateTimeOf(time.Now())
+	for i, s := range x.list[:n] {
+		s.mu.Lock()
+		if len(s.items) > 0 {
+			s.take(&x.values[i], now)
+		}
+		s.mu.Unlock()
+	}
+	clear(x.values[:n])
 }
 
 // chunk puts the next samplers of a group in x and returns how many: those that are dirty, then those of the list from at on.

@@ -52,7 +52,6 @@ func (s *Server) liveValues() map[uint32]func() ua.Variant {
 		ns0.Server_ServerStatus_BuildInfo_BuildDate:               func() ua.Variant { return ua.DateTimeValue(info.BuildDate) },
 		ns0.Server_ServerCapabilities_ServerProfileArray:          func() ua.Variant { return ua.StringArray(s.profiles()) },
 		ns0.Server_ServerCapabilities_LocaleIdArray:               func() ua.Variant { return ua.StringArray([]string{}) },
-		ns0.Server_ServerCapabilities_MinSupportedSampleRate:      func() ua.Variant { return ua.Double(0) },
 		ns0.Server_ServerCapabilities_MaxArrayLength:              func() ua.Variant { return ua.UInt32(uint32(s.limits().ArrayLength)) },
 		ns0.Server_ServerCapabilities_MaxStringLength:             func() ua.Variant { return ua.UInt32(uint32(s.limits().StringLength)) },
 		ns0.Server_ServerCapabilities_MaxByteStringLength:         func() ua.Variant { return ua.UInt32(uint32(s.limits().ByteStringLength)) },
@@ -64,6 +63,7 @@ func (s *Server) liveValues() map[uint32]func() ua.Variant {
 		},
 	}
 	s.addSummary(values)
+	s.subscriptionValues(values)
 	return values
 }
 

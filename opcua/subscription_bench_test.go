@@ -1,10 +1,12 @@
 package opcua
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
 	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
 )
 
 // discards takes answers and gives their buffers back.
@@ -80,9 +82,72 @@ func TestSubscriptionAllocs(t *testing.T) {
 	}
 }
 
-// The cost of one value from its change to the encoded response, of 1000 in a message.
+// seals answers on a channel without security, as a connection does, but for the socket.
+type seals struct {
+	t       testing.TB
+	channel *uasc.Channel
+	m       outgoing
+	bytes   int
+}
+
+// newSeals shakes hands in memory.
+func newSeals(t testing.TB) *seals {
+	server, err := uasc.NewServer(uasc.ServerConfig{Security: []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := uasc.NewClient(uasc.ClientConfig{Security: uasc.Security{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &seals{t: t, channel: server.NewChannel(1, "test")}
+	now := time.Now()
+	next := func(c *uasc.Channel, b []byte) uasc.Message {
+		_, m, err := c.Next(b, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	ack, _, err := s.channel.AcceptHello(nil, next(s.channel, client.AppendHello(nil, "opc.tcp://test")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Acknowledged(next(client, ack)); err != nil {
+		t.Fatal(err)
+	}
+	open, err := client.AppendOpen(nil, 1, false, time.Hour, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.channel.AcceptOpen(nil, next(s.channel, open), now); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *seals) begin(l late) *outgoing {
+	s.m.b = appendResponseHeader(s.channel.Begin(s.m.b[:0], l.id), responseTo(idPublish), l.handle, ua.Good, time.Now())
+	return &s.m
+}
+
+func (s *seals) send(_ late, m *outgoing) {
+	b, err := s.channel.End(m.b, 0, uasc.KindMessage, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.m.b = b
+	s.bytes += len(b)
+}
+
+func (s *seals) fault(_ late, status ua.StatusCode) { s.t.Fatal(status) }
+func (s *seals) room(late) int                      { return 1 << 30 }
+
+// The cost of one value from its change to the sealed response, of 1000 in a message.
 func BenchmarkSubscriptionValue(b *testing.B) {
 	_, o, s, list := pushedItems(b, 1000)
+	out := newSeals(b)
+	o.answers = out
 	now := time.Now()
 	b.ReportAllocs()
 	n := 0
@@ -91,4 +156,86 @@ func BenchmarkSubscriptionValue(b *testing.B) {
 		n++
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*len(list)), "ns/value")
+	b.ReportMetric(float64(out.bytes)/float64(n*len(list)), "B/value")
+}
+
+// The same of values that are sampled: read in a batch from their store.
+func BenchmarkSubscriptionSample(b *testing.B) {
+	m := newMemory(1000)
+	k := standingSubDeskOf(b, m, SubscriptionLimits{})
+	k.p.answers = newSeals(b)
+	sub := k.subscribe(time.Second)
+	req := &ua.CreateMonitoredItemsRequest{SubscriptionId: sub, TimestampsToReturn: ua.TimestampsToReturnBoth}
+	for i := range m.values {
+		r := itemOn(i, time.Second)
+		r.RequestedParameters.QueueSize = 1
+		req.ItemsToCreate = append(req.ItemsToCreate, r)
+	}
+	o := k.p.of(k.call.session)
+	if _, status := ask[ua.CreateMonitoredItemsResponse](k.desk, k.server.serveCreateMonitoredItems, req); status != ua.Good {
+		b.Fatal(status)
+	}
+	s, now := k.p.find(sub), time.Now()
+	var list []*sampler
+	for _, x := range k.p.samplers.all {
+		list = append(list, x)
+	}
+	b.ReportAllocs()
+	n := 0
+	var x samplerScratch
+	for b.Loop() {
+		for i := range m.values {
+			m.values[i].Value = ua.Double(float64(n))
+		}
+		for at := 0; at < len(list); at += samplerChunk {
+			c := copy(x.list[:], list[at:])
+			k.p.samplers.readChunk(b.Context(), &x, c)
+		}
+		o.mu.Lock()
+		r := subPublish{}
+		r.acks.add(o.acknowledge(s.id, s.machine.next-1))
+		r.acks = acknowledged{count: 1}
+		o.publish(r, now)
+		o.tick(s, now)
+		o.mu.Unlock()
+		n++
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*len(list)), "ns/value")
+}
+
+// A subscription with ten items, each of a node of its own, that have all been told once and acknowledged: what it costs to keep.
+func TestSubscriptionMemory(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector takes memory of its own")
+	}
+	const subs, items = 500, 10
+	k := standingSubDeskOf(t, newMemory(subs*items), SubscriptionLimits{PerSession: subs})
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range subs {
+		sub := k.subscribe(time.Second)
+		req := &ua.CreateMonitoredItemsRequest{SubscriptionId: sub, TimestampsToReturn: ua.TimestampsToReturnBoth}
+		for j := range items {
+			req.ItemsToCreate = append(req.ItemsToCreate, itemOn(i*items+j, time.Second))
+		}
+		if _, status := ask[ua.CreateMonitoredItemsResponse](k.desk, k.server.serveCreateMonitoredItems, req); status != ua.Good {
+			t.Fatal(status)
+		}
+		k.publish(1)
+		k.pass()
+		k.publish(1, ua.SubscriptionAcknowledgement{SubscriptionId: sub, SequenceNumber: 1})
+		k.answers, k.faults = nil, nil
+	}
+	per := (heap() - before) / subs
+	t.Logf("%d bytes a subscription with %d items", per, items)
+	if per > 10_000 {
+		t.Errorf("%d bytes a subscription with %d items", per, items)
+	}
+	k.end()
 }

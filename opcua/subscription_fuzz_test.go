@@ -52,7 +52,7 @@ func FuzzSubscriptionServices(f *testing.F) {
 		f.Add(uint8(i), x.request.AppendTo(nil)[header:], uint8((i+6)%12), x.request.AppendTo(nil)[header:])
 	}
 	f.Fuzz(func(t *testing.T, first uint8, a []byte, second uint8, b []byte) {
-		k := standingSubDesk(t)
+		k := standingSubDeskOf(t, newMemory(5), SubscriptionLimits{Items: 50, Subscriptions: 10, PublishRequests: 5})
 		defer k.end()
 		sub := k.subscribe(time.Second)
 		k.monitor(sub, itemOn(1, 0))
@@ -84,14 +84,14 @@ func (k *subDesk) feed(which uint8, body []byte) {
 	}
 }
 
-// standingSubDesk is a desk whose clock stands, but for pass.
-func standingSubDesk(t testing.TB) *subDesk {
-	limits, err := SubscriptionLimits{Items: 50, Subscriptions: 10, PublishRequests: 5}.withDefaults()
+// standingSubDeskOf is a desk whose clock stands, but for pass.
+func standingSubDeskOf(t testing.TB, store NodeStore, limits SubscriptionLimits) *subDesk {
+	limits, err := limits.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
 	space := bareSpace(t)
-	if _, err := space.Mount("urn:memory", newMemory(5)); err != nil {
+	if _, err := space.Mount("urn:memory", store); err != nil {
 		t.Fatal(err)
 	}
 	k := &subDesk{desk: deskFor(t, space)}

@@ -17,7 +17,6 @@ type SubscriptionLimits struct {
 	Items                int // of the server; default 1,000,000
 	ItemsPerSession      int // default 100,000
 	ItemsPerSubscription int // default 100,000
-	ItemsPerCall         int // default 10,000
 
 	QueueSize       int // values of one item that wait; default 1000
 	PublishRequests int // of one session that wait; the oldest is refused for another; default 100
@@ -47,7 +46,6 @@ func (l SubscriptionLimits) withDefaults() (SubscriptionLimits, error) {
 	l.Items = cmp.Or(l.Items, 1_000_000)
 	l.ItemsPerSession = cmp.Or(l.ItemsPerSession, 100_000)
 	l.ItemsPerSubscription = cmp.Or(l.ItemsPerSubscription, 100_000)
-	l.ItemsPerCall = cmp.Or(l.ItemsPerCall, 10_000)
 	l.QueueSize = min(cmp.Or(l.QueueSize, 1000), mostQueue)
 	l.PublishRequests = cmp.Or(l.PublishRequests, 100)
 	l.Retransmissions = cmp.Or(l.Retransmissions, 2*l.PublishRequests)
@@ -69,7 +67,7 @@ func (l *SubscriptionLimits) check() error {
 	switch {
 	case min(l.MinPublishing, l.MinSampling, l.MinLifetime) < 0 || l.MinPublishing > l.MaxPublishing || l.MinSampling > l.MaxSampling || l.MinLifetime > l.MaxLifetime:
 		return errors.New("opcua: subscription limits: an interval is negative, or the shortest is longer than the longest")
-	case min(l.Subscriptions, l.PerSession, l.PerUser, l.PerCall, l.Items, l.ItemsPerSession, l.ItemsPerSubscription, l.ItemsPerCall, l.QueueSize, l.PublishRequests,
+	case min(l.Subscriptions, l.PerSession, l.PerUser, l.PerCall, l.Items, l.ItemsPerSession, l.ItemsPerSubscription, l.QueueSize, l.PublishRequests,
 		l.Retransmissions, l.Notifications, l.MessageBytes, l.QueueBytes, l.KeepAliveCount, l.LifetimeCount) < 0:
 		return errors.New("opcua: subscription limits: a number is negative")
 	case l.LifetimeCount < 3:

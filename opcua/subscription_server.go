@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"millrace/opcua/ua"
+	"millrace/opcua/ua/ns0"
 )
 
 // What the server itself asks of its subscriptions.
@@ -16,6 +17,21 @@ func newSubscriptions(s *Server) *subscriptions {
 	p.server = s
 	p.samplers.init(s.space, p.limits.MinSampling, p.started)
 	return p
+}
+
+// subscriptionValues adds what the Server object says of limits.
+func (s *Server) subscriptionValues(values map[uint32]func() ua.Variant) {
+	l := &s.cfg.Subscriptions
+	for id, n := range map[uint32]int{
+		ns0.Server_ServerCapabilities_MaxSubscriptions:                 l.Subscriptions,
+		ns0.Server_ServerCapabilities_MaxSubscriptionsPerSession:       l.PerSession,
+		ns0.Server_ServerCapabilities_MaxMonitoredItems:                l.Items,
+		ns0.Server_ServerCapabilities_MaxMonitoredItemsPerSubscription: l.ItemsPerSubscription,
+		ns0.Server_ServerCapabilities_MaxMonitoredItemsQueueSize:       l.QueueSize,
+	} {
+		values[id] = func() ua.Variant { return ua.UInt32(uint32(n)) }
+	}
+	values[ns0.Server_ServerCapabilities_MinSupportedSampleRate] = func() ua.Variant { return ua.Double(millis(l.MinSampling)) }
 }
 
 // connAnswers sends answers over the connections that the requests came from.
