@@ -193,7 +193,7 @@ func (r *reporter) waitsHolding(f *ssa.Function, in ssa.Instruction, held map[st
 		if h.class == "" {
 			continue
 		}
-		if !slices.ContainsFunc(others, func(g *ssa.Function) bool { return !r.needs(g, h.class, 2) || g == f }) {
+		if !slices.ContainsFunc(others, func(g *ssa.Function) bool { return !r.needsBefore(g, h.class, cl, kind) || g == f }) {
 			what := "send"
 			if kind == receives {
 				what = "receive"
@@ -299,6 +299,30 @@ func (u *unit) ends(in ssa.Instruction, class string, kind opKind) bool {
 	case ssa.CallInstruction:
 		ch := builtinCall(in, "close")
 		return ch != nil && kind == receives && u.chanClass(ch) == class
+	}
+	return false
+}
+
+// needsBefore says whether f takes such a lock, by itself or in a function that it calls, in front of where it serves the channel.
+func (u *unit) needsBefore(f *ssa.Function, class, ch string, kind opKind) bool {
+	for in := range instructions(f) {
+		c, ok := in.(ssa.CallInstruction)
+		if !ok {
+			continue
+		}
+		use, takes, ok := u.lockCall(c.Common())
+		g := c.Common().StaticCallee()
+		if !(ok && takes && use.class == class) && (g == nil || g == f || !u.needs(g, class, 1)) {
+			continue
+		}
+		if _, isGo := in.(*ssa.Go); isGo {
+			continue
+		}
+		for op := range instructions(f) {
+			if u.ends(op, ch, kind) && follows(in, op) {
+				return true
+			}
+		}
 	}
 	return false
 }

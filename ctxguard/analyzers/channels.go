@@ -138,10 +138,13 @@ func (r *reporter) hearsOfEnd(w *walk, s started, m *ssa.MakeChan, alone []chanO
 	}
 }
 
-// saysEnd says whether op is a send or close behind which the goroutine does none of the sends any more.
+// saysEnd says whether op is a send or close behind which the goroutine does none of the sends any more: one of its own, or one of somebody who has waited for it.
 func saysEnd(op chanOp, alone []chanOp) bool {
 	if op.kind == receives {
 		return false
+	}
+	if calls(op.in.Parent(), op.in, "(*sync.WaitGroup).Wait") && calls(alone[0].in.Parent(), nil, "(*sync.WaitGroup).Done") {
+		return true
 	}
 	for _, a := range alone {
 		if op.in.Parent() != a.in.Parent() {
@@ -152,6 +155,16 @@ func saysEnd(op chanOp, alone []chanOp) bool {
 		}
 	}
 	return true
+}
+
+// calls says whether f calls a function, in front of an instruction if one is given.
+func calls(f *ssa.Function, before ssa.Instruction, name string) bool {
+	for in := range instructions(f) {
+		if c, ok := in.(ssa.CallInstruction); ok && isCallTo(c.Common(), name) && (before == nil || follows(in, before)) {
+			return true
+		}
+	}
+	return false
 }
 
 // sends are the sends of the goroutine, and those of them that wait for nothing else.
@@ -248,11 +261,11 @@ func (c *chanUse) servedOutside(start *ssa.BasicBlock, kinds ...opKind) func(ssa
 	loops := map[*ssa.BasicBlock]bool{}
 	for _, op := range c.ops {
 		b := op.in.Block()
-		if !slices.Contains(kinds, op.kind) || !op.alone && op.kind != closes || b.Parent() != start.Parent() {
+		if !slices.Contains(kinds, op.kind) || b.Parent() != start.Parent() {
 			continue
 		}
 		for _, l := range loopsAround(b) {
-			if slices.Contains(l, start) {
+			if slices.Contains(l, start) || !op.alone && op.kind != closes && leavesBySelect(l, op.in.Block()) {
 				continue
 			}
 			for _, x := range b.Parent().Blocks {
@@ -270,6 +283,60 @@ func (c *chanUse) servedOutside(start *ssa.BasicBlock, kinds ...opKind) func(ssa
 		}
 		return served(in, s)
 	}
+}
+
+// leavesBySelect says whether a case of the select in b can leave the loop, otherwise than by counting what came.
+func leavesBySelect(loop []*ssa.BasicBlock, b *ssa.BasicBlock) bool {
+	seen := map[*ssa.BasicBlock]bool{}
+	todo := []*ssa.BasicBlock{b}
+	for len(todo) > 0 {
+		x := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[x] {
+			continue
+		}
+		seen[x] = true
+		counts := false
+		if c, ok := last(x).(*ssa.If); ok {
+			counts = counted(c.Cond)
+		}
+		for _, s := range x.Succs {
+			if slices.Contains(loop, s) {
+				todo = append(todo, s)
+			} else if !counts && returns(s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// counted says whether a condition compares a number of the loop with another one, and is not the choice of a select.
+func counted(cond ssa.Value) bool {
+	cmp, ok := cond.(*ssa.BinOp)
+	if !ok {
+		return false
+	}
+	if ex, ok := cmp.X.(*ssa.Extract); ok {
+		if _, ok := ex.Tuple.(*ssa.Select); ok {
+			return false
+		}
+	}
+	b, ok := cmp.X.Type().Underlying().(*types.Basic)
+	return ok && b.Info()&types.IsInteger != 0
+}
+
+// returns says whether a return can be reached from b: the end of a test by Fatal is none.
+func returns(b *ssa.BasicBlock) bool {
+	if _, ok := last(b).(*ssa.Return); ok {
+		return true
+	}
+	for _, x := range b.Parent().Blocks {
+		if _, ok := last(x).(*ssa.Return); ok && reaches(b, x) {
+			return true
+		}
+	}
+	return false
 }
 
 // served is the event of a walk that ends when the function, or what it calls, does the operation.

@@ -337,8 +337,9 @@ func (u *unit) spreadAll(f *ssa.Function, s *spread) {
 // passOn adds what in makes another holder of, and says whether it was new.
 func (u *unit) passOn(in ssa.Instruction, s *spread) bool {
 	if st, ok := in.(*ssa.Store); ok {
-		if s.values[st.Val] && !s.cells[st.Addr] && u.rootAlloc(st.Addr) != nil {
-			s.cells[st.Addr] = true
+		root := u.rootAlloc(st.Addr)
+		if s.values[st.Val] && !s.cells[st.Addr] && root != nil {
+			s.cells[st.Addr], s.cells[root] = true, true // a struct that holds it may be handed out whole
 			return true
 		}
 		return false

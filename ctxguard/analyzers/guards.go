@@ -74,6 +74,9 @@ func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *
 	if r.inTest(f.Pos()) && !group || r.lends(f, on, g) || !group && r.ownLock(receiver(&call.Call), f) {
 		return
 	}
+	if !group && r.handsOut(f, receiver(&call.Call)) {
+		return
+	}
 	if processEnds(f) || !r.givesSomewhere(f, on, g) && !group || strings.Contains(strings.ToLower(f.Name()), "lock") {
 		return
 	}
@@ -104,6 +107,27 @@ func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *
 		fix, verb = "call Wait on this path", "is not waited for"
 	}
 	r.report(call.Pos(), nil, fmt.Sprintf("%s %s%s: %s; %s", g.what, verb, r.path(l), g.ends, fix))
+}
+
+// handsOut says whether f gives its caller, or somebody else, the address of the lock: then that one may give it back.
+func (r *reporter) handsOut(f *ssa.Function, lock ssa.Value) bool {
+	for in := range instructions(f) {
+		fa, ok := in.(*ssa.FieldAddr)
+		if !ok || r.place(fa) != r.place(lock) {
+			continue
+		}
+		for _, ref := range *fa.Referrers() {
+			switch ref := ref.(type) {
+			case *ssa.Return, *ssa.Phi:
+				return true
+			case *ssa.Store:
+				if ref.Val == fa {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // lends says whether f gives the thing back on a path on which it has not taken it: it is called with it taken.

@@ -32,6 +32,7 @@ type lockTable struct {
 
 type lockPair struct {
 	held, taken lockUse
+	gates       []string // classes of the other locks that were held
 	fn          *ssa.Function
 	via         *ssa.Function // the callee that takes, nil for fn itself
 }
@@ -429,10 +430,21 @@ func (r *reporter) meets(f *ssa.Function, call *ssa.Call, use lockUse, via *ssa.
 		if !h.own && h.class != "" && use.class != "" && h.class != use.class && !(h.read && use.read) {
 			key := [2]string{h.class, use.class}
 			if _, ok := r.locks.order[key]; !ok {
-				r.locks.order[key] = lockPair{h, use, f, via}
+				r.locks.order[key] = lockPair{h, use, gates(held, h), f, via}
 			}
 		}
 	}
+}
+
+// gates are the classes of the locks that are held beside one, to write.
+func gates(held map[string]lockUse, beside lockUse) []string {
+	var out []string
+	for _, h := range held {
+		if h.place != beside.place && h.class != "" && !h.read {
+			out = append(out, h.class)
+		}
+	}
+	return out
 }
 
 // givenElsewhere says whether a closure of f, or its method value, gives back the lock that f took: then to take it again is to wait for that.
@@ -462,6 +474,9 @@ func (r *reporter) bothOrders() {
 			continue
 		}
 		there := r.locks.order[key]
+		if slices.ContainsFunc(there.gates, func(g string) bool { return slices.Contains(back.gates, g) }) {
+			continue // only one of them comes that far at a time
+		}
 		if there.held.read && back.taken.read || there.taken.read && back.held.read {
 			continue // two readers do not wait for each other
 		}

@@ -29,11 +29,50 @@ func checkLoops(r *reporter) {
 			case what == "":
 			case ctx != nil && what == "call":
 				r.report(pos, nil, fmt.Sprintf("this loop never ends, not even when %s does: it has no way out; return when %s.Done() is closed", ctx.Name(), ctx.Name()))
-			case starter != nil && !processEnds(starter.Parent()) && starter.Parent().Synthetic == "" && starter.Parent().Name() != "init":
+			case starter != nil && !r.once(starter.Parent()) && !exits(loop):
 				r.report(pos, nil, fmt.Sprintf("this goroutine (started in line %d) loops for ever: nothing can end it; give it a context and return when Done is closed", r.line(starter.Pos())))
 			}
 		}
 	}
+}
+
+// once says whether what f starts is started once in a process, to stay: by main, by an initializer or by a sync.Once.
+func (u *unit) once(f *ssa.Function) bool {
+	for g := f; g != nil; g = g.Parent() {
+		if processEnds(g) || g.Synthetic != "" || g.Name() == "init" {
+			return true
+		}
+	}
+	for _, g := range u.functions {
+		for in := range instructions(g) {
+			c, ok := in.(*ssa.Call)
+			if !ok || !isCallTo(&c.Call, "(*sync.Once).Do") {
+				continue
+			}
+			arg := c.Call.Args[1]
+			if mc, ok := arg.(*ssa.MakeClosure); ok {
+				arg = mc.Fn
+			}
+			if arg == f {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// exits says whether a loop may end the process.
+func exits(loop []*ssa.BasicBlock) bool {
+	for _, b := range loop {
+		for _, s := range b.Succs {
+			for _, in := range s.Instrs {
+				if c, ok := in.(*ssa.Call); ok && isCallTo(&c.Call, "os.Exit") {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func ownContext(f *ssa.Function) *ssa.Parameter {

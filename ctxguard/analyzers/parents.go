@@ -142,7 +142,7 @@ func (r *reporter) newRoot(f *ssa.Function, call *ssa.Call) {
 	}
 	goer := r.goroutineAround(f)
 	if goer != nil {
-		if !r.mentions(goer, v) && f == goer {
+		if !r.mentions(goer, v) && f == goer && !r.asksEnd(v, call.Pos()) {
 			r.report(call.Pos(), nil, fmt.Sprintf("this goroutine begins a context of its own although %s is in scope: it does not end with its caller; derive from %s, or from context.WithoutCancel(%s) when it has to outlive it", v.Name(), v.Name(), v.Name()))
 		}
 		return
@@ -197,6 +197,13 @@ func storedInField(v ssa.Value) bool {
 		case *ssa.Store:
 			if _, ok := use.Addr.(*ssa.FieldAddr); ok {
 				return true
+			}
+			if a, ok := use.Addr.(*ssa.Alloc); ok && use.Val == v { // a variable that a closure shares
+				for _, ref := range *a.Referrers() {
+					if load, ok := ref.(*ssa.UnOp); ok && storedInField(load) {
+						return true
+					}
+				}
 			}
 		case *ssa.ChangeType: // a field of type func()
 			if storedInField(use) {

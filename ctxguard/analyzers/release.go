@@ -353,7 +353,7 @@ func (r *reporter) follow(f *ssa.Function, b *ssa.BasicBlock, i int, call *ssa.C
 			}
 		}
 	}
-	if r.inTest(call.Pos()) && (dropped(s) && h.Err >= 0 || slices.Equal(h.Release, []string{"Close"}) && strings.HasPrefix(h.Ends, "it stays open")) {
+	if r.inTest(call.Pos()) && (dropped(s) || slices.Equal(h.Release, []string{"Close"}) && strings.HasPrefix(h.Ends, "it stays open")) {
 		return // a test that something fails, or one whose end closes all that it opened
 	}
 	if r.spared(f, call, h, s) || r.promised(b, i, s, rel) || r.goesWithOwner(f, call, h) {
@@ -441,10 +441,23 @@ func (r *reporter) spared(f *ssa.Function, call *ssa.Call, h handover, s *state)
 	if !isCallTo(&call.Call, "context.AfterFunc") {
 		return false
 	}
-	if _, param := call.Call.Args[0].(*ssa.Parameter); param && receivesInLoop(f) {
-		return true // it works for as long as its caller's context lives
+	ctx := call.Call.Args[0]
+	if load, ok := ctx.(*ssa.UnOp); ok { // a variable that a closure shares
+		if a := r.local(load.X); a != nil {
+			ctx = onlyStore(a)
+		}
 	}
-	ex, ok := call.Call.Args[0].(*ssa.Extract)
+	switch ctx := ctx.(type) {
+	case *ssa.Parameter:
+		if receivesInLoop(f) {
+			return true // it works for as long as its caller's context lives
+		}
+	case *ssa.Call: // the context of a connection or a stream goes with that
+		if m := callee(&ctx.Call); m != nil && m.Name() == "Context" && receiver(&ctx.Call) != nil {
+			return true
+		}
+	}
+	ex, ok := ctx.(*ssa.Extract)
 	if !ok {
 		return false
 	}
@@ -465,14 +478,20 @@ func receivesInLoop(f *ssa.Function) bool {
 	return false
 }
 
-// goesWithOwner says whether the thing comes from a method of a connection that f closes by defer, and with it all that came from it. What comes from a
+// goesWithOwner says whether the thing comes from a method of a connection or transaction that f ends by defer, and with it all that came from it. What comes from a
 // pool does not go with it: a pool that is closed waits for it.
 func (r *reporter) goesWithOwner(f *ssa.Function, call *ssa.Call, h handover) bool {
 	owner := receiver(&call.Call)
 	if owner == nil || len(h.Release) == 0 {
 		return false
 	}
-	if t := types.TypeString(owner.Type(), nil); t != "*github.com/jackc/pgx/v5.Conn" {
+	ends := ""
+	switch types.TypeString(owner.Type(), nil) {
+	case "*github.com/jackc/pgx/v5.Conn":
+		ends = "Close"
+	case "*database/sql.Tx", "github.com/jackc/pgx/v5.Tx":
+		ends = "Rollback"
+	default:
 		return false
 	}
 	place := r.place(owner)
@@ -481,7 +500,7 @@ func (r *reporter) goesWithOwner(f *ssa.Function, call *ssa.Call, h handover) bo
 		if !ok {
 			continue
 		}
-		if v := receiver(&d.Call); v != nil && callee(&d.Call) != nil && callee(&d.Call).Name() == "Close" && r.place(v) == place {
+		if v := receiver(&d.Call); v != nil && callee(&d.Call) != nil && callee(&d.Call).Name() == ends && r.place(v) == place {
 			return true
 		}
 		if slices.ContainsFunc(d.Call.Args, func(a ssa.Value) bool { return r.place(a) == place }) { // a helper that closes it

@@ -372,6 +372,11 @@ func (w *walk) decide(cond ssa.Value, s *state, depth int) (taken, known bool) {
 	if slices.Contains(s.oks, cond) {
 		return true, true
 	}
+	if ex, ok := cond.(*ssa.Extract); ok && ex.Index == 1 { // whether an error that is nil is one of a type
+		if ta, ok := ex.Tuple.(*ssa.TypeAssert); ok && slices.Contains(s.errs, ta.X) {
+			return false, true
+		}
+	}
 	switch c := cond.(type) {
 	case *ssa.Const:
 		if c.Value != nil && c.Value.Kind() == constant.Bool {

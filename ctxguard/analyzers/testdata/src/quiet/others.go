@@ -308,6 +308,158 @@ func usesPrepared(ctx context.Context, try func(context.Context) error) error {
 	return nil
 }
 
+// kept puts its cancel function into a struct that it hands out whole.
+type kept struct {
+	ctx    context.Context
+	cancel func()
+}
+
+type keeper struct{ k kept }
+
+func newKept(ctx context.Context, cancel func()) kept { return kept{ctx: ctx, cancel: cancel} }
+
+func newKeeper(ctx context.Context) *keeper {
+	ctx, cancel := context.WithCancel(ctx)
+	return &keeper{k: newKept(ctx, cancel)}
+}
+
+// untyped asks whether the error is one of its own kind: then nothing was opened.
+type ownError struct{}
+
+func (*ownError) Error() string { return "own" }
+
+func untyped() error {
+	c, err := net.Dial("tcp", "127.0.0.1:1")
+	if _, ok := err.(*ownError); ok {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// afterEnd has to work when its context has ended.
+func afterEnd(ctx context.Context, work func(context.Context)) {
+	if done := ctx.Done(); done != nil {
+		go func() {
+			<-done
+			late, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			work(late)
+		}()
+	}
+}
+
+// locked gives its caller the lock that it has taken.
+type locked struct{ mu sync.Mutex }
+
+func (l *locked) wait(ready func() (bool, error)) (held *sync.Mutex, err error) {
+	for {
+		l.mu.Lock()
+		ok, err := ready()
+		if err != nil {
+			l.mu.Unlock()
+			return nil, err
+		}
+		if ok {
+			return &l.mu, nil
+		}
+		l.mu.Unlock()
+	}
+}
+
+// streaming has a context that goes with it.
+type streaming interface{ Context() context.Context }
+
+func follows(s streaming, shut func()) { context.AfterFunc(s.Context(), shut) }
+
+// all waits for all that it has started, which may have something to say before.
+func all(n int, work func() error) error {
+	errs := make(chan error)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := work(); err != nil {
+				errs <- err
+			}
+		}()
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	var last error
+	for {
+		select {
+		case err := <-errs:
+			last = err
+		case <-done:
+			return last
+		}
+	}
+}
+
+// three counts what came.
+func three(work func()) {
+	a, b := make(chan int), make(chan int)
+	go func() { work(); a <- 1 }()
+	go func() { work(); b <- 1 }()
+	done := 0
+	for {
+		select {
+		case <-a:
+			done++
+		case <-b:
+			done++
+		}
+		if done == 2 {
+			return
+		}
+	}
+}
+
+// gated takes two locks in both orders, each time under a third.
+type gated struct{ gate, a, b sync.Mutex }
+
+func (g *gated) there() {
+	g.gate.Lock()
+	defer g.gate.Unlock()
+	g.a.Lock()
+	defer g.a.Unlock()
+	g.b.Lock()
+	g.b.Unlock()
+}
+
+func (g *gated) back() {
+	g.gate.Lock()
+	defer g.gate.Unlock()
+	g.b.Lock()
+	defer g.b.Unlock()
+	g.a.Lock()
+	g.a.Unlock()
+}
+
+// clock runs as long as the process does, once.
+var (
+	clockOnce sync.Once
+	clockNow  time.Time
+)
+
+func clock() time.Time {
+	clockOnce.Do(func() {
+		go func() {
+			for {
+				clockNow = time.Now()
+				time.Sleep(time.Second)
+			}
+		}()
+	})
+	return clockNow
+}
+
 // stillFound is what must be found beside all that.
 func stillFound(work func() error, m *messages) error {
 	errs := make(chan error)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -47,5 +48,40 @@ func TestConnection(t *testing.T) {
 	}
 	if !rows.Next() || rows.Err() != nil {
 		t.Error("no row")
+	}
+}
+
+func TestWaitsForAll(t *testing.T) {
+	ch := make(chan struct{})
+	for range 10 {
+		go func() { ch <- struct{}{} }()
+	}
+	for range 10 {
+		select {
+		case <-ch:
+		case <-time.After(time.Second):
+			t.Fatal("timeout")
+		}
+	}
+}
+
+func TestRowsOfATransaction(t *testing.T) {
+	db := &sql.DB{}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	rows, err := tx.Query("yes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		if err := rows.Scan(); err != nil {
+			return
+		}
+	}
+	if rows.Err() != nil {
+		t.Error(rows.Err())
 	}
 }
