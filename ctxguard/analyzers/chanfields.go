@@ -303,8 +303,12 @@ func (u *unit) ends(in ssa.Instruction, class string, kind opKind) bool {
 	return false
 }
 
-// needsBefore says whether f takes such a lock, by itself or in a function that it calls, in front of where it serves the channel.
+// needsBefore says whether f takes such a lock, by itself or in a function that it calls, in front of where it serves the channel. What is called by its name
+// may be called again.
 func (u *unit) needsBefore(f *ssa.Function, class, ch string, kind opKind) bool {
+	if f.Parent() == nil {
+		return u.needs(f, class, 2)
+	}
 	for in := range instructions(f) {
 		c, ok := in.(ssa.CallInstruction)
 		if !ok {
@@ -319,7 +323,7 @@ func (u *unit) needsBefore(f *ssa.Function, class, ch string, kind opKind) bool 
 			continue
 		}
 		for op := range instructions(f) {
-			if u.ends(op, ch, kind) && follows(in, op) {
+			if _, atEnd := op.(*ssa.Defer); u.ends(op, ch, kind) && (atEnd || follows(in, op) || reaches(in.Block(), op.Block())) {
 				return true
 			}
 		}
