@@ -13,7 +13,7 @@ import (
 )
 
 // companions returns the NodeSet2 files of the package that go generate has fetched; without it the test is skipped, in CI it is red.
-func companions(t *testing.T) []string {
+func companions(t testing.TB) []string {
 	t.Helper()
 	dir := filepath.Join(source.Nodesets.Dir(source.DefaultCache()), "nodesets")
 	files, err := filepath.Glob(filepath.Join(dir, "*.xml"))

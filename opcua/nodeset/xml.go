@@ -2,6 +2,7 @@ package nodeset
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -212,7 +213,7 @@ func (f *file) read(r io.Reader) error {
 	root := false
 	for {
 		t, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if !root {
 				return &Error{What: "no UANodeSet"}
 			}

@@ -66,3 +66,42 @@ func BenchmarkWalkReadResponse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStructure reads a structure by its definition; BenchmarkGenerated a like one by the code that was generated for it.
+func BenchmarkStructure(b *testing.B) {
+	x := plant()
+	s := point(x, 1, 2)
+	o, err := x.Wrap(&s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := x.Object(o, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGenerated(b *testing.B) {
+	o := Wrap(&Range{Low: 1, High: 2})
+	b.ReportAllocs()
+	for b.Loop() {
+		var r Range
+		if err := o.Decode(&r, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendMonitoredItems(b *testing.B) {
+	m := DataChangeNotification{MonitoredItems: make([]MonitoredItemNotification, 1000)}
+	for i := range m.MonitoredItems {
+		m.MonitoredItems[i] = MonitoredItemNotification{uint32(i), DataValue{Value: Double(1.5), SourceTimestamp: 133e15, ServerTimestamp: 133e15}}
+	}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = m.AppendTo(buf[:0])
+	}
+}

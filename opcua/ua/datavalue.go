@@ -31,8 +31,7 @@ type DataValue struct {
 	Has               DataValueMask
 }
 
-// mask returns the fields that are written: those of Has, and those whose contents speak for themselves. Picoseconds without their
-// timestamp are left out.
+// mask returns the fields that are written: those of Has, and those whose contents speak for themselves.
 func (v *DataValue) mask() DataValueMask {
 	has := v.Has & dataValueMask
 	if v.Value.kind != TypeNull {
