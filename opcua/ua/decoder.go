@@ -201,7 +201,7 @@ func (d *Decoder) count(minSize int) int {
 // makeSlice reads the length of an array and makes room for it: size is that of one T in memory. Null is nil.
 func makeSlice[T any](d *Decoder, minSize, size int) []T {
 	n := d.count(minSize)
-	if n < 0 || !d.take(n, size) {
+	if n < 0 || !d.take(n, size) || !d.take(1, allocRound) {
 		return nil
 	}
 	return make([]T, n)

@@ -70,8 +70,8 @@ func TestEachLimit(t *testing.T) {
 		{"body of 9", Limits{ByteStringLength: 8}, ExtensionObjectValue(ExtensionObject{TypeId: NumericId(0, 7), Body: make([]byte, 9)}), false},
 		{"message of 13", Limits{Message: 13}, text, true},
 		{"message of 12", Limits{Message: 12}, text, false},
-		{"memory", Limits{Memory: 100}, DoubleArray(make([]float64, 9)), true},
-		{"too little memory", Limits{Memory: 95}, DoubleArray(make([]float64, 9)), false},
+		{"memory", Limits{Memory: 24 + 72 + 16}, DoubleArray(make([]float64, 9)), true},
+		{"too little memory", Limits{Memory: 24 + 72 + 15}, DoubleArray(make([]float64, 9)), false},
 	} {
 		d := NewDecoder(x.v.AppendTo(nil), x.lim)
 		got := d.Variant()
