@@ -5,17 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"millrace/internal/config"
+	"millrace/internal/device"
 	"millrace/internal/driver"
 )
 
 func newBrowseCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, asYAML bool
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "browse URL",
@@ -24,12 +28,15 @@ func newBrowseCommand() *cobra.Command {
 
 An S7 CPU says order number, firmware, names, mode, protection level, clock, and its blocks with the length of each DB. That takes questions which have
 put some CPUs into DEFECTIVE: they are only asked when the address says diagnostics=true. A Modbus device says its identification (function 2B/0E), if it
-has one.
+has one. An OPC UA server says what it is, its namespaces, and its nodes: as a tree, with the type of each value, rw where it may be written, and the
+address that reads it.
 
-With --json it prints {"facts":[{"name","value"}],"objects":[{"name","kind","bytes"}],"refused":[...]}; bytes is null when the device does not say it.
-The exit code is 1 when the device said nothing.`,
-		Example: "  millrace browse 's7://127.0.0.1:1102?slot=1&diagnostics=true'\n  millrace browse modbus://127.0.0.1:1502/1",
-		Args:    usageArgs(cobra.ExactArgs(1)),
+With --yaml it prints a configuration with a tag for each node that can be read, to cut down to what is wanted.
+With --json it prints {"facts":[{"name","value"}],"objects":[{"name","kind","bytes"}],"nodes":[{"depth","name","kind","address","tag","rw"}],"refused":[...]};
+bytes is null when the device does not say it. The exit code is 1 when the device said nothing.`,
+		Example: "  millrace browse 's7://127.0.0.1:1102?slot=1&diagnostics=true'\n  millrace browse modbus://127.0.0.1:1502/1\n" +
+			"  millrace browse opc.tcp://127.0.0.1:4840 --yaml > gateway.yaml",
+		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, addr, err := dialectOf(args[0])
 			if err != nil {
@@ -47,16 +54,21 @@ The exit code is 1 when the device said nothing.`,
 			if err != nil {
 				return err
 			}
+			if asYAML {
+				return writeSurveyConfig(cmd.OutOrStdout(), cmd.ErrOrStderr(), survey, addr)
+			}
 			if err := writeSurvey(cmd.OutOrStdout(), survey, asJSON); err != nil {
 				return err
 			}
-			if len(survey.Facts)+len(survey.Objects) == 0 {
+			if len(survey.Facts)+len(survey.Objects)+len(survey.Nodes) == 0 {
 				return &exitError{Code: exitFailed}
 			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&asYAML, "yaml", false, "print a configuration with a tag for each node")
+	cmd.MarkFlagsMutuallyExclusive("json", "yaml")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "wait for the connection and for each answer")
 	return cmd
 }
@@ -65,7 +77,17 @@ The exit code is 1 when the device said nothing.`,
 type surveyJSON struct {
 	Facts   []factJSON   `json:"facts"`
 	Objects []objectJSON `json:"objects"`
+	Nodes   []nodeJSON   `json:"nodes"`
 	Refused []string     `json:"refused"`
+}
+
+type nodeJSON struct {
+	Depth    int    `json:"depth"`
+	Name     string `json:"name"`
+	Kind     string `json:"kind"`
+	Address  string `json:"address"`
+	Tag      string `json:"tag,omitempty"`
+	Writable bool   `json:"rw"`
 }
 
 type factJSON struct {
@@ -81,7 +103,7 @@ type objectJSON struct {
 
 func writeSurvey(w io.Writer, s driver.Survey, asJSON bool) error {
 	if asJSON {
-		out := surveyJSON{Facts: []factJSON{}, Objects: []objectJSON{}, Refused: append([]string{}, s.Refused...)}
+		out := surveyJSON{Facts: []factJSON{}, Objects: []objectJSON{}, Nodes: []nodeJSON{}, Refused: append([]string{}, s.Refused...)}
 		for _, f := range s.Facts {
 			out.Facts = append(out.Facts, factJSON(f))
 		}
@@ -91,6 +113,9 @@ func writeSurvey(w io.Writer, s driver.Survey, asJSON bool) error {
 				j.Bytes = &o.Bytes
 			}
 			out.Objects = append(out.Objects, j)
+		}
+		for _, n := range s.Nodes {
+			out.Nodes = append(out.Nodes, nodeJSON{n.Depth, n.Name, n.Kind, n.Address, n.Tag, n.Writable})
 		}
 		return json.NewEncoder(w).Encode(out)
 	}
@@ -105,8 +130,42 @@ func writeSurvey(w io.Writer, s driver.Survey, asJSON bool) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", o.Name, o.Kind, size)
 	}
+	for _, n := range s.Nodes {
+		rw := ""
+		if n.Writable {
+			rw = "rw"
+		}
+		fmt.Fprintf(t, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", n.Depth), n.Name, n.Kind, rw, n.Address)
+	}
 	for _, r := range s.Refused {
 		fmt.Fprintf(t, "not said:\t%s\n", r)
 	}
 	return t.Flush()
+}
+
+// writeSurveyConfig prints a configuration with a tag for each node that can be read, and to notes what is missing in it.
+func writeSurveyConfig(w, notes io.Writer, s driver.Survey, a device.Addr) error {
+	d := config.EmitDevice{ID: "device", Address: a.String(), Options: maps.Clone(a.Options)}
+	for _, f := range s.Facts {
+		if f.Name == "application" {
+			d.ID = f.Value
+		}
+	}
+	if _, said := d.Options["password"]; said {
+		delete(d.Options, "password")
+		fmt.Fprintln(notes, "the password is left out: say it as password: ${env:NAME} or ${file:PATH} among the options")
+	}
+	for _, n := range s.Nodes {
+		if n.Tag != "" {
+			d.Tags = append(d.Tags, config.EmitTag{Name: n.Tag, Address: n.Address}) // who wants to write says so
+		}
+	}
+	for _, r := range s.Refused {
+		fmt.Fprintf(notes, "not said: %s\n", r)
+	}
+	if len(d.Tags) == 0 {
+		return &exitError{Code: exitFailed, Err: errors.New("the device names no nodes that could be tags")}
+	}
+	_, err := w.Write(config.Emit(d))
+	return err
 }

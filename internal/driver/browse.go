@@ -31,7 +31,7 @@ type Node struct {
 	Address  string // canonical
 	Kind     string // the type of its value as the device calls it; of a node without one what it is
 	Writable bool   // by who asked
-	Tag      string // what a tag of it may be called: the names from the top with / between them; "" when it cannot be read
+	Tag      string // what a tag of it may be called: the names from the top with / between them; "" when it cannot be read or only describes another one
 }
 
 // Fact is one thing known of a device.

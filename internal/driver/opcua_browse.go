@@ -58,6 +58,7 @@ type opcuaFound struct {
 	typ      string // of a variable: its data type, with [] for an array
 	readable bool
 	writable bool
+	property bool // it says something of the node above it
 }
 
 func (b *opcuaBrowse) ask(ctx context.Context) error {
@@ -126,7 +127,8 @@ func (b *opcuaBrowse) walk(ctx context.Context) error {
 		}
 		i := len(b.found)
 		b.at[n.Node] = i
-		b.found = append(b.found, opcuaFound{id: n.Node, name: cloneName(n.Reference.BrowseName), class: n.Reference.NodeClass})
+		b.found = append(b.found, opcuaFound{id: n.Node, name: cloneName(n.Reference.BrowseName), class: n.Reference.NodeClass,
+			property: n.Reference.ReferenceTypeId == ua.NumericId(0, ns0.HasProperty)})
 		if n.Parent == objects {
 			b.top = append(b.top, i)
 			return nil
@@ -224,7 +226,7 @@ func (b *opcuaBrowse) list(i, depth int, path string) {
 	if n.class == ua.NodeClassVariable {
 		item.Kind = printable(n.typ)
 	}
-	if n.readable {
+	if n.readable && !n.property && n.id.Namespace > 0 {
 		item.Tag = path
 	}
 	b.Nodes = append(b.Nodes, item)
