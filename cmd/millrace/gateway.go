@@ -134,7 +134,10 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	speak := g.seams.drivers
 	if speak == nil {
-		speak = drivers()
+		speak = driversOf(g.cfg)
+	}
+	if err := ensureIdentities(g.cfg); err != nil {
+		return err
 	}
 	g.runtime, err = device.New(device.Config{
 		Guard: g.guard, Drivers: speak, Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(),
@@ -356,6 +359,9 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	// What takes effect only at start stays what it was.
 	kept := *next
 	kept.Gateway, kept.Journal = old.Gateway, old.Journal
+	if err := ensureIdentities(&kept); err != nil {
+		return changes, err
+	}
 	if _, err := g.runtime.Apply(kept.Devices); err != nil {
 		return changes, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -31,12 +32,47 @@ func dialects() map[string]protocol {
 }
 
 // drivers is the same table for what only needs to read devices.
-func drivers() map[string]device.Driver {
-	out := map[string]device.Driver{}
-	for name, d := range dialects() {
+func drivers() map[string]device.Driver { return asDrivers(dialects()) }
+
+func asDrivers(all map[string]protocol) map[string]device.Driver {
+	out := make(map[string]device.Driver, len(all))
+	for name, d := range all {
 		out[name] = d
 	}
 	return out
+}
+
+// dialectsOf is the table for a gateway of that configuration: certificates are kept in its data directory.
+func dialectsOf(cfg *config.Config) map[string]protocol {
+	out := dialects()
+	out["opcua"] = driver.OPCUA{PKI: pkiOf(cfg)}
+	return out
+}
+
+// driversOf is the same table for what only needs to read devices.
+func driversOf(cfg *config.Config) map[string]device.Driver { return asDrivers(dialectsOf(cfg)) }
+
+func pkiOf(cfg *config.Config) string { return filepath.Join(cfg.Gateway.Data, pkiFolder) }
+
+// ensureIdentities makes the own certificates that the OPC UA devices of cfg need and that are not there, one after the other: devices that are opened at
+// once would each make one.
+func ensureIdentities(cfg *config.Config) error {
+	done := map[string]bool{}
+	for i := range cfg.Devices {
+		d := &cfg.Devices[i]
+		if d.Driver != "opcua" {
+			continue
+		}
+		dir, ok := driver.OPCUA{PKI: pkiOf(cfg)}.NeedsIdentity(d.Addr)
+		if !ok || done[dir] {
+			continue
+		}
+		done[dir] = true
+		if _, err := driver.EnsureIdentity(dir); err != nil {
+			return fmt.Errorf("device %s: %w", d.Name, err)
+		}
+	}
+	return nil
 }
 
 // sinkOf makes the sink that c describes. gateway and c.ID name its cursor; names gives tags their names.

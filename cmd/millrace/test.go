@@ -80,13 +80,17 @@ func oneCycle(ctx context.Context, cfg *config.Config, only string, timeout time
 	if len(devices) == 0 {
 		return nil, usageError(fmt.Errorf("there is no device %q in the configuration", only))
 	}
+	if err := ensureIdentities(cfg); err != nil {
+		return nil, err
+	}
+	speak := dialectsOf(cfg)
 	out := make([][]cycleRow, len(devices))
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range min(cyclesAtOnce, len(devices)) {
 		wg.Go(func() {
 			for i := range next {
-				out[i] = cycleOf(ctx, devices[i], timeout)
+				out[i] = cycleOf(ctx, speak[devices[i].Driver], devices[i], timeout)
 			}
 		})
 	}
@@ -99,7 +103,7 @@ func oneCycle(ctx context.Context, cfg *config.Config, only string, timeout time
 }
 
 // cycleOf reads every tag of one device once.
-func cycleOf(ctx context.Context, d device.Spec, timeout time.Duration) []cycleRow {
+func cycleOf(ctx context.Context, speak driver.Dialect, d device.Spec, timeout time.Duration) []cycleRow {
 	var rows []cycleRow
 	var addresses []string
 	var specs []device.TagSpec
@@ -108,7 +112,7 @@ func cycleOf(ctx context.Context, d device.Spec, timeout time.Duration) []cycleR
 			addresses, specs = append(addresses, t.Address), append(specs, t)
 		}
 	}
-	readings, err := driver.ReadOnce(ctx, dialects()[d.Driver], d.Addr, addresses, timeout)
+	readings, err := driver.ReadOnce(ctx, speak, d.Addr, addresses, timeout)
 	for i, t := range specs {
 		r := cycleRow{device: d.Name, tag: t.Name, Reading: driver.Reading{Address: t.Address, Quality: tag.BadNoCommunication}}
 		if readings != nil {

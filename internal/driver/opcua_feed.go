@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -22,17 +23,21 @@ type opcuaFeed struct {
 	mu    sync.Mutex
 	items []int32 // node of the plan by the handle of its item
 	wake  func()
-	dead  error     // why nothing comes any more
+	dead  error // why nothing comes any more
+	heard bool  // something came
+	value ua.DataValue
 	bad   opcuaLost // the last node that came with a bad status; its status 0 when there was none since it was told
 }
 
 const (
 	// maxUnsafe is how many messages wait to be safe at most; then the server is asked for no more. maxInMessage is how many values one has, so that a feed
-	// holds 160,000 at most.
+	// holds 160,000 or those of a few more that were on their way.
 	maxUnsafe    = 16
 	maxInMessage = 10_000
 	// defaultKeepAlive is how often a server without news says that it is there.
 	defaultKeepAlive = 5 * time.Second
+	// fastestPublishing is the shortest interval that is asked for without being said: many servers have that or twice that as their least.
+	fastestPublishing = 50 * time.Millisecond
 	// refusedFor is how long a server that refused a subscription is polled before it is asked for one again.
 	refusedFor = time.Minute
 	// longestQueue is the longest queue of an item that is asked for without being said.
@@ -82,7 +87,9 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 	}
 	if st.feed != nil {
 		st.taken = st.feed.queue.take(s.into)
-		if dead := st.feed.end(); dead != nil {
+		if dead, heard := st.feed.end(); dead != nil && !heard {
+			return &SilentError{dead}
+		} else if dead != nil {
 			st.feed.close(ctx)
 			st.feed = nil
 		}
@@ -101,6 +108,16 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 }
 
 var errNotTaken = errors.New("opcua: nobody took responsibility for these rows")
+
+// SilentError ends a session that got nothing of a subscription from its beginning to its end: another one over the same connection would get as little.
+type SilentError struct{ Err error }
+
+func (e *SilentError) Error() string {
+	return "opcua: the subscription stayed silent: " + e.Err.Error()
+}
+
+// Unwrap returns why it is over, and net.ErrClosed.
+func (e *SilentError) Unwrap() []error { return []error{net.ErrClosed, e.Err} }
 
 // tellBad reports a node that came with a bad status.
 func (s *opcuaSession) tellBad(st *opcuaState) {
@@ -222,13 +239,14 @@ func (st *opcuaState) subscription(f *opcuaFeed) opcua.SubscriptionConfig {
 	}
 }
 
-// publishing returns how often the server is to send: as often as the group is read, and not less often than it is to say that it is there.
+// publishing returns how often the server is to send: twice as often as the group is read, so that a change is not late by a whole interval more than it was sampled late, and
+// not less often than it is to say that it is there. Without changes it sends nothing either way.
 func (st *opcuaState) publishing(alive time.Duration) time.Duration {
 	switch o := &st.plan.opts; {
 	case o.publishing > 0:
 		return o.publishing
 	case st.every > 0:
-		return min(st.every, alive)
+		return min(max(st.every/2, min(st.every, fastestPublishing)), alive)
 	}
 	return min(time.Second, alive)
 }
@@ -299,6 +317,7 @@ func (f *opcuaFeed) expect(nodes []int) {
 // notify takes what the server sent. It runs in the client's reader.
 func (f *opcuaFeed) notify(m *opcua.Notification) {
 	f.mu.Lock()
+	f.heard = true
 	f.queue.push(func(b *tag.Batch) { f.append(b, m) }, m.Receipt())
 	wake := f.wake
 	f.mu.Unlock()
@@ -309,18 +328,19 @@ func (f *opcuaFeed) notify(m *opcua.Notification) {
 
 // append makes rows of a message. The caller holds the lock.
 func (f *opcuaFeed) append(b *tag.Batch, m *opcua.Notification) {
-	var v ua.DataValue
-	for handle, ok := m.Next(&v); ok; handle, ok = m.Next(&v) {
+	v := &f.value
+	for handle, ok := m.Next(v); ok; handle, ok = m.Next(v) {
 		if int(handle) >= len(f.items) {
 			continue
 		}
 		n := int(f.items[handle])
 		node := &f.plan.nodes[n]
-		appendOPCUA(b, node.id, &v, node.point.isElement())
+		appendOPCUA(b, node.id, v, node.point.isElement())
 		if v.Status.IsBad() {
 			f.bad = opcuaLost{n, v.Status}
 		}
 	}
+	f.value = ua.DataValue{} // it keeps the texts of the message
 }
 
 // died takes that nothing comes any more.
@@ -334,11 +354,11 @@ func (f *opcuaFeed) died(err error) {
 	}
 }
 
-// end returns why nothing comes any more, nil while something may.
-func (f *opcuaFeed) end() error {
+// end returns why nothing comes any more, nil while something may, and whether anything came.
+func (f *opcuaFeed) end() (dead error, heard bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.dead
+	return f.dead, f.heard
 }
 
 // close deletes the subscription. A server that is not there any more deletes it by itself.

@@ -158,15 +158,16 @@ func TestOPCUASampling(t *testing.T) {
 		sampling   time.Duration
 		queue      uint32
 	}{
-		{"", time.Second, time.Second, 5, time.Second, 1},
-		{"", 100 * time.Millisecond, 100 * time.Millisecond, 50, 100 * time.Millisecond, 1},
+		{"", time.Second, 500 * time.Millisecond, 10, time.Second, 1},
+		{"", 80 * time.Millisecond, 50 * time.Millisecond, 100, 80 * time.Millisecond, 1},
+		{"", 20 * time.Millisecond, 20 * time.Millisecond, 250, 20 * time.Millisecond, 1},
 		{"", time.Minute, 5 * time.Second, 1, time.Minute, 1},
 		{"?publishing=200ms", time.Second, 200 * time.Millisecond, 25, 200 * time.Millisecond, 1},
-		{"?sampling=50ms", time.Second, time.Second, 5, 50 * time.Millisecond, 20},
-		{"?sampling=1ms", time.Second, time.Second, 5, time.Millisecond, 100},
-		{"?sampling=fastest", time.Second, time.Second, 5, -1, 10},
-		{"?sampling=fastest&queue=7", time.Second, time.Second, 5, -1, 7},
-		{"?keep_alive=500ms", time.Second, 500 * time.Millisecond, 1, time.Second, 1},
+		{"?sampling=50ms", time.Second, 500 * time.Millisecond, 10, 50 * time.Millisecond, 10},
+		{"?sampling=1ms", time.Second, 500 * time.Millisecond, 10, time.Millisecond, 100},
+		{"?sampling=fastest", time.Second, 500 * time.Millisecond, 10, -1, 10},
+		{"?sampling=fastest&queue=7", time.Second, 500 * time.Millisecond, 10, -1, 7},
+		{"?keep_alive=300ms", time.Second, 300 * time.Millisecond, 1, time.Second, 1},
 		{"?publishing=10s&keep_alive=30s", time.Second, 10 * time.Second, 3, 10 * time.Second, 1},
 	} {
 		st := &opcuaState{plan: planOPCUA(t, "opc.tcp://h"+c.query, specs("i=1")), every: c.every}

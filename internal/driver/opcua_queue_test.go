@@ -105,10 +105,9 @@ func TestPushedRowsAllocateNothing(t *testing.T) {
 	var p pusher
 	var b tag.Batch
 	text := strings.Repeat("x", 20)
-	fill := func(b *tag.Batch) { b.AppendString(1, 0, tag.Good, text) }
 	if n := testing.AllocsPerRun(200, func() {
-		p.q.push(fill, slip{1, &p.done})
-		p.q.push(fill, slip{2, &p.done})
+		p.q.push(func(b *tag.Batch) { b.AppendString(1, 0, tag.Good, text) }, slip{1, &p.done})
+		p.q.push(func(b *tag.Batch) { b.AppendString(2, 0, tag.Good, text) }, slip{2, &p.done})
 		b.Reset()
 		p.q.take(&b)(nil)
 		p.done = p.done[:0]

@@ -26,10 +26,9 @@ type uaServer struct {
 	addr   string
 	stop   func()
 
-	mu       sync.Mutex
-	refuse   map[uint32]ua.StatusCode // by service: its answers
-	asked    map[uint32]int
-	holdings map[ua.NodeId]ua.DataValue
+	mu     sync.Mutex
+	refuse map[uint32]ua.StatusCode // by service: its answers
+	asked  map[uint32]int
 }
 
 const plantURI = "urn:plant"
@@ -57,15 +56,20 @@ func newUA(t testing.TB, f func(c *opcua.ServerConfig)) *uaServer {
 // serve serves the space on addr until stop.
 func (s *uaServer) serve(addr string, f func(c *opcua.ServerConfig)) {
 	s.t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.serveOn(ln, f)
+}
+
+func (s *uaServer) serveOn(ln net.Listener, f func(c *opcua.ServerConfig)) {
+	s.t.Helper()
 	cfg := opcua.ServerConfig{Space: s.space, Intercept: s, AnonymousRoles: opcua.RoleRead | opcua.RoleWrite, DrainTimeout: time.Second}
 	if f != nil {
 		f(&cfg)
 	}
 	srv, err := opcua.NewServer(cfg)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}

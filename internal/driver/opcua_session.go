@@ -90,7 +90,17 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 	if err != nil {
 		return nil, err
 	}
-	cfg.Hooks = opcua.Hooks{
+	cfg.Hooks = opcuaHooks(o)
+	c, err := opcua.Dial(ctx, opts.url, cfg)
+	if err != nil {
+		return nil, explainDial(err, &opts)
+	}
+	return newOPCUASession(c, o), nil
+}
+
+// opcuaHooks has an observer hear what a client does.
+func opcuaHooks(o device.Observer) opcua.Hooks {
+	return opcua.Hooks{
 		Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
 		Refused: func(s opcua.Service, status ua.StatusCode, n int) {
 			o.Refused(device.Span{}, explain(&opcua.Error{Service: s, Status: status, Answered: true, Sent: true, Operations: n}))
@@ -101,11 +111,6 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 			}
 		},
 	}
-	c, err := opcua.Dial(ctx, opts.url, cfg)
-	if err != nil {
-		return nil, explainDial(err, &opts)
-	}
-	return newOPCUASession(c, o), nil
 }
 
 func newOPCUASession(c opcuaClient, o device.Observer) *opcuaSession {

@@ -68,6 +68,12 @@ func (o *opcuaOptions) identity() (*uasc.Identity, error) {
 	return nil, nil
 }
 
+// NeedsIdentity returns the folder of the certificate that a session to a is made with; false when there is none, or the options name its files.
+func (d OPCUA) NeedsIdentity(a device.Addr) (pki string, ok bool) {
+	o, err := d.parseOptions(a)
+	return o.pki, err == nil && o.pki != "" && o.cert == "" && o.policy != uasc.None.String()
+}
+
 // EnsureIdentity returns our own certificate in the folder pki, which is made where it is not there: valid for 20 years, with the names of this host.
 func EnsureIdentity(pki string) (*uasc.Identity, error) {
 	host, err := os.Hostname()
