@@ -101,6 +101,7 @@ func loadBlock(t *testing.T, examples, block string) (kind string, err error) {
 func loadGateway(t *testing.T, examples, block string) error {
 	t.Helper()
 	dir := t.TempDir()
+	t.Setenv("PLC_PASSWORD", "secret")
 	if err := os.CopyFS(dir, os.DirFS(examples)); err != nil {
 		return err
 	}

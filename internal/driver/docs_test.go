@@ -7,7 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"millrace/internal/tag"
+	"millrace/opcua"
+	"millrace/opcua/ua"
 	"millrace/s7"
 )
 
@@ -17,8 +21,10 @@ func TestAddressesInTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modbus, s7, _ := strings.Cut(string(text), "\n## S7\n")
+	modbus, rest, _ := strings.Cut(string(text), "\n## S7\n")
+	s7, opcua, _ := strings.Cut(rest, "\n## OPC UA\n")
 	checkS7Addresses(t, s7)
+	checkOPCUAAddresses(t, opcua)
 	spelling := regexp.MustCompile("^\\| `([^`]+)` \\| `([^`]+)` \\| ")
 	typ := regexp.MustCompile("^\\| `([a-z]+[0-9]*)(\\[n\\])?` \\| [^|]+ \\| ([^|]*) \\|$")
 	spellings, types, orders := 0, 0, 0
@@ -161,5 +167,73 @@ func checkS7Refusals(t *testing.T, text string) {
 	}
 	if rows != 12 {
 		t.Errorf("%d refusals found", rows)
+	}
+}
+
+// checkOPCUAAddresses runs every row of the OPC UA part.
+func checkOPCUAAddresses(t *testing.T, text string) {
+	t.Helper()
+	spellings, types := 0, 0
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| `([^`]+)` \\| ").FindAllStringSubmatch(text, -1) {
+		spellings++
+		if got, err := (OPCUA{}).Canonical(m[1]); err != nil || got != m[2] {
+			t.Errorf("%s is %s, %v; the document says %s", m[1], got, err, m[2])
+		}
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Za-z0-9]+)` \\| ([a-z0-9]+) \\| ").FindAllStringSubmatch(text, -1) {
+		types++
+		typ, ok := opcuaTypeNamed(m[1])
+		if !ok || opcuaKind(typ).String() != m[2] {
+			t.Errorf("%s has kind %s, the document says %s", m[1], opcuaKind(typ), m[2])
+		}
+	}
+	if spellings < 24 || types != int(ua.TypeLocalizedText) {
+		t.Errorf("%d spellings, %d types found", spellings, types)
+	}
+}
+
+// TestOPCUAAsDocumented holds docs/opcua.md against the options of the driver and the qualities of statuses.
+func TestOPCUAAsDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/opcua.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for name := range opcuaOptionTable {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("option %s is not described", name)
+		}
+	}
+	statuses := map[string]ua.StatusCode{}
+	for _, s := range []ua.StatusCode{ua.BadNodeIdUnknown, ua.BadAttributeIdInvalid, ua.BadNotReadable, ua.BadUserAccessDenied, ua.BadIndexRangeNoData, ua.BadTypeMismatch, ua.BadNotWritable,
+		ua.BadOutOfRange, ua.BadSecurityModeInsufficient, ua.BadTooManyMonitoredItems, ua.BadWaitingForInitialData, ua.BadNoCommunication, ua.BadSensorFailure, ua.BadOutOfService} {
+		statuses[s.String()] = s
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(Bad\\w+)` \\| (bad \\([^|]+\\)) \\|").FindAllStringSubmatch(text, -1)
+	for _, m := range rows {
+		if s, ok := statuses[m[1]]; !ok || tag.Quality(s).String() != m[2] {
+			t.Errorf("%s is %s, the document says %s", m[1], tag.Quality(s), m[2])
+		}
+	}
+	if len(rows) != len(statuses) {
+		t.Errorf("%d statuses found", len(rows))
+	}
+	for _, fact := range []struct {
+		words string
+		holds bool
+	}{
+		{"at most 16 messages, of 10,000 values each", maxUnsafe == 16 && maxInMessage == 10_000},
+		{"every 30 seconds", lostAgain == 30*time.Second},
+		{"asked again after a minute", refusedFor == time.Minute},
+		{"1 to 10,000;", maxQueue == 10_000},
+		{"100 at most", longestQueue == 100},
+		{"50ms at least", fastestPublishing == 50*time.Millisecond},
+		{"1 to 64; 4 without it", opcuaWindow == 4 && opcua.MaxWindow == 64},
+		{"5s without it", defaultKeepAlive == 5*time.Second},
+		{"10s at least", minSessionTimeout == 10*time.Second},
+	} {
+		if !fact.holds || !strings.Contains(text, fact.words) {
+			t.Errorf("%q does not hold, or is not said", fact.words)
+		}
 	}
 }
