@@ -39,11 +39,16 @@ type serverConn struct {
 const gatherBytes = 64 << 10
 
 func (s *Server) serveConn(ctx context.Context, nc *listen.Conn) error {
-	c := &serverConn{srv: s, conn: nc, renewals: bucket{level: renewBurst}}
-	c.channel = s.channels.NewChannel(s.channelID(), nc.RemoteAddr().String())
+	c := s.newConn(nc)
 	err := nc.Loop(ctx, protocol{c})
 	c.over()
 	return err
+}
+
+func (s *Server) newConn(nc *listen.Conn) *serverConn {
+	return &serverConn{
+		srv: s, conn: nc, renewals: bucket{level: renewBurst}, channel: s.channels.NewChannel(s.channelID(), nc.RemoteAddr().String()),
+	}
 }
 
 // over is the end of the connection.
@@ -52,7 +57,7 @@ func (c *serverConn) over() {
 	c.srv.detach(c)
 }
 
-// RemoteAddr returns the client's address.
+// remoteAddr returns the client's address.
 func (c *serverConn) remoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // protocol is the face of a serverConn to listen.Conn.Loop.
