@@ -420,14 +420,6 @@ func wantStatus(t testing.TB, what string, err error, status ua.StatusCode) {
 	}
 }
 
-// wantEnd fails the test when anything more comes but the end.
-func (p *peer) wantEnd() {
-	p.t.Helper()
-	if m, err := p.next(); err == nil || m.Kind != 0 && m.Kind != uasc.KindError {
-		p.t.Fatalf("got %v, %v; want the end of the connection", m.Kind, err)
-	}
-}
-
 // wantERR wants an ERR with status, and the end.
 func (p *peer) wantERR(status ua.StatusCode) {
 	p.t.Helper()

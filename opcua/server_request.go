@@ -63,7 +63,7 @@ func (c *serverConn) aborted(m uasc.Message) error {
 	if m.Aborted != ua.BadRequestTooLarge {
 		return nil
 	}
-	return c.answer(nil, nil, ua.BadRequestTooLarge)
+	return c.fault(ua.BadRequestTooLarge)
 }
 
 // decodeHeader reads the RequestHeader; sent says that there was a token, whatever it was. It reads the token by itself, because NodeId would make a string of it.

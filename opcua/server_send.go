@@ -43,7 +43,7 @@ func (s *Server) putOutgoing(m *outgoing) {
 	}
 }
 
-// begin returns a buffer with everything in it up to the ResponseHeader, for the rest of the response to be appended: m.b = append(m.b, ...). It goes to send or to drop,
+// begin returns a buffer with everything in it up to the ResponseHeader, for the rest of the response to be appended: m.b = append(m.b, ...). It goes to send,
 // once. Any goroutine may call it.
 func (l late) begin(response uint32) *outgoing {
 	m := l.conn.srv.outgoings.Get().(*outgoing)
@@ -56,9 +56,6 @@ func (l late) begin(response uint32) *outgoing {
 // send sends the response, in order behind what waits. It does not block: false means that the connection is over, or was ended here because it does not take
 // what it is sent. Any goroutine may call it, with locks held.
 func (l late) send(m *outgoing) bool { return l.conn.enqueue(m) }
-
-// drop gives the buffer back unsent.
-func (l late) drop(m *outgoing) { l.conn.srv.putOutgoing(m) }
 
 // fault sends a ServiceFault.
 func (l late) fault(status ua.StatusCode) bool {

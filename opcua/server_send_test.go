@@ -114,7 +114,9 @@ func TestServerEndsSlowReaders(t *testing.T) {
 			t.Fatal("120 MB were taken for a client that does not read")
 		}
 	}
-	p.wantEnd()
+	for err := error(nil); err == nil; { // what was on its way may still arrive
+		_, err = p.next()
+	}
 	wantStatus(t, "the other client", bystander.call(&ua.GetEndpointsRequest{}, &ua.GetEndpointsResponse{}), ua.Good)
 	if st := s.ended(); st.Ended["slow reader"]+st.Ended["write timeout"] != 1 {
 		t.Errorf("ended %v", st.Ended)

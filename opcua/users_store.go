@@ -164,13 +164,13 @@ func (h *argonHash) String() string {
 func parseArgon(s string) (h argonHash, err error) {
 	parts := strings.Split(s, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
-		return h, errors.New("the hash is not $argon2id$v=19$m=..,t=..,p=..$salt$key")
+		return h, errors.New("the hash is not one of argon2id: $argon2id$v=19$ and costs, $ and salt, $ and key")
 	}
 	if parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return h, fmt.Errorf("argon2 version %q, want v=%d", parts[2], argon2.Version)
 	}
 	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); n != 3 || err != nil {
-		return h, fmt.Errorf("cost %q, want m=..,t=..,p=..", parts[3])
+		return h, fmt.Errorf("cost %q is not m=,t=,p= with numbers", parts[3])
 	}
 	if h.salt, err = base64.RawStdEncoding.DecodeString(parts[4]); err != nil {
 		return h, fmt.Errorf("salt: %w", err)
