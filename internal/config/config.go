@@ -21,6 +21,7 @@ type Config struct {
 	Devices []device.Spec // in the order of the file; their Number and the IDs of their tags are 0 until Assign
 	Sinks   []Sink
 	Notify  []Notify
+	Serve   []Serve
 
 	// Overrides are the environment variables that replaced values of the file, sorted.
 	Overrides []string
@@ -78,6 +79,18 @@ type Notify struct {
 	Type string // webhook
 	URL  Secret
 	On   []string // the events it wants
+}
+
+// Serve is one server that offers the gateway's tags to others.
+type Serve struct {
+	ID          string
+	Type        string   // opcua
+	Listen      string   // host:port
+	Security    []string // names of OPC UA's policies, each offered with Sign and SignAndEncrypt; None without
+	Anonymous   bool     // clients need no user
+	Users       string   // file of users, "" without; relative to the working directory or absolute
+	AnyClient   bool     // every client's certificate is good
+	MaxSessions int
 }
 
 // DeviceNames returns the names of the devices, in the order that Assign expects their numbers in.

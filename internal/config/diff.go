@@ -94,7 +94,15 @@ func restarts(old, new *Config) []string {
 	differs("journal.flush_every", j.FlushEvery, k.FlushEvery, open)
 	differs("journal.segment_bytes", FormatSize(j.SegmentBytes), FormatSize(k.SegmentBytes), open)
 	differs("journal.queue_bytes", FormatSize(j.QueueBytes), FormatSize(k.QueueBytes), open)
+	if !slices.EqualFunc(old.Serve, new.Serve, sameServe) {
+		out = append(out, "serve changed: its listeners are opened at start")
+	}
 	return out
+}
+
+func sameServe(a, b Serve) bool {
+	return a.ID == b.ID && a.Type == b.Type && a.Listen == b.Listen && slices.Equal(a.Security, b.Security) && a.Anonymous == b.Anonymous &&
+		a.Users == b.Users && a.AnyClient == b.AnyClient && a.MaxSessions == b.MaxSessions
 }
 
 func orOff(s string) string {

@@ -21,6 +21,7 @@ type document struct {
 	devices   []deviceDraft
 	sinks     []sinkDraft
 	notify    []notifyDraft
+	serve     []serveDraft
 }
 
 type journalDraft struct {
@@ -86,6 +87,12 @@ type sinkDraft struct {
 type notifyDraft struct {
 	Notify
 	at Place
+}
+
+type serveDraft struct {
+	Serve
+	at    Place
+	trust string
 }
 
 // param is a template's parameter with its default, or a device's value for one.

@@ -62,6 +62,9 @@ func dump(c *Config) string {
 	for _, n := range c.Notify {
 		fmt.Fprintf(&b, "notify %+v\n", n)
 	}
+	for _, v := range c.Serve {
+		fmt.Fprintf(&b, "serve %+v\n", v)
+	}
 	for _, w := range c.Warnings {
 		fmt.Fprintf(&b, "warning %v\n", w)
 	}

@@ -23,6 +23,7 @@ var rootKeys = mapping[document]{
 		list("devices", &deviceKeys, "The devices to read.", func(d *document) *[]deviceDraft { return &d.devices }).must(),
 		list("sinks", &sinkKeys, "Where values are delivered.", func(d *document) *[]sinkDraft { return &d.sinks }),
 		list("notify", &notifyKeys, "Who is told when something happens.", func(d *document) *[]notifyDraft { return &d.notify }),
+		list("serve", &serveKeys, "Servers that offer the tags to other systems.", func(d *document) *[]serveDraft { return &d.serve }),
 	},
 }
 
@@ -231,4 +232,31 @@ var notifyKeys = mapping[notifyDraft]{
 		choices("on", "device_down, device_up, residue, disk", events, "The events that it wants: a device went down or came back, the ledger does not add up, the disk is full or failing.",
 			func(n *notifyDraft) *[]string { return &n.On }),
 	},
+}
+
+// policies are OPC UA's, in the order in which they are listed to clients.
+var policies = []string{"None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"}
+
+var serveKeys = mapping[serveDraft]{
+	name: "serve",
+	keys: []key[serveDraft]{
+		text("id", "", "Its name, unique.", func(s *serveDraft) *string { return &s.ID }).must().placed(func(s *serveDraft) *Place { return &s.at }),
+		choice("type", "", []string{"opcua"}, "The protocol.", func(s *serveDraft) *string { return &s.Type }).must(),
+		text("listen", "127.0.0.1:4840", "Address and port of the server.", func(s *serveDraft) *string { return &s.Listen }).checked(checkServe),
+		choices("security", "Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss", policies,
+			"The security policies that are offered, each with messages signed, and signed and encrypted. With None among them clients may do without.",
+			func(s *serveDraft) *[]string { return &s.Security }),
+		boolean("anonymous", "false", "Clients may read without a user.", func(s *serveDraft) *bool { return &s.Anonymous }),
+		text("users", "", "A file of users, made by `millrace user`. Relative to the configuration file.", func(s *serveDraft) *string { return &s.Users }),
+		choice("trust", "list", []string{"list", "any"}, "Which clients' certificates are good: those in the trust list (`millrace trust`), or any at all.",
+			func(s *serveDraft) *string { return &s.trust }),
+		integer("max_sessions", "100", "Most sessions of clients at once.", func(s *serveDraft) *int { return &s.MaxSessions }).within(1, 10_000),
+	},
+}
+
+func checkServe(s string) error {
+	if _, _, err := net.SplitHostPort(s); err != nil {
+		return fmt.Errorf("%q is not an address with a port, like 127.0.0.1:4840", s)
+	}
+	return nil
 }

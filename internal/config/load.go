@@ -117,6 +117,7 @@ func (l *loader) load(b []byte) {
 	l.resolveTemplates()
 	l.resolveDevices()
 	l.resolveSinks()
+	l.resolveServe()
 	l.resolveNotify()
 }
 
@@ -217,6 +218,28 @@ func (l *loader) resolveNotify() {
 		if l.unique("notify", n.ID, n.at, seen) {
 			l.cfg.Notify = append(l.cfg.Notify, n.Notify)
 		}
+	}
+}
+
+func (l *loader) resolveServe() {
+	seen := map[string]Place{}
+	addresses := map[string]Place{}
+	for _, s := range l.doc.serve {
+		if !l.unique("serve", s.ID, s.at, seen) {
+			continue
+		}
+		if len(s.Security) == 0 {
+			s.Security = policies[1:]
+		}
+		s.Users, s.AnyClient = l.relative(s.Users), s.trust == "any"
+		if !s.Anonymous && s.Users == "" {
+			l.failf(s.at, "serve %q: nobody can log in: it needs users, or anonymous: true", s.ID)
+		}
+		if first, dup := addresses[s.Listen]; dup {
+			l.failf(s.at, "serve %q: listen: %s is taken by the server at %v", s.ID, s.Listen, first)
+		}
+		addresses[s.Listen] = s.at
+		l.cfg.Serve = append(l.cfg.Serve, s.Serve)
 	}
 }
 

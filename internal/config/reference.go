@@ -13,7 +13,7 @@ func Reference() []byte {
 		of    table
 	}{
 		{"gateway", &gatewayKeys}, {"journal", &journalKeys}, {"templates", &templateKeys}, {"devices", &deviceKeys}, {"groups", &groupKeys},
-		{"tags", &tagKeys}, {"profile", &profileKeys}, {"options", &optionKeys}, {"sinks", &sinkKeys}, {"notify", &notifyKeys},
+		{"tags", &tagKeys}, {"profile", &profileKeys}, {"options", &optionKeys}, {"sinks", &sinkKeys}, {"notify", &notifyKeys}, {"serve", &serveKeys},
 	}
 	for _, t := range tables {
 		fmt.Fprintf(&b, "### %s\n\n", t.title)
