@@ -49,6 +49,7 @@ type gateway struct {
 	stopping bool       // under reload: no more of them
 
 	mu      sync.Mutex
+	serving *northbound // nil without servers
 	cfg     *config.Config
 	files   []config.File // what to watch for changes
 	view    *view
@@ -358,7 +359,7 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	}
 	// What takes effect only at start stays what it was.
 	kept := *next
-	kept.Gateway, kept.Journal = old.Gateway, old.Journal
+	kept.Gateway, kept.Journal, kept.Serve = old.Gateway, old.Journal, old.Serve
 	if err := ensureIdentities(&kept); err != nil {
 		return changes, err
 	}
@@ -368,6 +369,7 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	g.mu.Lock()
 	g.cfg, g.view = &kept, newView(&kept)
 	g.mu.Unlock()
+	g.north().follow(&kept)
 	g.sinks.change(ctx, kept.Sinks, changes, made)
 	if changes.Notify {
 		err = g.notes.start(ctx, &kept)
@@ -389,6 +391,13 @@ func (g *gateway) config() *config.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.cfg
+}
+
+// north returns the servers for others, nil without.
+func (g *gateway) north() *northbound {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.serving
 }
 
 // name returns the name of a tag for what leaves the gateway.

@@ -96,6 +96,11 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debu
 			end()
 		})
 	}
+	if err := g.serveOthers(ctx, life, &wg, &errs, end); err != nil {
+		end()
+		wg.Wait()
+		return err
+	}
 	if debug.addr != "" {
 		ln, err := debug.listen(ctx)
 		if err != nil {
@@ -116,6 +121,22 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debu
 	wg.Wait()
 	g.sayGoodbye()
 	return errs.join()
+}
+
+// serveOthers starts the servers that offer the tags, until life ends.
+func (g *gateway) serveOthers(ctx, life context.Context, wg *sync.WaitGroup, errs *errorList, end func()) error {
+	n, err := g.openNorthbound(ctx, g.config())
+	if n == nil || err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.serving = n
+	g.mu.Unlock()
+	for _, s := range n.servers {
+		g.log.Info("serving tags", "server", s.id, "address", "opc.tcp://"+s.ln.Addr().String())
+	}
+	n.run(life, wg, errs, end)
+	return nil
 }
 
 // listen opens the page's listener.

@@ -37,14 +37,10 @@ func listTags(cfg *config.Config) []web.Tag {
 	for _, d := range cfg.Devices {
 		for _, g := range d.Groups {
 			for _, t := range g.Tags {
-				w := web.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Group: g.Name, Address: t.Address, Unit: t.Unit, Writable: t.Writable, OutOfService: t.OutOfService}
-				if p, ok := known[d.Driver]; ok {
-					if what, err := p.Describe(t.Address); err == nil {
-						w.Address, w.Type = what.Address, what.Kind.String()
-					}
-				}
-				if t.Scale != 0 {
-					w.Type = tag.Float64.String()
+				w := web.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Group: g.Name, Unit: t.Unit, Writable: t.Writable, OutOfService: t.OutOfService}
+				var k tag.Kind
+				if w.Address, k = described(known[d.Driver], t); k != tag.Null {
+					w.Type = k.String()
 				}
 				list = append(list, w)
 			}
@@ -52,6 +48,24 @@ func listTags(cfg *config.Config) []web.Tag {
 	}
 	slices.SortFunc(list, func(a, b web.Tag) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+// described returns the canonical address of t and the kind of its engineering value, Null when only the device knows that.
+func described(p protocol, t device.TagSpec) (address string, k tag.Kind) {
+	address = t.Address
+	if p != nil {
+		if what, err := p.Describe(address); err == nil {
+			address, k = what.Address, what.Kind
+		}
+	}
+	switch {
+	case t.Scale == 0:
+	case k.IsArray():
+		k = tag.Float64 | tag.Array
+	default:
+		k = tag.Float64
+	}
+	return address, k
 }
 
 // reasonOf says why a device is in its state, and of one that answers what it refuses.
