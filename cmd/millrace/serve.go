@@ -19,6 +19,9 @@ import (
 	"millrace/opcua/uasc"
 )
 
+// pkiDir is the folder of our own certificate and of the trust list, in the data directory.
+const pkiDir = "pki"
+
 // northbound is the servers that offer the gateway's tags to others. All of them show one address space.
 type northbound struct {
 	nodes   *serve.Nodes
@@ -41,7 +44,7 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 	if err != nil {
 		return nil, err
 	}
-	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: identity.Uri})
+	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: identity.ApplicationURI})
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +99,7 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, space
 // clientTrust judges clients' certificates, and says in the log how one that was refused is let in.
 func clientTrust(g *gateway, c config.Serve, trust *uasc.TrustStore) uasc.Validator {
 	v := uasc.ValidatorConfig{Store: trust, OnReject: func(r uasc.Rejection) {
-		g.log.Warn("a client's certificate was refused", "server", c.ID, "reason", r.Err, "todo", "millrace trust list, then millrace trust accept")
+		g.log.Warn("a client's certificate was refused", "server", c.ID, "peer", r.Peer, "reason", r.Reason, "todo", "millrace trust accept "+r.Thumbprint)
 	}}
 	if c.AnyClient {
 		v.Skip = uasc.CheckTrust
