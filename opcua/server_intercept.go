@@ -15,11 +15,20 @@ type ServerInterceptor interface {
 	Request(ctx context.Context, r *ServerRequest) (ua.StatusCode, error)
 }
 
+// PublishInterceptor is a ServerInterceptor that sees the responses to Publish requests, too. It is called by the goroutine that all subscriptions share, and must
+// not block.
+type PublishInterceptor interface {
+	// Publishing says whether the response to a client that connected to that address is sent; else it is lost, as if the network had
+	// lost it with the connection staying whole.
+	Publishing(local net.Addr) bool
+}
+
 // ServerRequest is a request that was let in. It is valid during the call only.
 type ServerRequest struct {
 	Service uint32    // encoding id of the request, as ns0.ReadRequest_Encoding_DefaultBinary
 	Session ua.NodeId // null for services without a session
 	Handle  uint32
+	Body    []byte // what is behind the RequestHeader, not looked at yet; it is not to be changed
 	conn    *serverConn
 }
 
@@ -36,6 +45,9 @@ type HangUpError struct {
 }
 
 func (e *HangUpError) Error() string { return "opcua: hung up: " + e.Reason }
+
+// LocalAddr returns the address that the client connected to.
+func (r *ServerRequest) LocalAddr() net.Addr { return r.conn.conn.LocalAddr() }
 
 // RemoteAddr returns the client's address.
 func (r *ServerRequest) RemoteAddr() net.Addr { return r.conn.remoteAddr() }
@@ -66,9 +78,17 @@ func (r *ServerRequest) EndSession() {
 	r.conn.srv.endSession(x, true)
 }
 
-func (c *serverConn) intercept(ctx context.Context) (ua.StatusCode, error) {
+// Answer sends a response of the interceptor's own, its ResponseHeader included. Request then returns NoAnswer.
+func (r *ServerRequest) Answer(response ua.Message) {
+	k := &r.conn.call
+	m := late{conn: r.conn, id: k.id, handle: k.header.RequestHandle}.begin(response.EncodingId())
+	m.b = ua.AppendMessage(r.conn.channel.Begin(m.b[:0], k.id), response)
+	r.conn.enqueue(m)
+}
+
+func (c *serverConn) intercept(ctx context.Context, body []byte) (ua.StatusCode, error) {
 	k := &c.call
-	r := ServerRequest{Service: k.service, Handle: k.header.RequestHandle, conn: c}
+	r := ServerRequest{Service: k.service, Handle: k.header.RequestHandle, Body: body, conn: c}
 	if k.session != nil {
 		r.Session = k.session.id
 	}

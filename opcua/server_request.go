@@ -51,7 +51,7 @@ func (c *serverConn) request(ctx context.Context, m uasc.Message, now time.Time)
 	}
 	if status == ua.Good && c.srv.cfg.Intercept != nil {
 		var err error
-		if status, err = c.intercept(ctx); err != nil || status == noAnswer {
+		if status, err = c.intercept(ctx, m.Body[len(m.Body)-d.Left():]); err != nil || status == noAnswer {
 			return err
 		}
 	}

@@ -55,7 +55,13 @@ func (l late) begin(response uint32) *outgoing {
 
 // send sends the response, in order behind what waits. It does not block: false means that the connection is over, or was ended here because it does not take
 // what it is sent. Any goroutine may call it, with locks held.
-func (l late) send(m *outgoing) bool { return l.conn.enqueue(m) }
+func (l late) send(m *outgoing) bool {
+	if p, ok := l.conn.srv.cfg.Intercept.(PublishInterceptor); ok && !p.Publishing(l.conn.conn.LocalAddr()) {
+		l.drop(m)
+		return true
+	}
+	return l.conn.enqueue(m)
+}
 
 // fault sends a ServiceFault.
 func (l late) fault(status ua.StatusCode) bool {
