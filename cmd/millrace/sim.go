@@ -23,7 +23,7 @@ func newSimCommand() *cobra.Command {
 		Short: "Simulate a plant, on loopback only",
 		Long: `Sim plays PLCs for a gateway under test. It listens on loopback only and resets every connection that comes from elsewhere.
 
-plant.yaml lists what to simulate; 'millrace sim modbus' and 'millrace sim s7' do without a file. With --emit-config it prints the gateway configuration that
+plant.yaml lists what to simulate; 'millrace sim modbus', 'sim s7' and 'sim opcua' do without a file. With --emit-config it prints the gateway configuration that
 matches and ends.`,
 		Example: "  millrace sim -c plant.yaml\n  millrace sim modbus --devices 200",
 		Args:    usageArgs(cobra.NoArgs),
@@ -46,7 +46,7 @@ matches and ends.`,
 	configFlag(cmd, &path)
 	metricsFlag(cmd, &metrics)
 	cmd.Flags().BoolVar(&emit, "emit-config", false, "print the matching gateway configuration and end")
-	cmd.AddCommand(newSimModbusCommand(), newSimS7Command())
+	cmd.AddCommand(newSimModbusCommand(), newSimS7Command(), newSimOPCUACommand())
 	return cmd
 }
 
@@ -161,6 +161,43 @@ func newSimS7Command() *cobra.Command {
 	}
 	o.add(cmd, "127.0.0.1:1102")
 	cmd.Flags().StringVar(&model, "model", "1500", "what the CPUs are: "+strings.Join(sim.S7ModelNames(), ", "))
+	return cmd
+}
+
+func newSimOPCUACommand() *cobra.Command {
+	var o simFlags
+	var nodes int
+	cmd := &cobra.Command{
+		Use:   "opcua",
+		Short: "Simulate OPC UA servers",
+		Long: `Device i answers at the listen address + i (127.0.0.1, 127.0.0.2, ...), or with --by port at the port + i. All of them show one address space, in the
+namespace ` + sim.OPCUANamespace + `:
+
+  s=static.TYPE, s=static.TYPEArray   a variable of each built-in type with a stated value
+  s=rw.TYPE, s=rw.TYPEArray           the same, writable
+  s=v0, s=v1, ...                     live Double waves
+  s=recipe                            a structure that clients do not know
+  s=Add                               a method: the sum of two Int32
+
+They offer no security and every policy, trust every certificate, and let in anonymous users, users with a certificate, and ` + sim.OPCUAUser + ` with the password
+` + sim.OPCUAPassword + `.` + faultHelp(sim.ProtocolOPCUA),
+		Example: "  millrace sim opcua --listen 127.0.0.1:4840 --nodes 10000 --fault session_loss,every=1000\n" +
+			"  millrace read 'opc.tcp://127.0.0.1:4840?security=None' 'nsu=urn:millrace:sim;s=v0'",
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			byPort, faults, err := o.parse(sim.ProtocolOPCUA)
+			if err != nil {
+				return usageError(err)
+			}
+			m, err := sim.NewOPCUA(sim.OPCUAConfig{Listen: o.listen, Devices: o.devices, ByPort: byPort, Faults: faults, Seed: o.seed, Nodes: nodes})
+			if err != nil {
+				return usageError(err)
+			}
+			return simulate(cmd, []sim.Simulator{m}, o.emit, o.options, o.metrics)
+		},
+	}
+	o.add(cmd, "127.0.0.1:4840")
+	cmd.Flags().IntVar(&nodes, "nodes", 100, "how many live values there are")
 	return cmd
 }
 

@@ -56,13 +56,22 @@ func simServers(all []sim.Simulator) []telemetry.Server {
 	servers := make([]telemetry.Server, 0, len(all))
 	for _, m := range all {
 		var s telemetry.Server
+		name := strings.ToLower(m.Protocol().String()) + " " + m.Addr(1)
 		switch m := m.(type) {
 		case *sim.Modbus:
 			s = modbusServer(m.Server())
 		case *sim.S7:
 			s = s7Server(m.Server())
+		case *sim.OPCUA:
+			lives := m.Servers()
+			for i, x := range lives[1:] {
+				next := opcuaServer(x)
+				next.Name = fmt.Sprintf("%s, life %d", name, i+2)
+				servers = append(servers, next)
+			}
+			s = opcuaServer(lives[0])
 		}
-		s.Name = strings.ToLower(m.Protocol().String()) + " " + m.Addr(1)
+		s.Name = name
 		s.Faults = map[string]uint64{}
 		for k, n := range m.Stats().Faults {
 			if n > 0 {

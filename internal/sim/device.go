@@ -105,7 +105,7 @@ func (d *device) admit(c net.Conn, of *fleet, elapsed time.Duration) (mode Mode,
 		case Refuse:
 			ok = !d.hits(f, elapsed) && ok
 		case Slots: // an S7 CPU takes the connection and refuses its CR
-			if of.protocol == ProtocolModbus && len(d.conns) >= f.Count && d.hits(f, elapsed) {
+			if of.protocol != ProtocolS7 && len(d.conns) >= f.Count && d.hits(f, elapsed) {
 				ok = false
 			}
 		}

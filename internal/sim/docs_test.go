@@ -31,14 +31,14 @@ func rows(text, row string) [][]string {
 func TestFaultsInTheDocs(t *testing.T) {
 	text := simulatorDocs(t)
 	var seen [Kinds]Protocol
-	protocols := map[string]Protocol{"both": anyProtocol, "Modbus": ProtocolModbus, "S7": ProtocolS7}
-	for _, m := range rows(text, "\\| `([a-z_]+[^`]*)` \\| (both|Modbus|S7) \\| .* \\|") {
+	protocols := map[string]Protocol{"all": anyProtocol, "Modbus, S7": fieldbus, "Modbus": ProtocolModbus, "S7": ProtocolS7, "OPC UA": ProtocolOPCUA}
+	for _, m := range rows(text, "\\| `([a-z_]+[^`]*)` \\| (all|Modbus, S7|Modbus|S7|OPC UA) \\| .* \\|") {
 		f, err := ParseFault(m[1])
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		for _, p := range []Protocol{ProtocolModbus, ProtocolS7} {
+		for _, p := range []Protocol{ProtocolModbus, ProtocolS7, ProtocolOPCUA} {
 			if err := f.fits(p); (err == nil) != (protocols[m[2]]&p != 0) {
 				t.Errorf("%s is said to be of %s: %v", m[1], m[2], err)
 			}
@@ -63,7 +63,7 @@ func TestFaultsInTheDocs(t *testing.T) {
 	}
 	_, yaml, _ := strings.Cut(text, "```yaml\n")
 	yaml, _, ok := strings.Cut(yaml, "```")
-	if p, err := ParsePlant("docs/simulator.md", []byte(yaml)); err != nil || !ok || len(p.Modbus) == 0 || len(p.S7) == 0 {
+	if p, err := ParsePlant("docs/simulator.md", []byte(yaml)); err != nil || !ok || len(p.Modbus) == 0 || len(p.S7) == 0 || len(p.OPCUA) == 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

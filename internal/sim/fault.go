@@ -15,30 +15,37 @@ type Kind uint8
 
 // The kinds.
 const (
-	Latency       Kind = iota // every reply takes longer, and the next request waits for it
-	Jitter                    // the same, by a random time up to the one given
-	Late                      // the reply comes that much later, and the ones behind it overtake it
-	Duplicate                 // the reply comes twice
-	WrongID                   // the reply has another transaction id
-	WrongFunction             // the reply has another function code
-	Cut                       // half of the reply, then the end of the connection
-	Reset                     // a TCP reset in place of the reply
-	Silence                   // no reply
-	Exception                 // an exception in place of the reply
-	Refuse                    // new connections are reset
-	Slots                     // connections beyond so many are reset; an S7 CPU refuses them
-	Trickle                   // the reply comes byte by byte
-	Unmapped                  // some addresses do not exist: exception 2, return code 05 or 0A
-	Cap                       // reads of more registers are refused: exception 3
-	Serial                    // of requests that come together only the first so many are answered
-	WrongRef                  // the reply has another reference
-	Refusal                   // an error of the whole request in place of the reply
-	PDUShrink                 // connections behind the first are granted a shorter PDU
-	Standstill                // the CPU is in STOP
-	Download                  // a program download: connections are reset, DB 1 has another length
-	Denied                    // PUT/GET is off, or some addresses may not be accessed: return code 03
-	MaxItems                  // requests with more items are refused: 8500
-	Kinds                     // how many there are
+	Latency           Kind = iota // every reply takes longer, and the next request waits for it
+	Jitter                        // the same, by a random time up to the one given
+	Late                          // the reply comes that much later, and the ones behind it overtake it
+	Duplicate                     // the reply comes twice
+	WrongID                       // the reply has another transaction id
+	WrongFunction                 // the reply has another function code
+	Cut                           // half of the reply, then the end of the connection
+	Reset                         // a TCP reset in place of the reply
+	Silence                       // no reply
+	Exception                     // an exception in place of the reply
+	Refuse                        // new connections are reset
+	Slots                         // connections beyond so many are reset; an S7 CPU refuses them
+	Trickle                       // the reply comes byte by byte
+	Unmapped                      // some addresses do not exist: exception 2, return code 05 or 0A
+	Cap                           // reads of more registers are refused: exception 3
+	Serial                        // of requests that come together only the first so many are answered
+	WrongRef                      // the reply has another reference
+	Refusal                       // an error of the whole request in place of the reply
+	PDUShrink                     // connections behind the first are granted a shorter PDU
+	Standstill                    // the CPU is in STOP
+	Download                      // a program download: connections are reset, DB 1 has another length
+	Denied                        // PUT/GET is off, or some addresses may not be accessed: return code 03
+	MaxItems                      // requests with more items are refused: 8500
+	SessionLoss                   // the server has forgotten the session: BadSessionIdInvalid
+	ChannelClose                  // the server ends the channel with an ERR
+	TooManyOperations             // requests with more operations are refused: BadTooManyOperations
+	RepublishGap                  // the answer to a Publish is lost, and has to be asked for again
+	EmptyPublish                  // a Publish is answered at once, with nothing in it
+	StaleNamespace                // the server has been started anew, and its namespaces have other indexes
+	CertificateChange             // the server has been started anew, with another certificate
+	Kinds                         // how many there are
 )
 
 // stage is what the dice of a kind are thrown for.
@@ -74,20 +81,20 @@ var kinds = [Kinds]struct {
 }{
 	Latency:       {name: "latency", of: anyProtocol, on: answers, takes: aTime},
 	Jitter:        {name: "jitter", of: anyProtocol, on: answers, takes: aTime},
-	Late:          {name: "late", of: anyProtocol, on: answers, takes: aTime},
-	Duplicate:     {name: "duplicate", of: anyProtocol, on: answers},
+	Late:          {name: "late", of: fieldbus, on: answers, takes: aTime},
+	Duplicate:     {name: "duplicate", of: fieldbus, on: answers},
 	WrongID:       {name: "wrong_id", of: ProtocolModbus, on: answers},
-	WrongFunction: {name: "wrong_function", of: anyProtocol, on: answers},
+	WrongFunction: {name: "wrong_function", of: fieldbus, on: answers},
 	Cut:           {name: "cut", of: anyProtocol, on: answers},
 	Reset:         {name: "rst", of: anyProtocol, on: answers},
 	Silence:       {name: "silence", of: anyProtocol, on: answers},
 	Exception:     {name: "exception", of: ProtocolModbus, on: answers, takes: anException, usual: 4},
 	Refuse:        {name: "refuse", of: anyProtocol, on: connections},
 	Slots:         {name: "slots", of: anyProtocol, on: connections, takes: aNumber, fixed: true},
-	Trickle:       {name: "trickle", of: anyProtocol, on: answers, takes: aTime},
-	Unmapped:      {name: "unmapped", of: anyProtocol, on: requests, takes: addressRange, fixed: true},
+	Trickle:       {name: "trickle", of: fieldbus, on: answers, takes: aTime},
+	Unmapped:      {name: "unmapped", of: fieldbus, on: requests, takes: addressRange, fixed: true},
 	Cap:           {name: "cap", of: ProtocolModbus, on: requests, takes: aNumber, fixed: true},
-	Serial:        {name: "serial", of: anyProtocol, on: answers, takes: aNumber, usual: 1},
+	Serial:        {name: "serial", of: fieldbus, on: answers, takes: aNumber, usual: 1},
 	WrongRef:      {name: "wrong_ref", of: ProtocolS7, on: answers},
 	Refusal:       {name: "refusal", of: ProtocolS7, on: answers, takes: anErrorCode, usual: int(s7.ErrServiceUnknown)},
 	PDUShrink:     {name: "pdu_shrink", of: ProtocolS7, on: connections, takes: aNumber, usual: 240},
@@ -95,6 +102,14 @@ var kinds = [Kinds]struct {
 	Download:      {name: "download", of: ProtocolS7, on: requests, takes: aNumber, usual: s7Ramp / 2, fixed: true},
 	Denied:        {name: "denied", of: ProtocolS7, on: requests, takes: maybeRange, fixed: true},
 	MaxItems:      {name: "max_items", of: ProtocolS7, on: requests, takes: aNumber, usual: 20, fixed: true},
+
+	SessionLoss:       {name: "session_loss", of: ProtocolOPCUA, on: requests},
+	ChannelClose:      {name: "channel_close", of: ProtocolOPCUA, on: requests},
+	TooManyOperations: {name: "too_many_operations", of: ProtocolOPCUA, on: requests, takes: aNumber, usual: 100, fixed: true},
+	RepublishGap:      {name: "republish_gap", of: ProtocolOPCUA, on: requests},
+	EmptyPublish:      {name: "empty_publish", of: ProtocolOPCUA, on: requests},
+	StaleNamespace:    {name: "stale_namespace", of: ProtocolOPCUA, on: connections, fixed: true},
+	CertificateChange: {name: "certificate_change", of: ProtocolOPCUA, on: connections, fixed: true},
 }
 
 // String returns the kind as Fault writes it.

@@ -26,9 +26,14 @@ import (
 //	  - listen: 127.0.0.1:1102
 //	    model: 1200            # 300, 400, 1200, 1500
 //	    faults: [refusal:0x8500,p=0.1]
+//	opcua:
+//	  - listen: 127.0.0.1:4840
+//	    nodes: 10000
+//	    faults: [session_loss,every=100]
 type Plant struct {
 	Modbus []ModbusConfig
 	S7     []S7Config
+	OPCUA  []OPCUAConfig
 }
 
 // Simulator plays the devices of one protocol: Listen, then Run; any goroutine may call the other methods.
@@ -61,6 +66,13 @@ func (p Plant) Simulators() ([]Simulator, error) {
 		}
 		all = append(all, m)
 	}
+	for _, c := range p.OPCUA {
+		m, err := NewOPCUA(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
 	return all, nil
 }
 
@@ -83,7 +95,7 @@ func ParsePlant(file string, text []byte) (Plant, error) {
 	}
 	p := plantParser{file: file}
 	if doc.Kind == 0 || len(doc.Content) == 0 {
-		return Plant{}, &PlantError{file, 1, 1, "the file is empty; it begins with modbus: or s7:"}
+		return Plant{}, &PlantError{file, 1, 1, "the file is empty; it begins with modbus:, s7: or opcua:"}
 	}
 	var plant Plant
 	err := p.mapping(doc.Content[0], map[string]func(*yaml.Node) error{
@@ -101,9 +113,16 @@ func ParsePlant(file string, text []byte) (Plant, error) {
 				return err
 			})
 		},
+		"opcua": func(n *yaml.Node) error {
+			return p.list(n, func(n *yaml.Node) error {
+				c, err := p.opcua(n)
+				plant.OPCUA = append(plant.OPCUA, c)
+				return err
+			})
+		},
 	})
-	if err == nil && len(plant.Modbus)+len(plant.S7) == 0 {
-		err = p.bad(doc.Content[0], "it simulates nothing; give modbus: or s7: at least one item")
+	if err == nil && len(plant.Modbus)+len(plant.S7)+len(plant.OPCUA) == 0 {
+		err = p.bad(doc.Content[0], "it simulates nothing; give modbus:, s7: or opcua: at least one item")
 	}
 	return plant, err
 }
@@ -174,6 +193,19 @@ func (p *plantParser) s7(n *yaml.Node) (S7Config, error) {
 		},
 	})
 	return S7Config{Listen: s.Listen, Devices: s.Devices, ByPort: s.ByPort, Faults: s.Faults, Seed: s.Seed, Model: model}, err
+}
+
+func (p *plantParser) opcua(n *yaml.Node) (OPCUAConfig, error) {
+	nodes := 0
+	s, err := p.site(n, ProtocolOPCUA, map[string]func(*yaml.Node) error{
+		"nodes": func(n *yaml.Node) (err error) {
+			if nodes, err = strconv.Atoi(n.Value); err != nil || nodes < 1 || nodes > maxOPCUANodes {
+				return p.bad(n, "nodes is a number from 1 to %d, not %q", maxOPCUANodes, n.Value)
+			}
+			return nil
+		},
+	})
+	return OPCUAConfig{Listen: s.Listen, Devices: s.Devices, ByPort: s.ByPort, Faults: s.Faults, Seed: s.Seed, Nodes: nodes}, err
 }
 
 // site reads a simulator of a protocol; own are the keys that no other has.

@@ -1,5 +1,7 @@
 package sim
 
+import "strings"
+
 // Protocol is what simulated devices speak.
 type Protocol uint8
 
@@ -7,25 +9,39 @@ type Protocol uint8
 const (
 	ProtocolModbus Protocol = 1 << iota
 	ProtocolS7
+	ProtocolOPCUA
 
-	anyProtocol = ProtocolModbus | ProtocolS7
+	fieldbus    = ProtocolModbus | ProtocolS7 // one answer behind the other, each a few bytes
+	anyProtocol = ProtocolModbus | ProtocolS7 | ProtocolOPCUA
 )
 
-// String returns the protocol's name.
-func (p Protocol) String() string {
-	switch p {
-	case ProtocolModbus:
-		return "Modbus"
-	case ProtocolS7:
-		return "S7"
-	}
-	return "Modbus and S7"
+// protocols is the table of what is known of each.
+var protocols = [...]struct {
+	of     Protocol
+	name   string
+	listen string // where the first device is unless somebody says otherwise
+}{
+	{ProtocolModbus, "Modbus", "127.0.0.1:1502"},
+	{ProtocolS7, "S7", "127.0.0.1:1102"},
+	{ProtocolOPCUA, "OPC UA", "127.0.0.1:4840"},
 }
 
-// listen returns where the first device is unless somebody says otherwise.
-func (p Protocol) listen() string {
-	if p == ProtocolS7 {
-		return "127.0.0.1:1102"
+// String returns the names of the protocols in p.
+func (p Protocol) String() string {
+	var names []string
+	for _, x := range protocols {
+		if x.of&p != 0 {
+			names = append(names, x.name)
+		}
 	}
-	return "127.0.0.1:1502"
+	return strings.Join(names, " and ")
+}
+
+func (p Protocol) listen() string {
+	for _, x := range protocols {
+		if x.of == p {
+			return x.listen
+		}
+	}
+	return ""
 }
