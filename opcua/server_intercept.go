@@ -18,9 +18,27 @@ type ServerInterceptor interface {
 // PublishInterceptor is a ServerInterceptor that sees the responses to Publish requests, too. It is called by the goroutine that all subscriptions share, and must
 // not block.
 type PublishInterceptor interface {
-	// Publishing says whether the response to a client that connected to that address is sent; else it is lost, as if the network had
-	// lost it with the connection staying whole.
+	// Publishing says whether the notifications in the response to a client that connected to that address are sent. Otherwise a keep-alive goes out in
+	// their place, whose sequence number tells the client what it has not got; Republish has it.
 	Publishing(local net.Addr) bool
+}
+
+// hollow makes m, the response to a Publish, the keep-alive that follows its notifications.
+func (l late) hollow(m *outgoing) {
+	header := len(l.conn.channel.Begin(nil, l.id))
+	d := ua.NewDecoder(m.b[header:], ua.Limits{})
+	var r ua.PublishResponse
+	if d.EncodingId() != r.EncodingId() {
+		return
+	}
+	if r.DecodeFrom(&d); d.Bad() || len(r.NotificationMessage.NotificationData) == 0 {
+		return
+	}
+	r.NotificationMessage.NotificationData, r.MoreNotifications = nil, false
+	if r.NotificationMessage.SequenceNumber++; r.NotificationMessage.SequenceNumber == 0 {
+		r.NotificationMessage.SequenceNumber = 1
+	}
+	m.b = ua.AppendMessage(m.b[:header], &r)
 }
 
 // ServerRequest is a request that was let in. It is valid during the call only.

@@ -57,8 +57,7 @@ func (l late) begin(response uint32) *outgoing {
 // what it is sent. Any goroutine may call it, with locks held.
 func (l late) send(m *outgoing) bool {
 	if p, ok := l.conn.srv.cfg.Intercept.(PublishInterceptor); ok && !p.Publishing(l.conn.conn.LocalAddr()) {
-		l.drop(m)
-		return true
+		l.hollow(m)
 	}
 	return l.conn.enqueue(m)
 }

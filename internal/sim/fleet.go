@@ -270,7 +270,9 @@ func (g *gate) Accept() (net.Conn, error) {
 		case !ok:
 			reset(c)
 			continue
-		case mode == BlackHole && g.f.protocol != ProtocolModbus: // its server would answer the CR or HEL before there is anybody to ask
+		case mode == BlackHole && g.f.protocol == ProtocolS7: // its server would answer the CR before there is anybody to ask
+			return &mute{c, d}, nil
+		case g.f.protocol == ProtocolOPCUA: // its server sends by itself, too
 			return &mute{c, d}, nil
 		}
 		return c, nil

@@ -118,7 +118,7 @@ func (of *opcuaLife) Publishing(local net.Addr) bool {
 	elapsed := of.m.elapsed(time.Now())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sent := d.mode != BlackHole
+	sent := true
 	for i := range d.faults {
 		if f := &d.faults[i]; f.Kind == RepublishGap && d.hits(f, elapsed) {
 			sent = false

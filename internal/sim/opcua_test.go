@@ -328,3 +328,23 @@ func TestOPCUASubscriptionFaults(t *testing.T) {
 		})
 	}
 }
+
+// A black hole takes connections and swallows everything, values that a server sends by itself included.
+func TestOPCUABlackHole(t *testing.T) {
+	m := runOPCUA(t, OPCUAConfig{})
+	c := dialOPCUA(t, m, 1, opcua.Config{Timeout: 50 * time.Millisecond})
+	if err := m.Stop(1, BlackHole); err != nil {
+		t.Fatal(err)
+	}
+	var ne interface{ Timeout() bool }
+	if _, err := c.ReadValues(t.Context(), ua.NumericId(0, 2258)); !errors.As(err, &ne) || !ne.Timeout() {
+		t.Errorf("a read ended with %v", err)
+	}
+	if _, err := opcua.Dial(t.Context(), "opc.tcp://"+m.Addr(1), opcua.Config{DialTimeout: 100 * time.Millisecond}); err == nil {
+		t.Error("a black hole answered")
+	}
+	if err := m.Start(1); err != nil {
+		t.Fatal(err)
+	}
+	dialOPCUA(t, m, 1, opcua.Config{})
+}
