@@ -5,38 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"millrace/internal/config"
+	"millrace/internal/driver"
 	"millrace/internal/serve"
 	"millrace/internal/telemetry"
 	"millrace/opcua"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
-
-// pkiDir is the folder of our own certificate and of the trust list, in the data directory.
-const pkiDir = "pki"
-
-// ownIdentity returns our certificate in the folder pki, which is made where there is none.
-func ownIdentity(pki string) (*uasc.Identity, error) {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "localhost"
-	}
-	cert, key := filepath.Join(pki, "own", "cert.der"), filepath.Join(pki, "own", "key.pem")
-	if err := os.MkdirAll(filepath.Dir(cert), 0o700); err != nil {
-		return nil, err
-	}
-	id, _, err := uasc.LoadOrCreateIdentity(cert, key, uasc.IdentityConfig{
-		ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: []string{host, "localhost", "127.0.0.1"}, Now: time.Now(),
-	})
-	return id, err
-}
 
 // northbound is the servers that offer the gateway's tags to others. All of them show one address space.
 type northbound struct {
@@ -55,8 +36,8 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 	if len(cfg.Serve) == 0 {
 		return nil, nil
 	}
-	pki := filepath.Join(cfg.Gateway.Data, pkiDir)
-	identity, err := ownIdentity(pki)
+	pki := filepath.Join(cfg.Gateway.Data, pkiFolder)
+	identity, err := driver.EnsureIdentity(pki)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func TestServeToTrustedClients(t *testing.T) {
 	if err == nil {
 		t.Fatal("a client that nobody trusts got in")
 	}
-	store, err := uasc.OpenTrustStore(filepath.Join(dir, "data", pkiDir), uasc.TrustStoreConfig{})
+	store, err := uasc.OpenTrustStore(filepath.Join(dir, "data", pkiFolder), uasc.TrustStoreConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

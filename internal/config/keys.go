@@ -248,7 +248,7 @@ var serveKeys = mapping[serveDraft]{
 			func(s *serveDraft) *[]string { return &s.Security }),
 		boolean("anonymous", "false", "Clients may read without a user.", func(s *serveDraft) *bool { return &s.Anonymous }),
 		text("users", "", "A file of users, made by `millrace user`. Relative to the configuration file.", func(s *serveDraft) *string { return &s.Users }),
-		choice("trust", "list", []string{"list", "any"}, "Which clients' certificates are good: those in the trust list, the folder pki of the data directory, or any at all.",
+		choice("trust", "list", []string{"list", "any"}, "Which clients' certificates are good: those in the trust list (`millrace trust`), or any at all.",
 			func(s *serveDraft) *string { return &s.trust }),
 		integer("max_sessions", "100", "Most sessions of clients at once.", func(s *serveDraft) *int { return &s.MaxSessions }).within(1, 10_000),
 	},
