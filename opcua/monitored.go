@@ -11,6 +11,7 @@ type monitoredItem struct {
 	id     uint32
 	handle uint32 // the client's
 
+	refused       ua.StatusCode // why its user may not read the node; Good when there is a sampler
 	mode          ua.MonitoringMode
 	timestamps    ua.TimestampsToReturn
 	discardOldest bool

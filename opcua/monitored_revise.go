@@ -119,8 +119,8 @@ func (s *Space) holdsNumbers(ref nodeRef) bool {
 }
 
 // refuse makes the item say why there is no value.
-func (it *monitoredItem) refuse(status ua.StatusCode) {
-	s := sample{stamps: stamps{status: status, server: ua.DateTimeOf(time.Now())}}
+func (it *monitoredItem) refuse() {
+	s := sample{stamps: stamps{status: it.refused, server: ua.DateTimeOf(time.Now())}}
 	it.sub.mu.Lock()
 	defer it.sub.mu.Unlock()
 	it.offer(&s, changedStatus)

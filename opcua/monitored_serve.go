@@ -115,18 +115,18 @@ func (e *itemEdit) create(ctx context.Context, r *ua.MonitoredItemCreateRequest)
 	}
 	it := &monitoredItem{
 		sub: e.sub, place: -1, handle: r.RequestedParameters.ClientHandle, mode: r.MonitoringMode, timestamps: e.timestamps,
-		discardOldest: r.RequestedParameters.DiscardOldest, filter: plan.filter,
+		discardOldest: r.RequestedParameters.DiscardOldest, filter: plan.filter, refused: plan.refused,
 	}
 	it.queue.size = plan.queue
 	if plan.refused == ua.Good {
-		it.sampler = e.p.samplers.acquire(plan.key, plan.read)
+		it.sampler = e.p.samplers.acquire(plan.key, plan.id, plan.read)
 	}
 	if result.StatusCode = e.sub.insert(it, e.p.limits.ItemsPerSubscription); result.StatusCode != ua.Good {
 		e.p.release([]*monitoredItem{it})
 		return result
 	}
 	e.room--
-	e.start(it, plan.refused)
+	e.start(it)
 	result.MonitoredItemId, result.RevisedSamplingInterval, result.RevisedQueueSize = it.id, millis(plan.interval), uint32(plan.queue)
 	return result
 }
@@ -140,10 +140,10 @@ func (p *subscriptions) reserveItem() bool {
 }
 
 // start has a new item listen, or say why its user may not. [OPC 10000-4 5.13.2.1]
-func (e *itemEdit) start(it *monitoredItem, refused ua.StatusCode) {
+func (e *itemEdit) start(it *monitoredItem) {
 	switch {
-	case refused != ua.Good:
-		it.refuse(refused)
+	case it.refused != ua.Good:
+		it.refuse()
 	case it.mode != ua.MonitoringModeDisabled:
 		e.join(it.sampler, it)
 	}
@@ -168,6 +168,7 @@ func (s *subscription) insert(it *monitoredItem, most int) ua.StatusCode {
 // itemPlan is what an item is made of, once all of it has been found to be possible.
 type itemPlan struct {
 	key      samplerKey
+	id       ua.NodeId // of the node, as it is found without a session
 	read     *readItem // nil for plain values
 	interval time.Duration
 	queue    int32
@@ -194,6 +195,10 @@ func (e *itemEdit) plan(ctx context.Context, v *ua.ReadValueId, m *ua.Monitoring
 		return plan, status
 	}
 	plan.key = samplerKey{ref: ref, attribute: v.AttributeId, part: partOf(v)}
+	if plan.id = v.NodeId; plan.id.Namespace == aliasNamespace {
+		plan.id = ref.id()
+	}
+	plan.id.Text = strings.Clone(plan.id.Text)
 	if v.AttributeId != ua.AttributeValue || plan.key.part != "" {
 		plan.read = &readItem{ref: ref, attribute: v.AttributeId, special: true, parts: parts, encoding: v.DataEncoding}
 		plan.read.encoding.Name = strings.Clone(v.DataEncoding.Name)
@@ -213,81 +218,6 @@ func partOf(v *ua.ReadValueId) string {
 		return ""
 	}
 	return v.IndexRange + "\x00" + strconv.Itoa(int(v.DataEncoding.NamespaceIndex)) + ":" + v.DataEncoding.Name
-}
-
-func (s *Server) serveModifyMonitoredItems(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
-	e, n, status := s.subs.beginItems(c, d, minItemModify)
-	if status != ua.Good {
-		return out, status
-	}
-	list := make([]ua.MonitoredItemModifyRequest, n)
-	for i := range list {
-		list[i].DecodeFrom(d)
-	}
-	if d.Bad() {
-		return out, d.Status()
-	}
-	out = ua.AppendInt32(out, int32(n))
-	for i := range list {
-		r := e.modify(ctx, &list[i])
-		out = r.AppendTo(out)
-	}
-	e.end(ctx)
-	return ua.AppendInt32(out, -1), ua.Good
-}
-
-// modify changes one item: what it is sampled with, its filter and its queue. Values that wait stay. [OPC 10000-4 5.13.3]
-func (e *itemEdit) modify(ctx context.Context, r *ua.MonitoredItemModifyRequest) (result ua.MonitoredItemModifyResult) {
-	m := &r.RequestedParameters
-	it, old := e.sub.find(r.MonitoredItemId)
-	switch {
-	case it == nil:
-		result.StatusCode = ua.BadMonitoredItemIdInvalid
-		return result
-	case old == nil: // its user may not read it, and nothing of it matters
-		result.RevisedSamplingInterval, result.RevisedQueueSize = m.SamplingInterval, it.modify(e, m, itemFilter{}, 1)
-		return result
-	}
-	key := old.key
-	interval, status := e.p.reviseSampling(m.SamplingInterval, e.sub, key.ref, old.shaped())
-	filter := itemFilter{}
-	if status == ua.Good {
-		filter, status = e.p.filterOf(ctx, &m.Filter, key.ref, key.attribute)
-	}
-	if result.StatusCode = status; status != ua.Good {
-		return result
-	}
-	result.RevisedSamplingInterval = millis(interval)
-	result.RevisedQueueSize = it.modify(e, m, filter, e.p.limits.reviseQueue(m.QueueSize))
-	if key.interval != interval {
-		key.interval = interval
-		e.resample(it, old, e.p.samplers.acquire(key, old.read))
-	}
-	return result
-}
-
-// resample has an item listen to another sampler.
-func (e *itemEdit) resample(it *monitoredItem, old, s *sampler) {
-	e.sub.mu.Lock()
-	dead, mode := it.dead, it.mode
-	if !dead {
-		it.sampler = s
-	}
-	e.sub.mu.Unlock()
-	if dead {
-		e.p.samplers.release(s)
-		return
-	}
-	was, seen := old.snapshot()
-	e.p.samplers.leave(old, it)
-	e.p.samplers.release(old)
-	if mode == ua.MonitoringModeDisabled {
-		return
-	}
-	e.join(s, it)
-	if seen {
-		s.adopt(it, &was)
-	}
 }
 
 // find returns an item and what it is sampled with.
@@ -348,7 +278,7 @@ func (e *itemEdit) setMode(id uint32, mode ua.MonitoringMode) ua.StatusCode {
 	e.sub.mu.Unlock()
 	switch {
 	case s == nil && listen:
-		it.refuse(ua.BadUserAccessDenied)
+		it.refuse()
 	case s == nil:
 	case listen:
 		e.join(s, it)
@@ -399,96 +329,4 @@ func (s *subscription) compact() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.items = slices.DeleteFunc(s.items, func(it *monitoredItem) bool { return it.dead })
-}
-
-// serveSetTriggering removes links, then adds some. [OPC 10000-4 5.13.5]
-func (s *Server) serveSetTriggering(_ context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
-	id, trigger := d.U32(), d.U32()
-	add, remove := d.Count(4), 0
-	adds := make([]uint32, 0, add)
-	for range add {
-		adds = append(adds, d.U32())
-	}
-	remove = d.Count(4)
-	switch {
-	case d.Bad():
-		return out, d.Status()
-	case add+remove == 0:
-		return out, ua.BadNothingToDo
-	case add+remove > s.space.limits.MonitoredItems:
-		return out, ua.BadTooManyOperations
-	}
-	sub, status := s.subs.itemsOf(c.session, id)
-	if status != ua.Good {
-		return out, status
-	}
-	sub.mu.Lock()
-	defer sub.mu.Unlock()
-	it := sub.item(trigger)
-	if it == nil {
-		return out, ua.BadMonitoredItemIdInvalid
-	}
-	var removed [16]ua.StatusCode
-	results := removed[:0]
-	for range remove {
-		results = append(results, sub.unlink(it, d.U32()))
-	}
-	out = ua.AppendInt32(out, int32(add))
-	for _, id := range adds {
-		out = ua.AppendStatusCode(out, sub.link(it, id))
-	}
-	out = ua.AppendInt32(out, -1)
-	return appendStatuses(out, results), ua.Good
-}
-
-// link and unlink are for who holds the lock.
-func (s *subscription) link(from *monitoredItem, id uint32) ua.StatusCode {
-	to := s.item(id)
-	switch {
-	case to == nil:
-		return ua.BadMonitoredItemIdInvalid
-	case !from.link(to):
-		return ua.BadTooManyOperations
-	}
-	return ua.Good
-}
-
-func (s *subscription) unlink(from *monitoredItem, id uint32) ua.StatusCode {
-	if to := s.item(id); to == nil || !from.unlink(to) {
-		return ua.BadMonitoredItemIdInvalid
-	}
-	return ua.Good
-}
-
-// callGetMonitoredItems is the method GetMonitoredItems: the ids of all items of a subscription, and their clients' handles. [OPC 10000-5 9.1]
-func (s *Server) callGetMonitoredItems(c *call, subscriptionId uint32) (server, client []uint32, status ua.StatusCode) {
-	sub, status := s.subs.ownOf(c.session, subscriptionId)
-	if status != ua.Good {
-		return nil, nil, status
-	}
-	sub.mu.Lock()
-	defer sub.mu.Unlock()
-	server, client = make([]uint32, len(sub.items)), make([]uint32, len(sub.items))
-	for i, it := range sub.items {
-		server[i], client[i] = it.id, it.handle
-	}
-	return server, client, ua.Good
-}
-
-// callResendData is the method ResendData. [OPC 10000-5 9.2]
-func (s *Server) callResendData(c *call, subscriptionId uint32) ua.StatusCode {
-	sub, status := s.subs.ownOf(c.session, subscriptionId)
-	if status == ua.Good {
-		s.subs.resend(sub)
-	}
-	return status
-}
-
-// ownOf finds the subscription that a method names: one that is somebody else's is denied, not unknown.
-func (p *subscriptions) ownOf(x *session, id uint32) (*subscription, ua.StatusCode) {
-	sub, status := p.itemsOf(x, id)
-	if status != ua.Good && p.find(id) != nil {
-		status = ua.BadUserAccessDenied
-	}
-	return sub, status
 }

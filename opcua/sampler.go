@@ -27,12 +27,15 @@ type samplerKey struct {
 type sampler struct {
 	key  samplerKey
 	all  *samplers
+	id   ua.NodeId // of the node, to find it again when it comes back as another one
 	read *readItem // how to read what is not simply a value; nil for those
 	refs int       // items that have it, whether they listen or not; samplers.edit guards it
 
-	told  bool        // the source tells of changes; samplers.edit guards it
-	dirty atomic.Bool // it did since the group was read
-	place int         // in the group's list, from 1; 0 is not in it; samplers.mu guards it
+	told  bool                    // the source tells of changes; samplers.edit guards it
+	dirty atomic.Bool             // it did since the group was read
+	gone  atomic.Bool             // the node is, and is looked for
+	moved atomic.Pointer[nodeRef] // where the node is now, if it came back; set with samplers.edit
+	place int                     // in the group's list, from 1; 0 is not in it; samplers.mu guards it
 
 	mu     sync.Mutex
 	seen   bool   // last is of this run of listening
@@ -64,6 +67,9 @@ func (s *sampler) take(v *ua.DataValue, now ua.DateTime) {
 	c := s.last.set(v)
 	if s.last.server == 0 {
 		s.last.server = now
+	}
+	if v.Status == ua.BadNodeIdUnknown && !s.gone.Swap(true) {
+		s.all.lookFor(s)
 	}
 	if s.seen && c == 0 {
 		return
@@ -127,6 +133,14 @@ func (s *sampler) resend(it *monitoredItem) {
 	}
 }
 
+// ref is where the node is.
+func (s *sampler) ref() nodeRef {
+	if r := s.moved.Load(); r != nil {
+		return *r
+	}
+	return s.key.ref
+}
+
 // every is how often the sampler reads when its source does not tell: not as often as a client can think of.
 func (s *sampler) every() time.Duration { return max(s.key.interval, s.all.least) }
 
@@ -147,22 +161,25 @@ type samplers struct {
 	mu      sync.Mutex // a leaf; guards the groups
 	started time.Time
 	groups  map[time.Duration]*samplerGroup
+	lost    *samplerGroup // those whose node is gone, in dirty
 	due     dueHeap
 }
 
 func (p *samplers) init(space *Space, least time.Duration, started time.Time) {
 	p.space, p.least, p.started, p.wake = space, least, started, make(chan struct{}, 1)
 	p.all, p.groups = make(map[samplerKey]*sampler), make(map[time.Duration]*samplerGroup)
+	p.lost = &samplerGroup{interval: lookEvery}
+	p.lost.due.group = p.lost
 	p.scratch.New = func() any { return new(samplerScratch) }
 }
 
-// acquire returns the sampler of a key; read says how to read what is no plain value. It goes to release, once for each time.
-func (p *samplers) acquire(key samplerKey, read *readItem) *sampler {
+// acquire returns the sampler of a key; id is the node's, read says how to read what is no plain value. It goes to release, once for each time.
+func (p *samplers) acquire(key samplerKey, id ua.NodeId, read *readItem) *sampler {
 	p.edit.Lock()
 	defer p.edit.Unlock()
 	s := p.all[key]
 	if s == nil {
-		s = &sampler{key: key, all: p, read: read}
+		s = &sampler{key: key, all: p, id: id, read: read}
 		p.all[key] = s
 	}
 	s.refs++
@@ -221,7 +238,7 @@ func (p *samplers) leave(s *sampler, it *monitoredItem) {
 
 // begin has the first item listen: the source tells, or the group reads. edit is held.
 func (p *samplers) begin(s *sampler) {
-	s.told = s.key.attribute == ua.AttributeValue && p.space.watch(s.key.ref, s)
+	s.told = s.key.attribute == ua.AttributeValue && p.space.watch(s.ref(), s)
 	if !s.told {
 		p.enlist(s)
 	}
@@ -229,7 +246,7 @@ func (p *samplers) begin(s *sampler) {
 
 func (p *samplers) end(s *sampler) {
 	if s.told {
-		p.space.unwatch(s.key.ref, s)
+		p.space.unwatch(s.ref(), s)
 	}
 	p.strike(s)
 }
@@ -259,14 +276,15 @@ func (p *samplers) prime(ctx context.Context, list []*sampler) {
 // readAll reads what the first n samplers of x look at: the plain values all at once.
 func (p *samplers) readAll(ctx context.Context, x *samplerScratch, n int) {
 	for i, s := range x.list[:n] {
-		x.refs[i] = s.key.ref
+		x.refs[i] = s.ref()
 	}
 	p.space.readValues(ctx, x.refs[:n], x.values[:n])
 	for i, s := range x.list[:n] {
 		if s.shaped() {
-			x.values[i] = ua.DataValue{}
-			p.space.readItem(ctx, everyRole, s.read, &x.values[i])
-			s.read.shape(&x.values[i])
+			one := *s.read
+			one.ref, x.values[i] = x.refs[i], ua.DataValue{}
+			p.space.readItem(ctx, everyRole, &one, &x.values[i])
+			one.shape(&x.values[i])
 		}
 	}
 }

@@ -96,6 +96,10 @@ func (p *samplers) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		for g := p.next(); g != nil && ctx.Err() == nil; g = p.next() {
+			if g == p.lost {
+				p.look(ctx)
+				continue
+			}
 			p.readGroup(ctx, g, &x)
 		}
 		if wait := p.untilDue(); wait >= 0 {

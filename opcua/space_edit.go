@@ -240,8 +240,11 @@ func (s *Space) Remove(ids ...ua.NodeId) int {
 		list = s.parts(list[i], gone, list)
 	}
 	for _, n := range list {
-		n.body.Store(nil)
+		b := n.body.Swap(nil)
 		s.index.remove(&n.id)
+		if b.variable != nil && b.variable.held != nil {
+			s.watching.end(b.variable.held)
+		}
 	}
 	s.unlink(list, gone)
 	return len(list)

@@ -134,6 +134,17 @@ func (w *watchers) remove(h *heldValue, x Watcher) {
 	}
 }
 
+// end tells who watches h that its node is gone, and forgets them.
+func (w *watchers) end(h *heldValue) {
+	w.mu.Lock()
+	list := w.of[h]
+	delete(w.of, h)
+	w.mu.Unlock()
+	for _, x := range list {
+		x.Changed(&ua.DataValue{Status: ua.BadNodeIdUnknown})
+	}
+}
+
 // watch has w told of every new value of a variable from now on. False: nobody can tell, and the variable is to be sampled.
 func (s *Space) watch(ref nodeRef, w Watcher) bool {
 	if ref.mount != nil {

@@ -170,6 +170,10 @@ func (m *teller) set(key uint64, x float64) {
 	m.mu.Lock()
 	m.values[key] = v
 	m.mu.Unlock()
+	m.tell(key, v)
+}
+
+func (m *teller) tell(key uint64, v ua.DataValue) {
 	m.watching.Lock()
 	list := m.list[key]
 	m.watching.Unlock()

@@ -126,6 +126,22 @@ func (p *subscriptions) diagnostics(to []ua.ExtensionObject) []ua.ExtensionObjec
 	return to
 }
 
+// describeSession adds what a session has of subscriptions to its diagnostics.
+func (p *subscriptions) describeSession(x *session, d *ua.SessionDiagnosticsDataType) {
+	o := p.has(x)
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d.CurrentSubscriptionsCount, d.CurrentPublishRequestsInQueue = uint32(len(o.subs)), uint32(o.queue.n)
+	for _, s := range o.subs {
+		s.mu.Lock()
+		d.CurrentMonitoredItemsCount += uint32(len(s.items))
+		s.mu.Unlock()
+	}
+}
+
 // diagnose describes a subscription of o, which is locked.
 func (p *subscriptions) diagnose(o *sessionSubscriptions, s *subscription) ua.SubscriptionDiagnosticsDataType {
 	m, c := &s.machine, &s.counts
