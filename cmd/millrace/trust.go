@@ -132,7 +132,19 @@ func writeTrustEntry(w io.Writer, e uasc.TrustEntry) error {
 		fmt.Fprintf(w, ", came from %q", r.Peer)
 	}
 	_, err := fmt.Fprintf(w, ": %s %s\n    %d times, first %s, last %s\n", r.Status, r.Reason, r.Count, r.First.UTC().Format(time.RFC3339), r.Last.UTC().Format(time.RFC3339))
+	if hint := acceptHint(r); hint != "" && err == nil {
+		_, err = fmt.Fprintf(w, "    %s\n", hint)
+	}
 	return err
+}
+
+// acceptHint says when to accept a certificate is not enough: what was wrong with it has nothing to do with the list.
+func acceptHint(r *uasc.Rejection) string {
+	trust := uasc.CheckTrust.String()
+	if r == nil || r.Check == trust || r.Check == "" {
+		return ""
+	}
+	return fmt.Sprintf("accepting it does not change that; a device that should overlook it has skip_checks=%s in its address", r.Check)
 }
 
 func newTrustAcceptCommand() *cobra.Command {

@@ -79,6 +79,22 @@ func TestTrustListAcceptReject(t *testing.T) {
 	}
 }
 
+// What is wrong with a certificate besides that nobody trusts it is not mended by accepting it.
+func TestTrustListSaysWhenAcceptingIsNotEnough(t *testing.T) {
+	r := newTrustRig(t)
+	if out := r.run(t, exitOK, "list", "--pki", r.dir); strings.Contains(out, "skip_checks") {
+		t.Error(out)
+	}
+	r.run(t, exitOK, "accept", r.id.Fingerprint(), "--pki", r.dir)
+	r.use.HostName = "elsewhere"
+	if r.validate() == nil {
+		t.Fatal("taken for another host")
+	}
+	if out := r.run(t, exitOK, "list", "--pki", r.dir); !strings.Contains(out, "skip_checks=host-name") {
+		t.Error(out)
+	}
+}
+
 func TestTrustAcceptsFiles(t *testing.T) {
 	r := newTrustRig(t)
 	file := filepath.Join(t.TempDir(), "scada.der")
