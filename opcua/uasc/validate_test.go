@@ -10,12 +10,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -334,5 +336,26 @@ func TestValidateInOrder(t *testing.T) {
 	}
 	if seen != checkEnd-1 {
 		t.Errorf("checks that no case failed: %v", (checkEnd-1)&^seen)
+	}
+}
+
+// The table of docs/opcua.md has every check in its order, with its status.
+func TestTheChecksAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/opcua.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 0
+	for i, name := range checkNames {
+		row := fmt.Sprintf("\n| `%s` | `%v` | ", name, checkStatus[i][0])
+		n := strings.Index(string(doc[at:]), row)
+		if n < 0 {
+			t.Errorf("docs/opcua.md lacks, behind the check before it,%s", row)
+			continue
+		}
+		at += n
+		if c, ok := ParseCheck(name); !ok || c != 1<<i || c.String() != name {
+			t.Errorf("%s is read as %v", name, c)
+		}
 	}
 }
