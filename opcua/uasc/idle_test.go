@@ -13,7 +13,7 @@ func TestAnIdleChannelIsSmall(t *testing.T) {
 	const channels = 40
 	for _, test := range []struct {
 		security Security
-		most     uint64
+		most     int64
 	}{{allSecurity[0], 700}, {allSecurity[1], 4000}, {allSecurity[2], 5000}} {
 		p := newPair(t, pairConfig{security: test.security})
 		p.client.state = agreed
@@ -40,10 +40,10 @@ func TestAnIdleChannelIsSmall(t *testing.T) {
 	}
 }
 
-func heap() uint64 {
+func heap() int64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	return int64(m.HeapAlloc)
 }
