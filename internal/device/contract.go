@@ -4,6 +4,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"millrace/internal/tag"
@@ -172,6 +173,20 @@ type Subscriber interface {
 	// the device can be told. It is nil when none of them came by themselves. The goroutine that called Read calls it.
 	Taken(p Plan) func(error)
 }
+
+// Resumer is a Session that can be gone on with when its connection has failed: what the device keeps for it until then is not lost.
+type Resumer interface {
+	Session
+	// Suspend ends the connection in place of Close and leaves the session as it is on the device. It answers false, and has done nothing, when there is nothing to be gone on with.
+	// Close afterwards returns at once.
+	Suspend() bool
+	// Resume dials a suspended session's endpoint and goes on, within ctx; plans and limits hold. After an error it may be called again, but for one that unwraps to
+	// ErrNotResumable.
+	Resume(ctx context.Context) error
+}
+
+// ErrNotResumable is in the error of a Resume that will not succeed: the device has let the session go, or does not let us in as before. Another one is to be opened.
+var ErrNotResumable = errors.New("device: the session cannot be gone on with")
 
 // Output takes filled batches. Offer never blocks, copies what it keeps, and answers false when it has no room. When it took b it calls done, which
 // may be nil, once: with nil when b is safe, with an error when it is lost. done returns at once.

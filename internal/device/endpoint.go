@@ -42,7 +42,8 @@ type endpoint struct {
 	// Handed to the job and back.
 	job     job
 	session Session
-	number  uint64 // of the session
+	kept    Resumer // suspended, for the next dial to go on with
+	number  uint64  // of the session
 	outcome outcome
 
 	patience atomic.Int64          // ns: how long a dial may take, the profile's ceiling
@@ -62,6 +63,7 @@ type job struct {
 	kind  jobKind
 	unit  *unit     // the first that waits, for jobOpen
 	group *group    // to read; for jobMark the one that has a tag back in service, or nil
+	keep  bool      // jobClose may leave on the device what a later dial can go on with
 	due   time.Time // zero for a turn that is not on schedule
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
@@ -107,7 +109,7 @@ func (e *endpoint) dial(ctx context.Context) error {
 	lim.Connections = e.held
 	e.reading.Store(nil)
 	e.rt.counters.opens.Add(1)
-	s, err := u.driver.Open(ctx, u.spec.Addr, lim, e)
+	s, err := e.connect(ctx, u, lim)
 	if err != nil {
 		e.rt.counters.openFailures.Add(1)
 		return err
@@ -118,12 +120,40 @@ func (e *endpoint) dial(ctx context.Context) error {
 	return nil
 }
 
-// close ends the session. What it says of its end is of no interest: it is over either way.
+// connect goes on with the session of before where one is kept, and opens one else.
+func (e *endpoint) connect(ctx context.Context, u *unit, lim Limits) (Session, error) {
+	if r := e.kept; r != nil {
+		err := r.Resume(ctx)
+		if err == nil {
+			e.kept = nil
+			return r, nil
+		}
+		if !errors.Is(err, ErrNotResumable) {
+			return nil, err
+		}
+		e.forget()
+	}
+	return u.driver.Open(ctx, u.spec.Addr, lim, e)
+}
+
+// forget ends a session that is kept.
+func (e *endpoint) forget() {
+	if e.kept != nil {
+		_ = e.kept.Close()
+		e.kept = nil
+	}
+}
+
+// close ends the session, or keeps it for the next dial. What it says of its end is of no interest: it is over either way.
 func (e *endpoint) close() {
 	if e.session == nil {
 		return
 	}
-	_ = e.session.Close()
+	if r, ok := e.session.(Resumer); ok && e.job.keep && r.Suspend() {
+		e.kept = r
+	} else {
+		_ = e.session.Close()
+	}
 	e.session = nil
 	e.rt.counters.sessions.Add(-1)
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +27,15 @@ type sender struct {
 	lots    int
 	reads   int
 	during  func() // in the middle of the next Read
+	resume  error  // of each Resume
+	fail    error  // of the next Read
+	calls   []string
+}
+
+func (s *sender) called(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, what)
 }
 
 // send has values wait and wakes who reads them.
@@ -53,6 +65,7 @@ func (d pushDriver) Open(ctx context.Context, a Addr, lim Limits, o Observer) (S
 	if err != nil {
 		return nil, err
 	}
+	d.sender.called("open")
 	return &pushSession{s.(*fakeSession), d.sender}, nil
 }
 
@@ -72,6 +85,11 @@ func (s *pushSession) Read(_ context.Context, p Plan, into *tag.Batch) error {
 	d := s.sender
 	d.mu.Lock()
 	d.reads++
+	if err := d.fail; err != nil {
+		d.fail = nil
+		d.mu.Unlock()
+		return err
+	}
 	d.lot = 0
 	if len(d.waiting) > 0 {
 		d.lots++
@@ -105,6 +123,18 @@ func (s *pushSession) Taken(Plan) func(error) {
 		d.told = append(d.told, fmt.Sprintf("%d %v", lot, err))
 	}
 }
+
+func (s *pushSession) Suspend() bool { s.sender.called("suspend"); return true }
+
+func (s *pushSession) Resume(context.Context) error {
+	s.sender.mu.Lock()
+	err := s.sender.resume
+	s.sender.mu.Unlock()
+	s.sender.called(fmt.Sprint("resume ", err))
+	return err
+}
+
+func (s *pushSession) Close() error { s.sender.called("close"); return s.fakeSession.Close() }
 
 // pushBench runs one device that sends, polled every minute.
 func pushBench(t *testing.T) (*bench, *sender) {
@@ -235,5 +265,68 @@ func TestWhatWasTakenAndLostIsNotAcknowledged(t *testing.T) {
 		if got, want := d.heard(), []string{"1 disk gone"}; !slices.Equal(got, want) {
 			t.Errorf("the device heard %q, want %q", got, want)
 		}
+	})
+}
+
+// A session whose connection fails is kept and gone on with by the next dial; one that cannot be is ended, and another is opened.
+func TestSessionsThatAreGoneOnWith(t *testing.T) {
+	for _, c := range []struct {
+		resume error
+		want   []string
+	}{
+		{nil, []string{"open", "suspend", "resume <nil>", "close"}},
+		{fmt.Errorf("it has it no more: %w", ErrNotResumable), []string{"open", "suspend", "resume it has it no more: " + ErrNotResumable.Error(), "close", "open", "close"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, d := pushBench(t)
+			d.mu.Lock()
+			d.resume, d.fail = c.resume, net.ErrClosed
+			d.mu.Unlock()
+			d.send(1)
+			time.Sleep(10 * time.Second)
+			d.send(2)
+			synctest.Wait()
+			if st := b.status("d0001"); st.State != Ready || b.last(100).Value.Bits != f64(2) {
+				t.Errorf("%v, %v", st.State, b.last(100).Value)
+			}
+			b.quit()
+			if !slices.Equal(d.calls, c.want) {
+				t.Errorf("calls %q, want %q", d.calls, c.want)
+			}
+		})
+	}
+}
+
+// A dial that fails keeps the session for the next one; a device that is removed meanwhile lets go of it.
+func TestSessionsThatAreKeptUntilTheyAreNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		d.mu.Lock()
+		d.resume, d.fail = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}, net.ErrClosed
+		d.mu.Unlock()
+		d.send(1)
+		time.Sleep(time.Minute)
+		b.apply()
+		synctest.Wait()
+		b.quit()
+		n := len(d.calls)
+		if n < 5 || d.calls[1] != "suspend" || !strings.HasPrefix(d.calls[2], "resume dial") || !strings.HasPrefix(d.calls[n-2], "resume dial") || d.calls[n-1] != "close" {
+			t.Errorf("calls %q", d.calls)
+		}
+	})
+}
+
+// Out of service a device keeps nothing.
+func TestSessionsOutOfServiceAreEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		if err := b.SetOutOfService("d0001", true, "repair"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !slices.Equal(d.calls, []string{"open", "close"}) {
+			t.Errorf("calls %q", d.calls)
+		}
+		b.quit()
 	})
 }

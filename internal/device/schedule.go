@@ -117,6 +117,7 @@ func (s *shard) reap(e *endpoint) {
 		e.settle()
 		return
 	}
+	e.forget()
 	if s.endpoints[e.key] == e {
 		s.timers.disarm(&e.timer)
 		e.cancel()
@@ -203,7 +204,7 @@ func (s *shard) rouse(g *group, now time.Time) {
 func (s *shard) want(u *unit, now time.Time) {
 	e := u.endpoint
 	if e.open && e.held > e.slots.Limit() {
-		s.hangUp(e, errSlots, now) // the configuration has fewer now
+		s.hangUp(e, errSlots, now, false) // the configuration has fewer now
 	}
 	switch {
 	case e.open:
@@ -228,7 +229,7 @@ func (s *shard) leave(u *unit, now time.Time) {
 		stays = slices.ContainsFunc(e.units, func(o *unit) bool { return o != u && o.machine.state.connected() })
 	}
 	if e.open && !stays {
-		s.hangUp(e, errSilent, now)
+		s.hangUp(e, errSilent, now, u.machine.state == Cooling)
 	}
 }
 
@@ -239,10 +240,10 @@ func (e *endpoint) answers(u *unit) bool {
 	})
 }
 
-// hangUp ends e's session, and tells the devices that held on to it.
-func (s *shard) hangUp(e *endpoint, cause error, now time.Time) {
+// hangUp ends e's session, and tells the devices that held on to it. With keep what the device has for the session may be gone on with later.
+func (s *shard) hangUp(e *endpoint, cause error, now time.Time, keep bool) {
 	e.open = false
-	e.push(job{kind: jobClose})
+	e.push(job{kind: jobClose, keep: keep})
 	for _, o := range e.units {
 		if o.machine.state.connected() {
 			e.flush(o)
@@ -368,7 +369,7 @@ func (s *shard) dialled(e *endpoint) {
 	}
 	s.stepAll()
 	if !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
-		s.hangUp(e, nil, now)
+		s.hangUp(e, nil, now, false)
 	}
 }
 
@@ -404,7 +405,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 		g.owed = true
 		u.cause = o.err
 		if e.open {
-			s.hangUp(e, o.err, o.ended)
+			s.hangUp(e, o.err, o.ended, true)
 		}
 		return
 	}
