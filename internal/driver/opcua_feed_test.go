@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,21 @@ type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
 	gone  chan struct{}
+	deaf  atomic.Bool // dials fail
+
+	mu   sync.Mutex
+	open []net.Conn
+}
+
+// cut ends all connections.
+func (p *pipes) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.open {
+		_ = c.Close()
+	}
+	p.open = nil
+	synctest.Wait()
 }
 
 func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), gone: make(chan struct{})} }
@@ -55,7 +71,13 @@ func (pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0,
 func (pipeConn) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4840} }
 
 func (p *pipes) dial(ctx context.Context, _ string) (net.Conn, error) {
+	if p.deaf.Load() {
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: io.EOF}
+	}
 	here, there := net.Pipe()
+	p.mu.Lock()
+	p.open = append(p.open, there)
+	p.mu.Unlock()
 	select {
 	case p.conns <- pipeConn{there}:
 		return pipeConn{here}, nil
@@ -69,9 +91,10 @@ func (p *pipes) dial(ctx context.Context, _ string) (net.Conn, error) {
 // feedBench is a server with a session that reads one plan.
 type feedBench struct {
 	*uaServer
-	x    *opcuaSession
-	w    *watcher
-	plan *opcuaPlan
+	x     *opcuaSession
+	w     *watcher
+	pipes *pipes
+	plan  *opcuaPlan
 
 	mu    sync.Mutex
 	woken int
@@ -95,7 +118,7 @@ func newFeed(t *testing.T, query string, f func(*opcua.ServerConfig), tags []dev
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &feedBench{uaServer: s, x: newOPCUASession(c, w), w: w, plan: planOPCUA(t, "opc.tcp://h"+query, tags)}
+	b := &feedBench{uaServer: s, pipes: p, x: newOPCUASession(c, w), w: w, plan: planOPCUA(t, "opc.tcp://h"+query, tags)}
 	t.Cleanup(func() {
 		_ = b.x.Close()
 		s.stop()
@@ -385,6 +408,89 @@ func TestOPCUAWithoutWakeIsPolled(t *testing.T) {
 		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
 		if got := b.read(b.x, b.plan); got[1] != "1.5" || b.x.Taken(b.plan) != nil {
 			t.Errorf("%v", got)
+		}
+	})
+}
+
+// An outage that is shorter than the server's patience loses nothing: what changed meanwhile comes, in order, and once.
+func TestOPCUAOutagesLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "?sampling=500ms&queue=20", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5")
+		b.pipes.cut()
+		rows, err := b.turn(nil)
+		if !errors.Is(err, net.ErrClosed) || len(rows) != 0 {
+			t.Fatalf("%q, %v", rows, err)
+		}
+		if !b.x.Suspend() {
+			t.Fatal("nothing to go on with")
+		}
+		for i := range 5 {
+			b.setValue("level", ua.Double(float64(10+i)))
+			time.Sleep(time.Second)
+		}
+		if err := b.x.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(soon)
+		b.want("1 10", "1 11", "1 12", "1 13", "1 14")
+		if n := b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary); n != 1 {
+			t.Errorf("%d subscriptions", n)
+		}
+	})
+}
+
+// A server that has lost the session gets another one, and sends what is so now.
+func TestOPCUALostSessionsAreMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5")
+		b.pipes.cut()
+		if !b.x.Suspend() {
+			t.Fatal("nothing to go on with")
+		}
+		b.server.EndSessions()
+		b.setValue("level", ua.Double(10))
+		if err := b.x.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(soon)
+		b.want("1 10")
+	})
+}
+
+// A server that cannot be reached is tried again; one that does not let us in any more is another matter.
+func TestOPCUAResumesThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		b.pipes.cut()
+		b.x.Suspend()
+		b.pipes.deaf.Store(true)
+		if err := b.x.Resume(t.Context()); err == nil || errors.Is(err, device.ErrNotResumable) {
+			t.Error(err)
+		}
+		b.pipes.deaf.Store(false)
+		b.set(func() {
+			b.refuse[ns0.CreateSessionRequest_Encoding_DefaultBinary] = ua.BadTooManySessions
+			b.refuse[ns0.ActivateSessionRequest_Encoding_DefaultBinary] = ua.BadSessionIdInvalid
+		})
+		if err := b.x.Resume(t.Context()); !errors.Is(err, device.ErrNotResumable) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOPCUAPollingHasNothingToGoOnWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "?mode=poll", nil, specs("nsu=urn:plant;s=level"))
+		b.want("1 1.5")
+		if b.x.Suspend() {
+			t.Error("a polled session was kept")
 		}
 	})
 }

@@ -20,6 +20,8 @@ type opcuaClient interface {
 	TranslateBrowsePaths(ctx context.Context, paths []ua.BrowsePath) ([]ua.BrowsePathResult, error)
 	Subscribe(ctx context.Context, cfg opcua.SubscriptionConfig) (*opcua.Subscription, error)
 	Namespaces() []string
+	Recover(ctx context.Context) (*opcua.Client, error)
+	Detach()
 	Err() error
 	Close() error
 }
@@ -28,6 +30,7 @@ type opcuaClient interface {
 type opcuaSession struct {
 	client opcuaClient
 	obs    device.Observer
+	opts   opcuaOptions
 
 	namespaces map[string]uint16 // index by URI
 	states     []*opcuaState
@@ -95,7 +98,9 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 	if err != nil {
 		return nil, explainDial(err, &opts)
 	}
-	return newOPCUASession(c, o), nil
+	s := newOPCUASession(c, o)
+	s.opts = opts
+	return s, nil
 }
 
 // opcuaHooks has an observer hear what a client does.
@@ -114,14 +119,20 @@ func opcuaHooks(o device.Observer) opcua.Hooks {
 }
 
 func newOPCUASession(c opcuaClient, o device.Observer) *opcuaSession {
-	s := &opcuaSession{client: c, obs: o, namespaces: map[string]uint16{}, types: map[ua.NodeId]opcuaWriteType{}}
-	for i, uri := range c.Namespaces() {
-		if _, twice := s.namespaces[uri]; !twice && i <= 1<<16-1 {
-			s.namespaces[uri] = uint16(i)
-		}
-	}
+	s := &opcuaSession{client: c, obs: o, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
 	s.each = s.value
 	return s
+}
+
+// namespaceIndexes returns the index of each namespace.
+func namespaceIndexes(uris []string) map[string]uint16 {
+	out := make(map[string]uint16, len(uris))
+	for i, uri := range uris {
+		if _, twice := out[uri]; !twice && i <= 1<<16-1 {
+			out[uri] = uint16(i)
+		}
+	}
+	return out
 }
 
 // Limits returns nothing: what a server takes in one request is the client's to know.
