@@ -53,14 +53,16 @@ func Acquire[C interface{ Release() }](pool interface {
 	}
 }
 
-// Command makes an f of a command whose result knows its error, as those of go-redis do: ctxtest.Command(client, "get", "key").
+// Command makes an f of a command whose result knows its error, as those of go-redis do: ctxtest.Command(client, "get", "key"). go-redis itself obeys while it waits
+// for a connection; once a command is on its way it waits for its ReadTimeout.
 func Command[C interface{ Err() error }](c interface {
 	Do(ctx context.Context, args ...any) C
 }, args ...any) func(context.Context) error {
 	return func(ctx context.Context) error { return c.Do(ctx, args...).Err() }
 }
 
-// Unary makes an f of one call of a gRPC client: ctxtest.Unary(client.GetThing, &pb.GetThingRequest{}). O is grpc.CallOption.
+// Unary makes an f of one call of a gRPC client: ctxtest.Unary(client.GetThing, &pb.GetThingRequest{}). O is grpc.CallOption. Its error is a status: AssertCancels needs
+// Canceled beside it.
 func Unary[Req, Resp, O any](call func(ctx context.Context, in *Req, opts ...O) (*Resp, error), in *Req) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := call(ctx, in)

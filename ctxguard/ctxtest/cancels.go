@@ -31,6 +31,7 @@ type options struct {
 	nilToo  bool
 	probe   *Probe
 	patient time.Duration
+	is      func(error) bool
 }
 
 // Within is how long the function, and what it has started, may take to end after the cancel: in a bubble 0 unless set, Outside 5 s.
@@ -42,6 +43,11 @@ func Outside() Option { return func(o *options) { o.outside = true } }
 
 // ReturnsNil takes nil for an answer too: a server's Run that returns nil after its context's end.
 func ReturnsNil() Option { return func(o *options) { o.nilToo = true } }
+
+// Canceled takes an error that is says yes to for context.Canceled: some libraries have an error of their own for it. For gRPC that is
+//
+//	ctxtest.Canceled(func(err error) bool { return status.Code(err) == codes.Canceled })
+func Canceled(is func(error) bool) Option { return func(o *options) { o.is = is } }
 
 // Opens wants everything that p was shown closed when the function has returned.
 func Opens(p *Probe) Option { return func(o *options) { o.probe = p } }
@@ -181,12 +187,12 @@ func (x *trial) judge() string {
 	switch {
 	case out.panicked != nil, !out.returned:
 		return "after the cancel the function ended with " + out.String()
-	case errors.Is(out.err, context.Canceled), x.nilToo && out.err == nil:
+	case errors.Is(out.err, context.Canceled), x.nilToo && out.err == nil, out.err != nil && x.is != nil && x.is(out.err):
 		return ""
 	case out.err == nil:
 		return "after the cancel the function returned nil: its caller takes the work for done. It should return ctx.Err(), or wrap it; ctxtest.ReturnsNil() allows it"
 	}
-	return fmt.Sprintf("after the cancel the function returned %q, which is not context.Canceled: wrap it with %%w, so that callers can tell a cancel from a failure", out.err)
+	return fmt.Sprintf("after the cancel the function returned %q, which is not context.Canceled: wrap it with %%w, so that callers can tell a cancel from a failure; where a library has an error of its own for it, ctxtest.Canceled knows that", out.err)
 }
 
 // left says what f has started or opened and left behind, when that does not go within its time.

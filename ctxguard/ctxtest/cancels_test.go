@@ -126,6 +126,10 @@ func TestOptions(t *testing.T) {
 	t.Run("returns nil", func(t *testing.T) {
 		ctxtest.AssertCancels(t, func(ctx context.Context) error { <-ctx.Done(); return nil }, ctxtest.ReturnsNil())
 	})
+	t.Run("an error of its own", func(t *testing.T) {
+		own := errors.New("code = Canceled")
+		ctxtest.AssertCancels(t, func(ctx context.Context) error { <-ctx.Done(); return own }, ctxtest.Canceled(func(err error) bool { return errors.Is(err, own) }))
+	})
 	t.Run("winds down", func(t *testing.T) {
 		ctxtest.AssertCancels(t, func(ctx context.Context) error {
 			go func() { time.Sleep(9 * time.Second) }()
