@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"time"
 
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
@@ -51,9 +52,17 @@ func variableOf(n *Node) *nodeVariable {
 	if v.store == nil && v.live == nil {
 		v.held = &heldValue{}
 		value := n.Value
+		stampSource(&value)
 		v.held.value.Store(&value)
 	}
 	return v
+}
+
+// stampSource gives a value that the Space keeps the time when it got there, unless it has one of its own.
+func stampSource(v *ua.DataValue) {
+	if v.SourceTimestamp == 0 && !v.Value.IsNull() {
+		v.SourceTimestamp = ua.DateTimeOf(time.Now())
+	}
 }
 
 func levelOf(n *Node) AccessLevel {

@@ -24,8 +24,9 @@ type Space struct {
 	index  nodeIndex
 	mounts atomic.Pointer[[]*spaceMount] // by namespace, nil where there is none
 
-	edit       sync.Mutex // held by who changes nodes, references or namespaces
+	edit       sync.Mutex // held by who changes nodes, references or namespaces; guards companions
 	namespaces atomic.Pointer[[]string]
+	companions []*nodeset.Set // read from files, whose data types the next file may use
 
 	watching watchers
 	scratch  sync.Pool // *spaceScratch

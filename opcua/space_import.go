@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"fmt"
+	"io"
 
 	"millrace/opcua/nodeset"
 	"millrace/opcua/ua"
@@ -34,6 +35,28 @@ func (s *Space) Import(set *nodeset.Set) error {
 		return err
 	}
 	x.insert()
+	return nil
+}
+
+// ImportXML is Import of a NodeSet2 file [OPC 10000-6 F], as companion specifications come in. Those that it builds on must have come the same way before.
+func (s *Space) ImportXML(r io.Reader) error {
+	base, err := nodeset.NS0()
+	if err != nil {
+		return fmt.Errorf("opcua: nodes of namespace 0: %w", err)
+	}
+	s.edit.Lock()
+	bases := append([]*nodeset.Set{base}, s.companions...)
+	s.edit.Unlock()
+	set, err := nodeset.ReadXML(r, nodeset.Options{Namespaces: s.Namespaces(), Base: bases})
+	if err != nil {
+		return fmt.Errorf("opcua: import: %w", err)
+	}
+	if err := s.Import(set); err != nil {
+		return err
+	}
+	s.edit.Lock()
+	defer s.edit.Unlock()
+	s.companions = append(s.companions, set)
 	return nil
 }
 

@@ -164,6 +164,7 @@ func (n *node) readValue(ctx context.Context, who Roles, v *ua.DataValue) {
 		*v = value[0]
 	case x.live != nil:
 		x.live(ctx, v)
+		stampSource(v)
 	default:
 		*v = *x.held.value.Load()
 	}

@@ -87,6 +87,7 @@ func (s *Space) set(n *node, v ua.DataValue) bool {
 	if b == nil || b.variable == nil || b.variable.held == nil {
 		return false
 	}
+	stampSource(&v)
 	h := b.variable.held
 	h.set.Lock()
 	defer h.set.Unlock()

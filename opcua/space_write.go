@@ -1,10 +1,6 @@
 package opcua
 
-import (
-	"time"
-
-	"millrace/opcua/ua"
-)
+import "millrace/opcua/ua"
 
 // writable says whether who may write values to a node, and gives what makes it a variable.
 func (s *Space) writable(who Roles, ref nodeRef) (*Node, ua.StatusCode) {
@@ -47,9 +43,7 @@ func (s *Space) writeHeld(ref nodeRef, w *ValueWrite) ua.StatusCode {
 	}
 	v := w.Value
 	v.Value = cloneVariant(v.Value)
-	if v.SourceTimestamp == 0 {
-		v.SourceTimestamp = ua.DateTimeOf(time.Now())
-	}
+	stampSource(&v)
 	v.ServerTimestamp, v.ServerPicoseconds, v.Has = 0, 0, 0
 	h := x.held
 	h.set.Lock()
