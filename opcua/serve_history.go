@@ -39,11 +39,11 @@ func (s *Server) serveHistoryRead(ctx context.Context, c *call, d *ua.Decoder, o
 	}
 	ctx, cancel := c.context(ctx)
 	defer cancel()
-	h := historyReader{space: s.space, ctx: ctx, session: c.session, raw: &raw, stamps: stamps, now: c.now()}
+	h := historyReader{space: s.space, session: c.session, raw: &raw, stamps: stamps, now: c.now()}
 	room := c.room(out)
 	out = ua.AppendInt32(out, int32(n))
 	for i := range list {
-		if out = h.appendResult(out, &list[i], release); len(out) > room {
+		if out = h.appendResult(ctx, out, &list[i], release); len(out) > room {
 			return out, ua.BadResponseTooLarge
 		}
 	}
@@ -70,7 +70,6 @@ func rawStatus(raw *ua.ReadRawModifiedDetails) ua.StatusCode {
 // historyReader reads one node of a HistoryRead after the other.
 type historyReader struct {
 	space   *Space
-	ctx     context.Context
 	session *session
 	raw     *ua.ReadRawModifiedDetails
 	stamps  ua.TimestampsToReturn
@@ -78,7 +77,7 @@ type historyReader struct {
 }
 
 // appendResult appends the HistoryReadResult of one node.
-func (h *historyReader) appendResult(out []byte, what *ua.HistoryReadValueId, release bool) []byte {
+func (h *historyReader) appendResult(ctx context.Context, out []byte, what *ua.HistoryReadValueId, release bool) []byte {
 	var r ua.HistoryReadResult
 	switch {
 	case release:
@@ -91,11 +90,11 @@ func (h *historyReader) appendResult(out []byte, what *ua.HistoryReadValueId, re
 			r.StatusCode = ua.BadContinuationPointInvalid
 			break
 		}
-		h.read(p, &r)
+		h.read(ctx, p, &r)
 	default:
 		var p *historyPoint
 		if p, r.StatusCode = h.begin(what); r.StatusCode == ua.Good {
-			h.read(p, &r)
+			h.read(ctx, p, &r)
 		}
 	}
 	return r.AppendTo(out)
@@ -127,14 +126,14 @@ func (h *historyReader) begin(what *ua.HistoryReadValueId) (*historyPoint, ua.St
 }
 
 // read reads the next values of p into r, and keeps p when there are more.
-func (h *historyReader) read(p *historyPoint, r *ua.HistoryReadResult) {
+func (h *historyReader) read(ctx context.Context, p *historyPoint, r *ua.HistoryReadResult) {
 	most := h.space.limits.HistoryValues
 	if p.query.Max > 0 && p.query.Max < most {
 		most = p.query.Max
 	}
 	q := p.query
 	q.Max = most
-	values, next, status := p.historian.ReadHistory(h.ctx, &q, nil)
+	values, next, status := p.historian.ReadHistory(ctx, &q, nil)
 	r.StatusCode = status
 	if status.IsBad() {
 		return

@@ -15,7 +15,7 @@ func (s *Server) serveWrite(ctx context.Context, c *call, d *ua.Decoder, out []b
 	if status := operations(d, n, s.space.limits.Write); status != ua.Good {
 		return out, status
 	}
-	w := spaceWriter{space: s.space, ctx: ctx, caller: c.session.caller, results: make([]ua.StatusCode, n)}
+	w := spaceWriter{space: s.space, caller: c.session.caller, results: make([]ua.StatusCode, n)}
 	list := make([]ua.WriteValue, n)
 	for i := range list {
 		list[i].DecodeFrom(d)
@@ -24,16 +24,15 @@ func (s *Server) serveWrite(ctx context.Context, c *call, d *ua.Decoder, out []b
 		return out, status // nothing has been written
 	}
 	for i := range list {
-		w.add(i, &c.session.aliases, &list[i])
+		w.add(ctx, i, &c.session.aliases, &list[i])
 	}
-	w.flush()
+	w.flush(ctx)
 	return appendStatuses(out, w.results), ua.Good
 }
 
 // spaceWriter takes one write after the other, and gives those that go to the same store to it together.
 type spaceWriter struct {
 	space   *Space
-	ctx     context.Context
 	caller  *Caller
 	results []ua.StatusCode
 
@@ -43,7 +42,7 @@ type spaceWriter struct {
 }
 
 // add takes the write whose result is results[i].
-func (w *spaceWriter) add(i int, aliases *nodeAliases, v *ua.WriteValue) {
+func (w *spaceWriter) add(ctx context.Context, i int, aliases *nodeAliases, v *ua.WriteValue) {
 	ref, ok := w.space.resolve(aliases, v.NodeId)
 	if !ok {
 		w.results[i] = ua.BadNodeIdUnknown
@@ -67,22 +66,22 @@ func (w *spaceWriter) add(i int, aliases *nodeAliases, v *ua.WriteValue) {
 		}
 		write.Range = parts
 	}
-	w.value(i, ref, n, write)
+	w.value(ctx, i, ref, n, write)
 }
 
 // value takes a write of a value that may be written.
-func (w *spaceWriter) value(i int, ref nodeRef, n *Node, write ValueWrite) {
+func (w *spaceWriter) value(ctx context.Context, i int, ref nodeRef, n *Node, write ValueWrite) {
 	store, key := ref.source()
 	if w.results[i] = w.space.checkWrite(store, n, &write.Value, len(write.Range) > 0); w.results[i] != ua.Good {
 		return
 	}
 	if store == nil {
-		w.flush()
+		w.flush(ctx)
 		w.results[i] = w.space.writeHeld(ref, &write)
 		return
 	}
 	if store != w.store {
-		w.flush()
+		w.flush(ctx)
 		w.store = store
 	}
 	write.Key = key
@@ -90,11 +89,11 @@ func (w *spaceWriter) value(i int, ref nodeRef, n *Node, write ValueWrite) {
 }
 
 // flush gives the store what waits for it.
-func (w *spaceWriter) flush() {
+func (w *spaceWriter) flush(ctx context.Context) {
 	if len(w.writes) == 0 {
 		return
 	}
-	w.store.WriteValues(w.ctx, w.caller, w.writes)
+	w.store.WriteValues(ctx, w.caller, w.writes)
 	for i := range w.writes {
 		w.results[w.places[i]] = w.writes[i].Status
 	}
