@@ -234,3 +234,12 @@ func (s *Space) Value(ctx context.Context, id ua.NodeId, v *ua.DataValue) bool {
 	s.readAttribute(ctx, everyRole, ref, ua.AttributeValue, v)
 	return true
 }
+
+// isSubtype says whether t is of or one of its subtypes. Types of NodeStores are not followed.
+func (s *Space) isSubtype(t, of ua.NodeId) bool {
+	if t == of {
+		return true
+	}
+	n, base := s.index.find(t), s.index.find(of)
+	return n != nil && base != nil && n.isA(base)
+}
