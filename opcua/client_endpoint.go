@@ -1,7 +1,6 @@
 package opcua
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -140,14 +139,6 @@ func tokens(e *ua.EndpointDescription) string {
 	}
 	slices.Sort(kinds)
 	return strings.Join(slices.Compact(kinds), ",")
-}
-
-// find returns the endpoint of the list that c was made of.
-func (c *clientChoice) find(endpoints []ua.EndpointDescription) bool {
-	return slices.ContainsFunc(endpoints, func(e ua.EndpointDescription) bool {
-		return e.SecurityMode == c.endpoint.SecurityMode && e.SecurityPolicyUri == c.endpoint.SecurityPolicyUri &&
-			bytes.Equal(uasc.Leaf(e.ServerCertificate), uasc.Leaf(c.endpoint.ServerCertificate))
-	})
 }
 
 // describe returns what a list of endpoints offers, in words.

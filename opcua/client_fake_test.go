@@ -31,6 +31,7 @@ type fakeServer struct {
 	asked    map[Service]int
 	wg       sync.WaitGroup
 	server   *uasc.Server
+	subs     fakeSubs
 }
 
 // fakeConn is one connection of it. One goroutine reads; writes are under mu, by anybody.
@@ -58,6 +59,7 @@ func newFake(t *testing.T) *fakeServer {
 	s := &fakeServer{
 		t: t, sessions: map[ua.NodeId]bool{}, names: []string{"http://opcfoundation.org/UA/", "urn:fake"}, limits: map[uint32]uint32{}, asked: map[Service]int{},
 	}
+	s.subs.init()
 	var err error
 	s.server, err = uasc.NewServer(uasc.ServerConfig{Security: []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}}})
 	if err != nil {
@@ -111,11 +113,11 @@ func (s *fakeServer) cut() {
 	}
 }
 
-// last returns the newest connection.
-func (s *fakeServer) last() *fakeConn {
+// answers changes what sees each request first, while clients may be asking on their own.
+func (s *fakeServer) answers(f func(f *fakeConn, r *fakeRequest) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conns[len(s.conns)-1]
+	s.answer = f
 }
 
 // times returns how often a service was asked for.
@@ -197,8 +199,9 @@ func (f *fakeConn) request(m *uasc.Message) error {
 	}
 	f.s.mu.Lock()
 	f.s.asked[r.service]++
+	answer := f.s.answer
 	f.s.mu.Unlock()
-	if f.s.answer == nil || !f.s.answer(f, r) {
+	if answer == nil || !answer(f, r) {
 		f.truth(r)
 	}
 	return nil
@@ -297,6 +300,9 @@ func (s *fakeServer) endpoints() []ua.EndpointDescription {
 
 // serveSession answers what needs a session.
 func (f *fakeConn) serveSession(r *fakeRequest) {
+	if f.s.subs.serve(f, r) {
+		return
+	}
 	switch m := r.m.(type) {
 	case *ua.ReadRequest:
 		f.reply(r, &ua.ReadResponse{Results: f.s.values(m.NodesToRead)})

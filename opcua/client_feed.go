@@ -314,7 +314,7 @@ func (f *clientFeed) publishRefused(c *Client, p *clientPush) {
 		c.conn.event(Event{Kind: EventPublishPaced, Status: p.status})
 	}
 	for _, s := range dead {
-		s.died(c, p.status, p.status)
+		s.died(c, p.status, nil)
 	}
 	c.keeper.wake()
 }
@@ -326,7 +326,7 @@ func (f *clientFeed) statusChanged(c *Client, s *Subscription, status ua.StatusC
 	s.dead = true
 	f.mu.Unlock()
 	if !was {
-		s.died(c, status, status)
+		s.died(c, status, nil)
 	}
 }
 

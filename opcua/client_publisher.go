@@ -9,6 +9,8 @@ const (
 	pauseFloor, pauseCeiling = 100 * time.Millisecond, 10 * time.Second
 	// emptiesBorne is how many answers without anything may come too early before that costs a pause: several subscriptions start at once, and each says that it lives.
 	emptiesBorne = 4
+	// calmAnswers in time are believed after a pause.
+	calmAnswers = 3
 )
 
 // clientPublisher decides how many Publish requests are in flight and when the next one goes out. It is pure: the time comes in.
@@ -20,7 +22,8 @@ const (
 type clientPublisher struct {
 	inFlight int
 	most     int           // that the server queues; 0 unknown
-	early    int           // answers with nothing inside that came before their time, since one that did not
+	early    int           // answers with nothing inside that came before their time
+	calm     int           // those in a row that came in time
 	pause    time.Duration // the last one; 0 none since values came
 	until    time.Time     // of the pause that runs
 }
@@ -67,12 +70,15 @@ func (p *clientPublisher) due(now time.Time, d clientDemand) (send int, again ti
 func (p *clientPublisher) answered(now time.Time, values, early bool, interval time.Duration) (paused bool) {
 	switch {
 	case values:
-		p.early, p.pause = 0, 0
+		p.early, p.calm, p.pause = 0, 0, 0
 		return false
 	case !early:
-		p.early = 0
+		if p.calm++; p.pause == 0 || p.calm >= calmAnswers { // the first one after a pause is in time whatever the server does
+			p.early, p.pause = 0, 0
+		}
 		return false
 	}
+	p.calm = 0
 	if p.early++; p.early < emptiesBorne || now.Before(p.until) {
 		return false
 	}

@@ -73,7 +73,7 @@ func (c *Client) redial(ctx context.Context, before *clientChoice) error {
 
 // resume carries the session of old on in the connection.
 func (c *Client) resume(ctx context.Context, old *Client) error {
-	alive, err := c.reactivate(ctx)
+	err := c.reactivate(ctx)
 	old.session = c.session
 	if err != nil {
 		return err
@@ -86,13 +86,11 @@ func (c *Client) resume(ctx context.Context, old *Client) error {
 		c.conn.event(Event{Kind: EventNamespacesChanged})
 	}
 	old.namespaces.Store(c.namespaces.Load())
-	subs := c.feed.adopt(c)
-	if !alive {
-		err = c.transfer(ctx, subs)
-	}
+	subs, away := c.feed.adopt(c)
+	err = c.transfer(ctx, away)
 	for _, s := range subs {
 		if err == nil {
-			err = s.resume(ctx, c, alive)
+			err = s.resume(ctx, c, !slices.Contains(away, s))
 		}
 	}
 	if err == nil {
@@ -102,26 +100,26 @@ func (c *Client) resume(ctx context.Context, old *Client) error {
 }
 
 // reactivate binds the session to the connection, or makes another where the server does not have it any more.
-func (c *Client) reactivate(ctx context.Context) (alive bool, err error) {
-	err = c.session.activate(ctx, c.conn, c.choice)
+func (c *Client) reactivate(ctx context.Context) error {
+	err := c.session.activate(ctx, c.conn, c.choice)
 	switch {
 	case err == nil:
 		c.conn.event(Event{Kind: EventReactivated})
-		return true, nil
+		return nil
 	case !answered(err):
-		return false, dialFailed(StageActivate, c.url, c.choice, &c.cfg, err)
+		return dialFailed(StageActivate, c.url, c.choice, &c.cfg, err)
 	}
 	c.conn.event(Event{Kind: EventSessionLost, Status: statusIn(err)})
 	c.conn.token = []byte{0, 0}
 	if err := c.makeSession(ctx); err != nil {
-		return false, err
+		return err
 	}
 	c.conn.event(Event{Kind: EventSessionMade})
-	return false, nil
+	return nil
 }
 
-// adopt makes c the client through which the feed comes, and returns its subscriptions. What was to be acknowledged with requests that have no answer is acknowledged again.
-func (f *clientFeed) adopt(c *Client) []*Subscription {
+// adopt makes c the client through which the feed comes, and returns its subscriptions, and those of them that are in another session. What was to be acknowledged with requests that have no answer is acknowledged again.
+func (f *clientFeed) adopt(c *Client) (subs, away []*Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.client = c
@@ -130,13 +128,17 @@ func (f *clientFeed) adopt(c *Client) []*Subscription {
 	}
 	f.publisher = clientPublisher{most: f.publisher.most}
 	f.errands = nil
-	subs := make([]*Subscription, 0, len(f.subs))
 	for _, s := range f.subs {
 		s.heard, s.emptied = time.Now(), time.Time{}
 		subs = append(subs, s)
 	}
 	slices.SortFunc(subs, func(a, b *Subscription) int { return cmp.Compare(a.id, b.id) })
-	return subs
+	for _, s := range subs {
+		if s.session != c.session && !s.dead {
+			away = append(away, s)
+		}
+	}
+	return subs, away
 }
 
 // transfer takes the subscriptions of a session that is lost into this one. Those that do not come are dead.
@@ -166,9 +168,16 @@ func (c *Client) transfer(ctx context.Context, subs []*Subscription) error {
 			s.markDead()
 			continue
 		}
+		s.movedTo(c.session)
 		c.conn.event(Event{Kind: EventTransferred, Subscription: ids[i]})
 	}
 	return nil
+}
+
+func (s *Subscription) movedTo(x *clientSession) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.session = x
 }
 
 func (s *Subscription) markDead() {
@@ -178,7 +187,7 @@ func (s *Subscription) markDead() {
 }
 
 // resume brings the subscription up to date: what had not come is republished, and a subscription that the server has lost is made anew. An answer that refuses it costs this subscription alone.
-func (s *Subscription) resume(ctx context.Context, c *Client, alive bool) error {
+func (s *Subscription) resume(ctx context.Context, c *Client, stayed bool) error {
 	if s.Dead() {
 		return onlyTransport(s.recreate(ctx, c))
 	}
@@ -194,7 +203,7 @@ func (s *Subscription) resume(ctx context.Context, c *Client, alive bool) error 
 	case !answered(err):
 		return err
 	}
-	if alive && (err != nil || got >= mostResumed) { // with a transfer all values come anyway
+	if stayed && (err != nil || got >= mostResumed) { // with a transfer all values come anyway
 		return s.refill(ctx, c)
 	}
 	return nil

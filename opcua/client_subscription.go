@@ -70,7 +70,8 @@ type Subscription struct {
 
 	// Guarded by feed.mu.
 	id             uint32
-	generation     uint32 // grows when it is made anew
+	session        *clientSession // in which it is
+	generation     uint32         // grows when it is made anew
 	interval       time.Duration
 	keepAlive      uint32
 	next           uint32 // sequence number of the next message
@@ -115,6 +116,7 @@ func (s *Subscription) create(ctx context.Context, c *Client) error {
 		delete(f.subs, s.id)
 	}
 	s.id, s.interval, s.keepAlive = got.SubscriptionId, revisedInterval(got.RevisedPublishingInterval), min(max(got.RevisedMaxKeepAliveCount, 1), keepAliveCeiling)
+	s.session = c.session
 	s.generation++
 	s.next, s.heard, s.emptied, s.unacknowledged, s.dead = 1, time.Now(), time.Time{}, 0, false
 	f.subs[s.id] = s
@@ -145,24 +147,16 @@ func (s *Subscription) silence() time.Duration {
 	return s.patience()
 }
 
-// died tells that the subscription is dead; it is marked so already.
-func (s *Subscription) died(c *Client, status ua.StatusCode, err error) {
+// died tells that the subscription is dead; it is marked so already. The server said the status, or else there is a cause.
+func (s *Subscription) died(c *Client, status ua.StatusCode, cause error) {
 	kind := EventSubscriptionDead
 	if status == ua.GoodSubscriptionTransferred {
 		kind = EventTransferredAway
 	}
 	c.conn.event(Event{Kind: kind, Subscription: s.Id(), Status: status})
 	if s.cfg.Dead != nil {
-		s.cfg.Dead(&Error{Service: ServicePublish, Status: status, Answered: err == status, Sent: true, Err: deadCause(err, status)})
+		s.cfg.Dead(&Error{Service: ServicePublish, Status: status, Answered: cause == nil, Sent: true, Err: cause})
 	}
-}
-
-// deadCause returns the cause where the server did not say it.
-func deadCause(err error, status ua.StatusCode) error {
-	if err == status {
-		return nil
-	}
-	return err
 }
 
 // Id returns the id by which the server knows the subscription. It changes when the subscription is made anew.
