@@ -45,7 +45,34 @@ func choose(endpoints []ua.EndpointDescription, cfg *Config) (*clientChoice, err
 		return nil, &ChoiceError{Offered: describe(endpoints), Wanted: wanted(cfg)}
 	}
 	best.offered = digest(endpoints)
+	best.keep()
 	return best, nil
+}
+
+// keep lets go of the message that the endpoint came in: its strings are slices of one copy of all endpoints.
+func (c *clientChoice) keep() {
+	e, a := &c.endpoint, &c.endpoint.Server
+	c.token = keptPolicy(c.token)
+	e.UserIdentityTokens = slices.Clone(e.UserIdentityTokens)
+	for i := range e.UserIdentityTokens {
+		e.UserIdentityTokens[i] = keptPolicy(e.UserIdentityTokens[i])
+	}
+	a.DiscoveryUrls = slices.Clone(a.DiscoveryUrls)
+	for i := range a.DiscoveryUrls {
+		a.DiscoveryUrls[i] = strings.Clone(a.DiscoveryUrls[i])
+	}
+	for _, s := range []*string{
+		&e.EndpointUrl, &e.SecurityPolicyUri, &e.TransportProfileUri, &a.ApplicationUri, &a.ProductUri, &a.GatewayServerUri, &a.DiscoveryProfileUri,
+		&a.ApplicationName.Locale, &a.ApplicationName.Text,
+	} {
+		*s = strings.Clone(*s)
+	}
+}
+
+func keptPolicy(t ua.UserTokenPolicy) ua.UserTokenPolicy {
+	t.PolicyId, t.SecurityPolicyUri = strings.Clone(t.PolicyId), strings.Clone(t.SecurityPolicyUri)
+	t.IssuedTokenType, t.IssuerEndpointUrl = strings.Clone(t.IssuedTokenType), strings.Clone(t.IssuerEndpointUrl)
+	return t
 }
 
 // better reports whether c is stronger than o; of equals the first stays.

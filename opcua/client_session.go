@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"millrace/opcua/ua"
@@ -46,11 +47,17 @@ func createSession(ctx context.Context, c *clientConn, url string, ch *clientCho
 	if err := checkSession(c, ch, nonce, &got); err != nil {
 		return nil, err
 	}
-	s := &clientSession{id: got.SessionId, token: got.AuthenticationToken, nonce: got.ServerNonce, timeout: sessionTimeout(got.RevisedSessionTimeout), server: ch.endpoint.ServerCertificate}
+	s := &clientSession{id: keptId(got.SessionId), token: keptId(got.AuthenticationToken), nonce: got.ServerNonce, timeout: sessionTimeout(got.RevisedSessionTimeout), server: ch.endpoint.ServerCertificate}
 	if len(s.server) == 0 {
 		s.server = got.ServerCertificate
 	}
 	return s, nil
+}
+
+// keptId lets go of the message that an id came in.
+func keptId(id ua.NodeId) ua.NodeId {
+	id.Text = strings.Clone(id.Text)
+	return id
 }
 
 // sessionTimeout bounds what a server grants: nothing here is to tick by less than a third of ten seconds, whatever it says.
