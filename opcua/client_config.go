@@ -64,7 +64,12 @@ type Config struct {
 	Learned Learned
 	// Dialer connects to host:port; default TCP that notices a dead peer.
 	Dialer func(ctx context.Context, addr string) (net.Conn, error)
-	Hooks  Hooks
+	// Reverse says that the connections of Dialer are ones that the server has made: it speaks first and says its URL [OPC 10000-6 7.1.3]. A server behind a firewall
+	// connects like that, again and again. See ReverseDialer.
+	Reverse bool
+	// ServerURI, when set, is the only application URI of which a reverse connection is taken.
+	ServerURI string
+	Hooks     Hooks
 }
 
 // User is on whose behalf a session is: Name and Password, or Certificate with Key. The zero value is an anonymous one.
@@ -138,6 +143,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("opcua: a user has a name or a certificate, not both")
 	case (c.User.Certificate == nil) != (c.User.Key == nil):
 		return c, fmt.Errorf("opcua: a user's certificate and key belong together")
+	case c.Reverse && c.Dialer == nil:
+		return c, fmt.Errorf("opcua: reverse connections come from a Dialer")
 	case c.Mode > ua.MessageSecurityModeSignAndEncrypt:
 		return c, fmt.Errorf("opcua: no such security mode: %d", c.Mode)
 	}

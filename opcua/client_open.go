@@ -57,7 +57,7 @@ func connect(ctx context.Context, endpoint string, ch *clientChoice, cfg *Config
 
 // openChannel says hello and opens a channel on a connection, which it owns.
 func openChannel(ctx context.Context, conn net.Conn, endpoint string, ch *clientChoice, cfg *Config) (*clientConn, error) {
-	security := uasc.ClientConfig{Security: ch.security, Transport: cfg.Transport, MinLifetime: minChannelLifetime}
+	security := uasc.ClientConfig{Security: ch.security, Transport: cfg.Transport, MinLifetime: minChannelLifetime, Reverse: cfg.Reverse}
 	if ch.secured() {
 		security.Identity, security.ServerCertificate = cfg.Identity, ch.endpoint.ServerCertificate
 	}
@@ -107,6 +107,12 @@ func bound(ctx context.Context, conn net.Conn) (stop func()) {
 
 // hello agrees on lengths.
 func (c *clientConn) hello(endpoint string) error {
+	if c.cfg.Reverse {
+		var err error
+		if endpoint, err = c.reversed(endpoint); err != nil {
+			return err
+		}
+	}
 	if _, err := c.conn.Write(c.channel.AppendHello(nil, endpoint)); err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ type TypeError struct {
 	What   string
 }
 
-func (e *TypeError) Error() string { return fmt.Sprintf("opcua: data type %v: %s: %v", e.Id, e.What, e.Status) }
+func (e *TypeError) Error() string {
+	return fmt.Sprintf("opcua: data type %v: %s: %v", e.Id, e.What, e.Status)
+}
 
 // Unwrap returns the status.
 func (e *TypeError) Unwrap() error { return e.Status }
