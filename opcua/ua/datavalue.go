@@ -128,7 +128,7 @@ func (d *Decoder) dataValue(v *DataValue) {
 	v.Value.kind = TypeId(p[1])
 	v.Value.bits = flatBits(v.Value.kind, w, binary.LittleEndian.Uint64(p[2:]))
 	if has&dataValueMask == HasValue|HasSourceTimestamp {
-		v.Has = has
+		v.Has = has & dataValueMask
 		v.SourceTimestamp = DateTime(binary.LittleEndian.Uint64(p[2+w:]))
 		d.at += 2 + w + 8
 		return
