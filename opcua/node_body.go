@@ -15,6 +15,7 @@ type node struct {
 	id   ua.NodeId
 	body atomic.Pointer[nodeBody] // nil: a target of references that is not here, or not yet, or not any more
 	refs atomic.Pointer[nodeRefs]
+	was  atomic.Pointer[nodeVariable] // what a node that is gone had as a variable, for those who still watch it
 }
 
 // nodeRefs is the list of a node's references. Whoever holds one may read it for as long as he likes; the Space appends behind its end.

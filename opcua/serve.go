@@ -35,6 +35,15 @@ func endOfRequest(d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	return out, ua.Good
 }
 
+// looking is operations for a service that shows nodes: it refuses who may not look at them.
+func (c *call) looking(d *ua.Decoder, n, limit int) ua.StatusCode {
+	status := operations(d, n, limit)
+	if status == ua.Good && c.session.caller.Roles&lookers == 0 {
+		return ua.BadUserAccessDenied
+	}
+	return status
+}
+
 // operations checks how many operations a request has, before the first is looked at.
 func operations(d *ua.Decoder, n, limit int) ua.StatusCode {
 	switch {

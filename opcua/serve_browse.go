@@ -16,7 +16,7 @@ func (s *Server) serveBrowse(ctx context.Context, c *call, d *ua.Decoder, out []
 	view.DecodeFrom(d)
 	most := int(d.U32())
 	n := d.Count(minBrowseDescription)
-	if status := operations(d, n, s.space.limits.Browse); status != ua.Good {
+	if status := c.looking(d, n, s.space.limits.Browse); status != ua.Good {
 		return out, status
 	}
 	in, status := s.space.viewOf(&view)

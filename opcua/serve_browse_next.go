@@ -10,7 +10,7 @@ import (
 func (s *Server) serveBrowseNext(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	release := d.Bool()
 	n := d.Count(4)
-	if status := operations(d, n, s.space.limits.Browse); status != ua.Good {
+	if status := c.looking(d, n, s.space.limits.Browse); status != ua.Good {
 		return out, status
 	}
 	ids := make([][]byte, n)

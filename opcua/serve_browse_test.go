@@ -135,6 +135,24 @@ func TestBrowseStatus(t *testing.T) {
 	}
 }
 
+func TestLookingNeedsARole(t *testing.T) {
+	s := bareSpace(t)
+	k := deskFor(t, s)
+	for roles, want := range map[Roles]ua.StatusCode{0: ua.BadUserAccessDenied, RoleWrite: ua.BadUserAccessDenied, RoleRead: ua.Good, RoleAdmin: ua.Good} {
+		k.call.session.caller = &Caller{Roles: roles}
+		if _, got := ask[ua.BrowseResponse](k, k.server.serveBrowse, browseOf(0, stdId(ns0.RootFolder))); got != want {
+			t.Errorf("browse with roles %b: %v, want %v", roles, got, want)
+		}
+		path := &ua.TranslateBrowsePathsToNodeIdsRequest{BrowsePaths: []ua.BrowsePath{pathOf(stdId(ns0.RootFolder), named(0, "Objects"))}}
+		if _, got := ask[ua.TranslateBrowsePathsToNodeIdsResponse](k, k.server.serveTranslateBrowsePaths, path); got != want {
+			t.Errorf("translate with roles %b: %v, want %v", roles, got, want)
+		}
+		if got := readItemOf(k, stdId(ns0.RootFolder), ua.AttributeDisplayName, "", ua.QualifiedName{}); got.Status != want {
+			t.Errorf("read with roles %b: %v, want %v", roles, got.Status, want)
+		}
+	}
+}
+
 func TestBrowseInAView(t *testing.T) {
 	s, _ := mounted(t, 1)
 	k := deskFor(t, s)

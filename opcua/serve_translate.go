@@ -12,7 +12,7 @@ const minBrowsePath = 6
 // serveTranslateBrowsePaths answers a TranslateBrowsePathsToNodeIds [OPC 10000-4 5.8.4].
 func (s *Server) serveTranslateBrowsePaths(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	n := d.Count(minBrowsePath)
-	if status := operations(d, n, s.space.limits.TranslateBrowsePaths); status != ua.Good {
+	if status := c.looking(d, n, s.space.limits.TranslateBrowsePaths); status != ua.Good {
 		return out, status
 	}
 	t := translator{space: s.space, aliases: &c.session.aliases, work: s.space.limits.PathWork}

@@ -162,6 +162,12 @@ func TestRegisterNodes(t *testing.T) {
 			t.Errorf("removed, unregistered: %d %v", i, x.Status)
 		}
 	}
+	if err := s.Add(ua.NodeId{}, ua.NodeId{}, Node{Id: ids[0], Class: ua.NodeClassVariable, BrowseName: named(1, "v1"), Value: ua.DataValue{Value: ua.Int32(9)}}); err != nil {
+		t.Fatal(err)
+	}
+	if read, _ = ask[ua.ReadResponse](k, k.server.serveRead, readOf(ua.TimestampsToReturnNeither, got[0])); !read.Results[0].Value.Equal(ua.Int32(9)) {
+		t.Errorf("added again: %+v", read.Results[0])
+	}
 	if _, status := ask[ua.RegisterNodesResponse](k, k.server.serveRegisterNodes, &ua.RegisterNodesRequest{}); status != ua.BadNothingToDo {
 		t.Error(status)
 	}

@@ -212,7 +212,7 @@ func (s *Space) mount(ns uint16) *spaceMount {
 // resolve looks a node up: a registered one of the session whose aliases these are, one of a NodeStore, or one of the Space. aliases may be nil.
 func (s *Space) resolve(aliases *nodeAliases, id ua.NodeId) (nodeRef, bool) {
 	if id.Namespace == aliasNamespace {
-		return aliases.find(id)
+		return aliases.find(&s.index, id)
 	}
 	if m := s.mount(id.Namespace); m != nil {
 		if key, ok := m.store.Find(id); ok {
@@ -231,6 +231,7 @@ func (s *Space) Value(ctx context.Context, id ua.NodeId, v *ua.DataValue) bool {
 	if !ok {
 		return false
 	}
+	*v = ua.DataValue{}
 	s.readAttribute(ctx, everyRole, ref, ua.AttributeValue, v)
 	return true
 }

@@ -8,7 +8,11 @@ import (
 // describeAttribute reads any attribute but the value.
 func (s *Space) describeAttribute(who Roles, ref nodeRef, attribute uint32, v *ua.DataValue) {
 	var n Node
-	if !s.describe(ref, &n) {
+	switch {
+	case who&lookers == 0:
+		v.Status = ua.BadUserAccessDenied
+		return
+	case !s.describe(ref, &n):
 		v.Status = ua.BadNodeIdUnknown
 		return
 	}

@@ -224,8 +224,19 @@ func (s *Space) forget(n *node) {
 }
 
 // Remove removes nodes with all their references, and with everything that they alone are made of: properties and components, and theirs. It returns
-// how many nodes that were.
+// how many nodes that were. Who watches their values is told BadNodeIdUnknown.
 func (s *Space) Remove(ids ...ua.NodeId) int {
+	list := s.remove(ids)
+	for _, n := range list {
+		if v := n.was.Load(); v != nil && v.held != nil {
+			s.watching.end(v.held)
+		}
+	}
+	return len(list)
+}
+
+// remove removes nodes and returns them.
+func (s *Space) remove(ids []ua.NodeId) []*node {
 	s.edit.Lock()
 	defer s.edit.Unlock()
 	gone := map[*node]bool{}
@@ -240,14 +251,11 @@ func (s *Space) Remove(ids ...ua.NodeId) int {
 		list = s.parts(list[i], gone, list)
 	}
 	for _, n := range list {
-		b := n.body.Swap(nil)
+		n.was.Store(n.body.Swap(nil).variable)
 		s.index.remove(&n.id)
-		if b.variable != nil && b.variable.held != nil {
-			s.watching.end(b.variable.held)
-		}
 	}
 	s.unlink(list, gone)
-	return len(list)
+	return list
 }
 
 // parts appends those parts of n to list that are of nothing which stays.

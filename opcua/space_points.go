@@ -146,12 +146,20 @@ func (a *nodeAliases) at(id ua.NodeId) *nodeAlias {
 	return p
 }
 
-// find returns the node that was registered under id.
-func (a *nodeAliases) find(id ua.NodeId) (nodeRef, bool) {
+// find returns the node that was registered under id. One that was removed and added again since then is found again.
+func (a *nodeAliases) find(x *nodeIndex, id ua.NodeId) (nodeRef, bool) {
 	p := a.at(id)
-	if p == nil || p.ref.node != nil && p.ref.node.body.Load() == nil {
+	if p == nil {
 		return nodeRef{}, false
 	}
+	if p.ref.node == nil || p.ref.node.body.Load() != nil {
+		return p.ref, true
+	}
+	n := x.find(p.ref.node.id)
+	if n == nil || n.body.Load() == nil {
+		return nodeRef{}, false
+	}
+	p.ref.node = n
 	return p.ref, true
 }
 

@@ -12,6 +12,9 @@ const spaceBatch = 1024
 // everyRole is the server itself, which may read and write whatever can be.
 const everyRole Roles = 0xFF
 
+// lookers may browse, and read attributes that are no values.
+const lookers = RoleRead | RoleAdmin
+
 // spaceScratch is what a request with many nodes works in. It is kept for the next one.
 type spaceScratch struct {
 	items  []readItem

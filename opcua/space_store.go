@@ -13,7 +13,8 @@ type Caller struct {
 	Roles   Roles
 }
 
-// ValueStore holds the values of variables in the host program, under numbers of the host's choice. Several goroutines call it.
+// ValueStore holds the values of variables in the host program, under numbers of the host's choice; a number that meant one variable never means another, since
+// clients hold on to it. Several goroutines call it. It is comparable, as a pointer is.
 //
 // A ValueStore may also be a ValuePusher, a Historian and a StampWriter.
 type ValueStore interface {
@@ -71,7 +72,8 @@ type HistoryQuery struct {
 }
 
 // NodeStore serves all nodes of one namespace without having them in the Space: it is asked at every request, so that nodes come and go as the host likes.
-// Several goroutines call it. None of its methods waits for I/O but Call.
+// Several goroutines call it. None of its methods waits for I/O but Call. ReadValues is asked for the values of whatever has a key: of a node that is no variable it is
+// ua.BadAttributeIdInvalid, of one that is not to be read ua.BadNotReadable. Whoever has RoleRead may read them.
 type NodeStore interface {
 	ValueStore
 	// Find returns the key of a node. id.Text may be part of a request and must not be kept.

@@ -45,6 +45,19 @@ func (s *Space) changeVariable(id ua.NodeId, f func(v *nodeVariable)) error {
 	return nil
 }
 
+// SetRoles says who may read the value of a node, and who may write it or call it as a method; any of these roles will do. Zero is as in Node.
+func (s *Space) SetRoles(id ua.NodeId, read, write Roles) error {
+	read, write = rolesOf(&Node{ReadRoles: read, WriteRoles: write})
+	err := s.change(id, func(b *nodeBody) bool {
+		b.readRoles, b.writeRoles = read, write
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("opcua: set roles of %v: %w", id, err)
+	}
+	return nil
+}
+
 // SetMethod makes f do what a method does that is there without anybody to do it, as those of namespace 0 are. Its arguments are those of its properties.
 func (s *Space) SetMethod(id ua.NodeId, f MethodFunc) error {
 	err := s.change(id, func(b *nodeBody) bool {
@@ -173,6 +186,9 @@ func (s *Space) unwatch(ref nodeRef, w Watcher) {
 		return
 	}
 	v := ref.variable()
+	if v == nil {
+		v = ref.node.was.Load()
+	}
 	switch {
 	case v == nil:
 	case v.held != nil:

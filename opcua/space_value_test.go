@@ -54,6 +54,55 @@ func TestWatchTellsOfEveryValue(t *testing.T) {
 	}
 }
 
+// Who watches a variable that is removed is told so, and can still stop watching.
+func TestWatchEndsWithTheNode(t *testing.T) {
+	s := bareSpace(t)
+	m := variables(t, s, 1)
+	zoo(t, s)
+	var told statuses
+	var refs []nodeRef
+	for _, name := range []string{"variable", "v0"} {
+		ref, _ := s.resolve(nil, ua.StringId(1, name))
+		if !s.watch(ref, &told) {
+			t.Fatal(name)
+		}
+		refs = append(refs, ref)
+	}
+	s.Remove(ua.StringId(1, "variable"), ua.StringId(1, "v0"))
+	if len(told) != 1 || told[0] != ua.BadNodeIdUnknown {
+		t.Errorf("told of %v", told)
+	}
+	for _, ref := range refs {
+		s.unwatch(ref, &told)
+	}
+	if len(s.watching.of) != 0 || len(m.watchers) != 0 {
+		t.Errorf("%d and %d are still watched", len(s.watching.of), len(m.watchers))
+	}
+}
+
+type statuses []ua.StatusCode
+
+func (l *statuses) Changed(v *ua.DataValue) { *l = append(*l, v.Status) }
+
+func TestRolesOfANodeCanChange(t *testing.T) {
+	s := bareSpace(t)
+	zoo(t, s)
+	k := deskFor(t, s)
+	id := ua.StringId(1, "variable")
+	if err := s.SetRoles(id, RoleAdmin, RoleAdmin); err != nil {
+		t.Fatal(err)
+	}
+	if got := readItemOf(k, id, ua.AttributeValue, "", ua.QualifiedName{}); got.Status != ua.BadUserAccessDenied {
+		t.Error(got.Status)
+	}
+	if got := write(k, writeOf(id, ua.DoubleArray(nil))); got[0] != ua.BadUserAccessDenied {
+		t.Error(got)
+	}
+	if s.SetRoles(ua.StringId(1, "nobody"), 0, 0) == nil {
+		t.Error("roles of nobody")
+	}
+}
+
 func TestValuesChangePlaces(t *testing.T) {
 	s := bareSpace(t)
 	zoo(t, s)
