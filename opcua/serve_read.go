@@ -52,7 +52,7 @@ func appendReads(out []byte, items []readItem, values []ua.DataValue, stamps ua.
 			items[i].shape(v)
 		}
 		if items[i].attribute != ua.AttributeValue {
-			v.SourceTimestamp = 0
+			v.SourceTimestamp = 0 // only values have one [OPC 10000-4 7.11.3]
 		}
 		stampFor(v, stamps, now)
 		out = v.AppendTo(out)

@@ -312,6 +312,22 @@ func TestReadTimestamps(t *testing.T) {
 	}
 }
 
+// A store that hands on what it has decoded says which fields are there; what nobody asked for is not written all the same.
+func TestReadWritesNoFieldThatNobodyAskedFor(t *testing.T) {
+	s := bareSpace(t)
+	m := variables(t, s, 1)
+	m.values[0].ServerTimestamp, m.values[0].Has = 5, 0x3f
+	k := deskFor(t, s)
+	for stamps, want := range map[ua.TimestampsToReturn]ua.DataValueMask{
+		ua.TimestampsToReturnSource: 0x17, ua.TimestampsToReturnServer: 0x2b, ua.TimestampsToReturnBoth: 0x3f, ua.TimestampsToReturnNeither: 0x03,
+	} {
+		r, _ := ask[ua.ReadResponse](k, k.server.serveRead, readOf(stamps, ua.StringId(1, "v0")))
+		if got := r.Results[0].Has; got != want {
+			t.Errorf("%v: %06b, want %06b", stamps, got, want)
+		}
+	}
+}
+
 func TestReadIsNotLongerThanTheClientTakes(t *testing.T) {
 	s := bareSpace(t)
 	if err := s.Add(ua.NodeId{}, ua.NodeId{}, Node{Id: ua.StringId(1, "big"), Class: ua.NodeClassVariable, BrowseName: named(1, "big"), Value: ua.DataValue{Value: ua.String(strings.Repeat("x", 1<<16))}}); err != nil {

@@ -229,12 +229,13 @@ func encodingStatus(e ua.QualifiedName, attribute uint32, t ua.TypeId) ua.Status
 func stampFor(v *ua.DataValue, t ua.TimestampsToReturn, now ua.DateTime) {
 	if t == ua.TimestampsToReturnServer || t == ua.TimestampsToReturnNeither {
 		v.SourceTimestamp, v.SourcePicoseconds = 0, 0
+		v.Has &^= ua.HasSourceTimestamp | ua.HasSourcePicoseconds
 	}
-	if t == ua.TimestampsToReturnSource || t == ua.TimestampsToReturnNeither {
+	switch {
+	case t == ua.TimestampsToReturnSource || t == ua.TimestampsToReturnNeither:
 		v.ServerTimestamp, v.ServerPicoseconds = 0, 0
-		return
-	}
-	if t != ua.TimestampsToReturnSource && v.ServerTimestamp == 0 {
+		v.Has &^= ua.HasServerTimestamp | ua.HasServerPicoseconds
+	case v.ServerTimestamp == 0:
 		v.ServerTimestamp = now
 	}
 }
