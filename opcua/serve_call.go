@@ -29,7 +29,10 @@ func (s *Server) serveCall(ctx context.Context, c *call, d *ua.Decoder, out []by
 	room := c.room(out)
 	out = ua.AppendInt32(out, int32(n))
 	for i := range list {
-		r := s.callMethod(ctx, c, &list[i])
+		r := ua.CallMethodResult{StatusCode: ua.BadTimeout} // of those that are not begun any more
+		if ctx.Err() == nil {
+			r = s.callMethod(ctx, c, &list[i])
+		}
 		if out = r.AppendTo(out); len(out) > room {
 			return out, ua.BadResponseTooLarge
 		}

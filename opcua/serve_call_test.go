@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millrace/opcua/ua"
@@ -122,20 +123,29 @@ func TestMethodsDescribeTheirArguments(t *testing.T) {
 	}
 }
 
-// A method that waits gets a context that ends with the request.
+// A method that waits gets a context that ends with the request, and those behind it in the request are not begun.
 func TestCallEndsWithItsRequest(t *testing.T) {
-	k := deskFor(t, adder(t))
-	wait := func(ctx context.Context, m *MethodCall) ua.StatusCode {
-		<-ctx.Done()
-		return ua.BadInternalError
-	}
-	if err := k.server.space.Add(ua.StringId(1, "machine"), stdId(ns0.HasComponent), Node{Id: ua.StringId(1, "wait"), Class: ua.NodeClassMethod, BrowseName: named(1, "wait"), Call: wait}); err != nil {
-		t.Fatal(err)
-	}
-	k.call.deadline = time.Now().Add(-time.Second)
-	if r := call1(k, ua.StringId(1, "machine"), ua.StringId(1, "wait")); r.StatusCode != ua.BadTimeout {
-		t.Error(r.StatusCode)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		k := deskFor(t, adder(t))
+		calls := 0
+		wait := func(ctx context.Context, m *MethodCall) ua.StatusCode {
+			calls++
+			<-ctx.Done()
+			return ua.BadInternalError
+		}
+		node := Node{Id: ua.StringId(1, "wait"), Class: ua.NodeClassMethod, BrowseName: named(1, "wait"), Call: wait}
+		if err := k.server.space.Add(ua.StringId(1, "machine"), stdId(ns0.HasComponent), node); err != nil {
+			t.Fatal(err)
+		}
+		k.call.deadline = time.Now().Add(time.Second)
+		one := ua.CallMethodRequest{ObjectId: ua.StringId(1, "machine"), MethodId: ua.StringId(1, "wait")}
+		r, _ := ask[ua.CallResponse](k, k.server.serveCall, &ua.CallRequest{MethodsToCall: []ua.CallMethodRequest{one, one}})
+		for i, x := range r.Results {
+			if x.StatusCode != ua.BadTimeout || calls != 1 {
+				t.Errorf("%d: %v after %d calls", i, x.StatusCode, calls)
+			}
+		}
+	})
 }
 
 // The methods of the Server object are there, and whoever may read may call them.
