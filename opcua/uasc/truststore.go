@@ -19,7 +19,7 @@ type TrustStore struct {
 	dir string
 	max int
 
-	lists_ atomic.Pointer[trustLists]
+	loaded atomic.Pointer[trustLists]
 	look   sync.Mutex // who looks at the folders, one at a time; the others go on with what was there before
 
 	mu   sync.Mutex // of the files in rejected
@@ -73,7 +73,7 @@ type trustLists struct {
 
 // lists returns what is in the folders. It looks at them when it did not for a second, or at once when urgent.
 func (s *TrustStore) lists(now time.Time, urgent bool) *trustLists {
-	have := s.lists_.Load()
+	have := s.loaded.Load()
 	if have != nil && !urgent && now.Sub(have.looked) < refreshEvery && !now.Before(have.looked) {
 		return have
 	}
@@ -84,15 +84,15 @@ func (s *TrustStore) lists(now time.Time, urgent bool) *trustLists {
 	}
 	defer s.look.Unlock()
 	state := s.state()
-	if have = s.lists_.Load(); have != nil && have.state == state {
+	if have = s.loaded.Load(); have != nil && have.state == state {
 		same := *have
 		same.looked = now
-		s.lists_.Store(&same)
+		s.loaded.Store(&same)
 		return &same
 	}
 	fresh := s.load()
 	fresh.state, fresh.looked = state, now
-	s.lists_.Store(fresh)
+	s.loaded.Store(fresh)
 	return fresh
 }
 
