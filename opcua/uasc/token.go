@@ -64,7 +64,7 @@ func newCBC(key, iv []byte, seal bool) cbcMode {
 	return &remadeCBC{block: block, seal: seal, BlockMode: mode}
 }
 
-// remadeCBC is for an implementation of AES whose CBC cannot be set back, as there is with GOFIPS140 or boringcrypto: it is made anew for each chunk.
+// remadeCBC is for an implementation of AES whose CBC cannot be set back: nothing promises that it can. It is made anew for each chunk.
 type remadeCBC struct {
 	cipher.BlockMode
 	block cipher.Block
