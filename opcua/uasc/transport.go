@@ -62,17 +62,12 @@ func (t Transport) accept(h Hello) (Acknowledge, Limits, error) {
 	return a, t.limits(a.ReceiveBufferSize, a.SendBufferSize, h.Transport), nil
 }
 
-// agree takes a server's Acknowledge.
+// agree takes a server's Acknowledge. Some servers do not look at the HEL: what holds then is that we send nothing longer than we said, and take nothing longer either.
 func (t Transport) agree(a Acknowledge) (Limits, error) {
-	switch {
-	case a.ReceiveBufferSize < minBuffer || a.SendBufferSize < minBuffer:
+	if a.ReceiveBufferSize < minBuffer || a.SendBufferSize < minBuffer {
 		return Limits{}, &Error{Op: "read ACK", Status: ua.BadConnectionRejected, Reason: "a buffer is smaller than 8192 bytes"}
-	case a.ReceiveBufferSize > t.SendBufferSize || a.SendBufferSize > t.ReceiveBufferSize:
-		// Some servers do not look at the HEL. Ours is what holds: we send no more than we have room for, and take no more than we said.
-		a.ReceiveBufferSize = min(a.ReceiveBufferSize, t.SendBufferSize)
-		a.SendBufferSize = t.ReceiveBufferSize
 	}
-	return t.limits(t.ReceiveBufferSize, a.ReceiveBufferSize, a.Transport), nil
+	return t.limits(t.ReceiveBufferSize, min(a.ReceiveBufferSize, t.SendBufferSize), a.Transport), nil
 }
 
 // limits returns what holds between buffers as agreed and a peer's bounds.
