@@ -69,6 +69,8 @@ func (c *Channel) admitSender(policy Policy, h asymmetricHeader, now time.Time) 
 	if err := c.server.cfg.Trust.Validate(now, cert.Chain, Use{Policy: policy, By: c.server.cfg.Name, Peer: c.peer}); err != nil {
 		return nil, refused(err)
 	}
+	cert.Raw = bytes.Clone(cert.Raw) // the issuers that came with it are not kept as long as the connection is
+	cert.Chain = cert.Raw
 	return cert, nil
 }
 

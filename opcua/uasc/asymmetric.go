@@ -94,6 +94,10 @@ func readAsymmetric(chunk []byte) (h asymmetricHeader, err error) {
 	return h, nil
 }
 
+// maxSealedOpen is the longest encrypted part of an OPN that is looked at. A real one has two or three blocks; without a limit, 64 KiB with a certificate that
+// is trusted, which is no secret, would cost whoever gets it 256 private key operations.
+const maxSealedOpen = 4 << 10
+
 // takeOpen opens the chunk of an OPN. Who sent it is judged before anything is decrypted: a stranger does not cost this side a private key operation.
 func (c *Channel) takeOpen(chunk []byte, now time.Time) (Message, error) {
 	h, err := readAsymmetric(chunk)
@@ -106,6 +110,9 @@ func (c *Channel) takeOpen(chunk []byte, now time.Time) (Message, error) {
 	}
 	var sender *Certificate
 	if policy != None {
+		if len(chunk)-h.at > maxSealedOpen {
+			return Message{}, openError(ua.BadTcpMessageTooLarge, "an OPN is longer than any can be")
+		}
 		if sender, err = c.admitSender(policy, h, now); err != nil {
 			return Message{}, err
 		}

@@ -179,6 +179,16 @@ func TestWhoMayOpen(t *testing.T) {
 	}
 }
 
+// A certificate that is trusted is no secret: who has nothing but that may not make a server calculate for long.
+func TestALongOpenIsNotDecrypted(t *testing.T) {
+	p := newPair(t, pairConfig{security: allSecurity[2]})
+	p.server.state, p.server.limits.ReceiveChunk = agreed, 1<<16
+	b, at := p.client.beginOpen(nil, 0, 1, Basic256Sha256, p.client.remote)
+	b = endTransport(append(b[:at], make([]byte, maxSealedOpen+256)...), 0)
+	_, _, err := p.server.Next(b, p.now)
+	wantStatus(t, err, ua.BadTcpMessageTooLarge)
+}
+
 func TestNoncesHaveTheirLength(t *testing.T) {
 	for _, n := range []int{0, 31, 33, 64} {
 		p := newPair(t, pairConfig{security: allSecurity[2]})

@@ -90,8 +90,8 @@ func (p Policy) EncryptSecret(c *Certificate, secret, nonce []byte) ([]byte, err
 	return p.suite().encryptBlocks(nil, c.rsaKey(), plain)
 }
 
-// maxSecretBytes is the longest encrypted secret that is looked at.
-const maxSecretBytes = 16 << 10
+// maxSecretBytes is the longest encrypted secret that is looked at: each 256 bytes of it are a private key operation.
+const maxSecretBytes = 4 << 10
 
 // DecryptSecret undoes EncryptSecret. algorithm is the encryptionAlgorithm that came with it, which may be empty. Everything that may be wrong
 // is one error, BadIdentityTokenRejected.
