@@ -67,8 +67,9 @@ func newTrustListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Show trusted, issuers' and rejected certificates, and who rejected whom",
-		Long: `List shows the certificates by list: trusted, issuer (their signature counts only under a trusted one), rejected.
+		Short: "Show own, trusted, issuers' and rejected certificates, and who rejected whom",
+		Long: `List shows the certificates by list: own (the gateway's, for others to compare), trusted, issuer (their signature counts only under a trusted one),
+rejected.
 
 With --json it prints an array of {"list","thumbprint","sha256","subject","issuer","application_uri","not_before","not_after","file","problem",
 "rejected":{"thumbprint","by","peer","check","status","reason","first","last","count"}}; what a file has not is left out.`,

@@ -16,7 +16,7 @@ import (
 
 // TrustEntry is a certificate or a revocation list in a TrustStore, or a file that is neither.
 type TrustEntry struct {
-	List           string     `json:"list"` // "trusted", "issuer", "rejected"
+	List           string     `json:"list"` // "own", "trusted", "issuer", "rejected"
 	Thumbprint     string     `json:"thumbprint,omitempty"`
 	SHA256         string     `json:"sha256,omitempty"`
 	Subject        string     `json:"subject,omitempty"`
@@ -31,6 +31,7 @@ type TrustEntry struct {
 
 // The lists of a TrustEntry.
 const (
+	ListOwn      = "own" // the application's, when it keeps it in own/cert.der beside the lists
 	ListTrusted  = "trusted"
 	ListIssuer   = "issuer"
 	ListRejected = "rejected"
@@ -40,9 +41,15 @@ var listFolders = [...]struct{ list, folder string }{
 	{ListTrusted, trustedFolder}, {ListIssuer, issuersFolder}, {ListRejected, rejectedFolder},
 }
 
-// List returns the certificates in all folders, by list and file.
+// ownFile is where an application keeps its certificate, for others to compare fingerprints with.
+const ownFile = "own/cert.der"
+
+// List returns the application's own certificate, if it is there, and those in all folders, by list and file.
 func (s *TrustStore) List() ([]TrustEntry, error) {
 	var all []TrustEntry
+	if own := s.folder(ownFile); exists(own) {
+		all = s.entries(ListOwn, own)
+	}
 	for _, l := range listFolders {
 		if _, err := os.ReadDir(s.folder(l.folder)); err != nil {
 			return nil, fmt.Errorf("uasc: trust list: %w", err)

@@ -113,6 +113,25 @@ func TestAddTakesFiles(t *testing.T) {
 	}
 }
 
+func TestOurOwnCertificateIsListed(t *testing.T) {
+	p := newPlant(t)
+	id := testIdentity(t, "server", 2048)
+	if err := id.Save(filepath.Join(p.dir, "own", "cert.der"), filepath.Join(p.dir, "own", "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.store.List()
+	if err != nil || len(all) != 1 || all[0].List != ListOwn || all[0].Thumbprint != id.Fingerprint() {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	// It is in no list: nobody trusts it for that, and it cannot be rejected.
+	if err := NewValidator(ValidatorConfig{Store: p.store}).Validate(p.now, id.Raw, Use{Policy: Basic256Sha256}); !errors.Is(err, ua.BadCertificateUntrusted) {
+		t.Error(err)
+	}
+	if _, err := p.store.Reject(id.Fingerprint(), "x", p.now); err == nil {
+		t.Error("rejected")
+	}
+}
+
 func TestRejectedCertificatesAreBounded(t *testing.T) {
 	p := newPlant(t)
 	v := NewValidator(ValidatorConfig{Store: p.store})
