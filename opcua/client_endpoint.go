@@ -176,7 +176,9 @@ func describe(endpoints []ua.EndpointDescription) []string {
 		p := e.SecurityPolicyUri[strings.LastIndexByte(e.SecurityPolicyUri, '#')+1:]
 		words := p + "/" + strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")
 		for _, t := range e.UserIdentityTokens {
-			words += " " + t.TokenType.String()
+			if kind := t.TokenType.String(); !strings.Contains(words, kind) {
+				words += " " + kind
+			}
 		}
 		if !slices.Contains(out, words) && len(out) < 32 {
 			out = append(out, words)
@@ -191,7 +193,7 @@ func wanted(cfg *Config) string {
 	switch {
 	case policy != "":
 	case cfg.Identity == nil:
-		policy = "None"
+		policy = "None, since the client has no certificate of its own,"
 	default:
 		policy = "any but None"
 	}

@@ -37,16 +37,13 @@ func (c *Client) Recover(ctx context.Context) (*Client, error) {
 		return nil, ErrRecovered
 	}
 	c.Detach()
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
-	defer cancel()
 	n := newClient(c.url, c.cfg)
 	n.limits, n.feed, n.session = c.limits, c.feed, c.session
 	n.namespaces.Store(c.namespaces.Load())
-	if err := n.redial(ctx, c.choice); err != nil {
+	if err := n.relogin(ctx, c); err != nil {
 		return nil, err
 	}
-	c.choice = n.choice
-	if err := n.resume(ctx, c); err != nil {
+	if err := n.resume(ctx); err != nil {
 		n.Detach()
 		return nil, err
 	}
@@ -54,6 +51,38 @@ func (c *Client) Recover(ctx context.Context) (*Client, error) {
 	c.recovered = true
 	c.mu.Unlock()
 	return n, nil
+}
+
+// relogin connects and has the session of old, or another one, all within Config.DialTimeout. When it fails the connection is closed.
+func (c *Client) relogin(ctx context.Context, old *Client) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
+	defer cancel()
+	if err := c.redial(ctx, old.choice); err != nil {
+		return err
+	}
+	old.choice = c.choice
+	err := c.reactivate(ctx)
+	old.session = c.session
+	if err == nil {
+		err = c.readNamespaces(ctx)
+		old.namespaces.Store(c.namespaces.Load())
+	}
+	if err != nil {
+		c.Detach()
+	}
+	return err
+}
+
+// readNamespaces reads limits and namespaces again, and tells when they have changed.
+func (c *Client) readNamespaces(ctx context.Context) error {
+	before := c.Namespaces()
+	if err := c.readLimits(ctx); err != nil {
+		return dialFailed(StageLimits, c.url, c.choice, &c.cfg, err)
+	}
+	if !slices.Equal(before, c.Namespaces()) {
+		c.conn.event(Event{Kind: EventNamespacesChanged})
+	}
+	return nil
 }
 
 // redial connects to the endpoint of before, and asks for the endpoints when that does not do any more: a server may have a new certificate.
@@ -71,23 +100,10 @@ func (c *Client) redial(ctx context.Context, before *clientChoice) error {
 	return err
 }
 
-// resume carries the session of old on in the connection.
-func (c *Client) resume(ctx context.Context, old *Client) error {
-	err := c.reactivate(ctx)
-	old.session = c.session
-	if err != nil {
-		return err
-	}
-	before := c.Namespaces()
-	if err := c.readLimits(ctx); err != nil {
-		return dialFailed(StageLimits, c.url, c.choice, &c.cfg, err)
-	}
-	if !slices.Equal(before, c.Namespaces()) {
-		c.conn.event(Event{Kind: EventNamespacesChanged})
-	}
-	old.namespaces.Store(c.namespaces.Load())
+// resume brings the subscriptions up to date. How long that takes depends on how many there are: each request has its time-out, and ctx bounds them all.
+func (c *Client) resume(ctx context.Context) error {
 	subs, away := c.feed.adopt(c)
-	err = c.transfer(ctx, away)
+	err := c.transfer(ctx, away)
 	for _, s := range subs {
 		if err == nil {
 			err = s.resume(ctx, c, !slices.Contains(away, s))
