@@ -20,35 +20,11 @@ type steadyServer struct {
 	n      int
 }
 
-var steadyIdentity = struct{ client, server *uasc.Identity }{}
-
-// identities makes certificates once: keys take long to make.
-func identities(tb testing.TB) (client, server *uasc.Identity) {
-	tb.Helper()
-	i := &steadyIdentity
-	for name, id := range map[string]**uasc.Identity{"client": &i.client, "server": &i.server} {
-		if *id == nil {
-			made, err := uasc.NewIdentity(uasc.IdentityConfig{ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"127.0.0.1"}, Now: time.Now()})
-			if err != nil {
-				tb.Fatal(err)
-			}
-			*id = made
-		}
-	}
-	return i.client, i.server
-}
-
-// trusting trusts every certificate.
-type trusting struct{}
-
-func (trusting) Validate(time.Time, []byte, uasc.Use) error { return nil }
-
 func newSteady(tb testing.TB, sec uasc.Security, n int) *steadyServer {
 	tb.Helper()
 	s := &steadyServer{tb: tb, n: n, done: make(chan struct{})}
-	_, id := identities(tb)
 	var err error
-	if s.server, err = uasc.NewServer(uasc.ServerConfig{Identity: id, Security: []uasc.Security{sec}, Discovery: true, Trust: trusting{}}); err != nil {
+	if s.server, err = uasc.NewServer(uasc.ServerConfig{Identity: testIdentity(tb, "server"), Security: []uasc.Security{sec}, Discovery: true, Trust: trustsAll{}}); err != nil {
 		tb.Fatal(err)
 	}
 	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -74,13 +50,12 @@ func newSteady(tb testing.TB, sec uasc.Security, n int) *steadyServer {
 // client returns a client that talks to s, without the talk before: its channel is open, and a session is taken for granted.
 func (s *steadyServer) client(sec uasc.Security) *Client {
 	s.tb.Helper()
-	own, id := identities(s.tb)
-	cfg, err := Config{Identity: own, AnyServer: true, Timeout: time.Minute}.withDefaults()
+	cfg, err := Config{Identity: testIdentity(s.tb, "client"), AnyServer: true, Timeout: time.Minute}.withDefaults()
 	if err != nil {
 		s.tb.Fatal(err)
 	}
 	c := newClient("opc.tcp://"+s.ln.Addr().String(), cfg)
-	if err := c.dialChoice(context.Background(), &clientChoice{security: sec, endpoint: ua.EndpointDescription{ServerCertificate: id.Raw}}); err != nil {
+	if err := c.dialChoice(context.Background(), &clientChoice{security: sec, endpoint: ua.EndpointDescription{ServerCertificate: testIdentity(s.tb, "server").Raw}}); err != nil {
 		s.tb.Fatal(err)
 	}
 	c.session = &clientSession{timeout: time.Hour}

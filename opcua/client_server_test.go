@@ -1,0 +1,134 @@
+package opcua
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+// url is where s listens.
+func (s *servingUA) url() string { return "opc.tcp://" + s.ln.Addr().String() }
+
+// Every policy and mode with every kind of user, against our own server.
+func TestClientAndServerAgree(t *testing.T) {
+	open, users := serveUA(t, secured(t)), serveUA(t, withUsers(t))
+	user := testIdentity(t, "user")
+	for _, sec := range allSecurity {
+		for name, u := range map[string]User{"anonymous": {}, "password": {Name: "anna", Password: "anna's secret"}, "certificate": {Certificate: user.Raw, Key: user.Signer}} {
+			t.Run(sec.String()+"/"+name, func(t *testing.T) {
+				s := users
+				if name == "anonymous" {
+					s = open
+				}
+				cfg := Config{Policy: sec.Policy.String(), Mode: sec.Mode, User: u, Identity: testIdentity(t, "client"), Trust: trustsAll{}}
+				c, err := Dial(t.Context(), s.url(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Detach()
+				if c.Security() != sec || !slices.Contains(c.Namespaces(), testURI) || c.Operations().Read == 0 {
+					t.Errorf("%v, namespaces %q, %+v", c.Security(), c.Namespaces(), c.Operations())
+				}
+				v, err := c.ReadValues(t.Context(), ua.NumericId(0, 2258))
+				if at, ok := v[0].Value.DateTime(); err != nil || !ok || at.IsNull() {
+					t.Errorf("the server's time is %v, %v", v, err)
+				}
+				n, err := c.Recover(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := n.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestClientTakesTheStrongestEndpoint(t *testing.T) {
+	s := serveUA(t, secured(t))
+	for _, x := range []struct {
+		cfg  Config
+		want uasc.Security
+	}{
+		{Config{}, plain},
+		{Config{Identity: testIdentity(t, "client"), AnyServer: true}, uasc.Security{Policy: uasc.Aes256Sha256RsaPss, Mode: ua.MessageSecurityModeSignAndEncrypt}},
+		{Config{Identity: testIdentity(t, "client"), AnyServer: true, Policy: "Basic256Sha256"}, sealed},
+		{Config{Identity: testIdentity(t, "client"), AnyServer: true, Policy: "Basic256Sha256", Mode: ua.MessageSecurityModeSign}, signed},
+		{Config{Identity: testIdentity(t, "client"), Policy: "None"}, plain},
+		{Config{Identity: testIdentity(t, "client"), ServerCertificate: testIdentity(t, "server").Raw, Policy: "Basic256Sha256"}, sealed},
+	} {
+		c, err := Dial(t.Context(), s.url(), x.cfg)
+		if err != nil {
+			t.Errorf("%v: %v", x.want, err)
+			continue
+		}
+		if c.Security() != x.want {
+			t.Errorf("%v in place of %v", c.Security(), x.want)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What keeps a client out is said in words.
+func TestClientIsKeptOut(t *testing.T) {
+	distrusting, trusting := secured(t), withUsers(t)
+	distrusting.Trust = trustsNone{}
+	plainOnly := ServerConfig{Security: []uasc.Security{plain}}
+	id := testIdentity(t, "client")
+	for _, x := range []struct {
+		name   string
+		server ServerConfig
+		cfg    Config
+		stage  Stage
+		words  string
+	}{
+		{"by the server's trust list", distrusting, Config{Identity: id, AnyServer: true}, StageOpen, "ask the server's operator to trust fingerprint "},
+		{"by its own trust list", trusting, Config{Identity: id, Trust: trustsNone{}}, StageChoose, "if server certificate "},
+		{"by having none", trusting, Config{Identity: id}, StageChoose, "which server certificate is the right one"},
+		{"by another certificate", trusting, Config{Identity: id, ServerCertificate: id.Raw}, StageChoose, "not the configured one"},
+		{"by a wrong password", trusting, Config{Identity: id, AnyServer: true, User: User{Name: "anna", Password: "guessed"}}, StageActivate, "does not let this user in"},
+		{"by a server without security", plainOnly, Config{Identity: id, AnyServer: true}, StageChoose, "no endpoint with any but None"},
+		{"by a server without users", secured(t), Config{Identity: id, AnyServer: true, User: User{Name: "anna"}}, StageChoose, "for a user with UserName"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			s := serveUA(t, x.server)
+			_, err := Dial(t.Context(), s.url(), x.cfg)
+			var e *DialError
+			if !errors.As(err, &e) || e.Stage != x.stage || !strings.Contains(err.Error(), x.words) || e.Retryable() {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// Somebody who takes the stronger endpoints out of what discovery returns is noticed.
+func TestClientNoticesADowngrade(t *testing.T) {
+	endpoints := func(strong bool) []ua.EndpointDescription {
+		out := []ua.EndpointDescription{{SecurityPolicyUri: uasc.Basic256Sha256.URI(), SecurityMode: ua.MessageSecurityModeSign}}
+		if strong {
+			out = append(out, ua.EndpointDescription{SecurityPolicyUri: uasc.Aes256Sha256RsaPss.URI(), SecurityMode: ua.MessageSecurityModeSignAndEncrypt})
+		}
+		return out
+	}
+	if digest(endpoints(true)) == digest(endpoints(false)) {
+		t.Error("a list without the strongest endpoint is as good as one with it")
+	}
+	swapped := endpoints(true)
+	slices.Reverse(swapped)
+	swapped[0].EndpointUrl, swapped[0].ServerCertificate = "opc.tcp://elsewhere", []byte{1}
+	if digest(endpoints(true)) != digest(swapped) {
+		t.Error("order, URLs and certificates count")
+	}
+	one := endpoints(true)
+	one[1].UserIdentityTokens = []ua.UserTokenPolicy{{TokenType: ua.UserTokenTypeAnonymous}}
+	if digest(endpoints(true)) == digest(one) {
+		t.Error("tokens do not count")
+	}
+}
