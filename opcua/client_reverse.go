@@ -54,9 +54,12 @@ func ReverseDialer(ln deadliner) func(ctx context.Context, addr string) (net.Con
 			<-cut
 			_ = ln.SetDeadline(time.Time{}) // likewise
 		}
-		if err != nil && ctx.Err() != nil {
-			err = inflight.EndOf(ctx)
+		if ctx.Err() == nil {
+			return conn, err
 		}
-		return conn, err
+		if err == nil {
+			_ = conn.Close() // it came when nobody wanted it any more; the server tries again
+		}
+		return nil, inflight.EndOf(ctx)
 	}
 }
