@@ -8,72 +8,81 @@ import (
 // fuzzLimits are small, so that what they bound is reached.
 var fuzzLimits = Limits{Depth: 20, ArrayLength: 1000, StringLength: 1000, ByteStringLength: 1000, Message: 1 << 16}
 
-// FuzzBuiltin reads the built-in type that the first byte selects. What can be read is written, and that is read and written to the same bytes again.
-func FuzzBuiltin(f *testing.F) {
-	for _, g := range goldens {
-		k := byte(kindOf(f, g.name))
-		f.Add(append([]byte{k}, written(f, g.value)...))
-	}
-	fill := newFiller(1)
-	for _, v := range append(fill.scalars(), fill.arrays()...) {
-		f.Add(v.AppendTo([]byte{byte(TypeVariant)}))
-	}
-	for _, b := range nested(30) {
-		f.Add(append([]byte{byte(TypeVariant)}, b...))
-	}
+// fuzzMessage is the first byte of an input to FuzzCodec that is a structure; a lower one is the id of a built-in type.
+const fuzzMessage = 0x40
+
+// FuzzCodec reads the built-in type that the first byte selects, or the structure that the second and third do. What can be read is written, and that is
+// read and written to the same bytes again.
+func FuzzCodec(f *testing.F) {
+	ids := encodingIds()
+	seedCodec(f, ids)
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if len(in) == 0 {
-			return
-		}
-		k := TypeId(in[0])%TypeDiagnosticInfo + 1
-		d := NewDecoder(in[1:], fuzzLimits)
-		v := read(&d, k)
-		if d.Err() != nil {
-			return
-		}
-		once := written(t, v)
-		d = NewDecoder(once, Limits{})
-		again := written(t, read(&d, k))
-		if err := d.Done(); err != nil || !bytes.Equal(once, again) {
-			t.Fatalf("%v: %v: wrote % x, and then % x (%v)", k, v, once, again, err)
-		}
-		if x, ok := v.(Variant); ok {
-			_ = x.String()
-			if !x.Equal(x) {
-				t.Fatalf("%v is not equal to itself", x)
-			}
+		switch {
+		case len(in) > 3 && in[0] >= fuzzMessage:
+			fuzzOneMessage(t, ids[(int(in[1])|int(in[2])<<8)%len(ids)], in[3:])
+		case len(in) > 0 && in[0] < fuzzMessage:
+			fuzzOneBuiltin(t, TypeId(in[0])%TypeDiagnosticInfo+1, in[1:])
 		}
 	})
 }
 
-// FuzzMessage reads the structure that the first two bytes select, as FuzzBuiltin does, once with its strings and bodies copied and once aliased.
-func FuzzMessage(f *testing.F) {
-	ids := encodingIds()
+func seedCodec(f *testing.F, ids []uint32) {
+	builtin := func(k TypeId, b []byte) { f.Add(append([]byte{byte(k - 1)}, b...)) }
+	for _, g := range goldens {
+		builtin(kindOf(f, g.name), written(f, g.value))
+	}
+	fill := newFiller(1)
+	for _, v := range append(fill.scalars(), fill.arrays()...) {
+		builtin(TypeVariant, v.AppendTo(nil))
+	}
+	for _, b := range nested(30) {
+		builtin(TypeVariant, b)
+	}
 	for i, id := range ids {
 		m, _ := NewMessage(id)
 		newFiller(uint64(id)).fill(m)
-		f.Add(m.AppendTo([]byte{byte(i), byte(i >> 8)}))
+		f.Add(m.AppendTo([]byte{fuzzMessage, byte(i), byte(i >> 8)}))
 	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		if len(in) < 2 {
-			return
+}
+
+func fuzzOneBuiltin(t *testing.T, k TypeId, in []byte) {
+	t.Helper()
+	d := NewDecoder(in, fuzzLimits)
+	v := read(&d, k)
+	if d.Err() != nil {
+		return
+	}
+	once := written(t, v)
+	d = NewDecoder(once, Limits{})
+	again := written(t, read(&d, k))
+	if err := d.Done(); err != nil || !bytes.Equal(once, again) {
+		t.Fatalf("%v: %v: wrote % x, and then % x (%v)", k, v, once, again, err)
+	}
+	if x, ok := v.(Variant); ok {
+		_ = x.String()
+		if !x.Equal(x) {
+			t.Fatalf("%v is not equal to itself", x)
 		}
-		id := ids[(int(in[0])|int(in[1])<<8)%len(ids)]
-		m, _ := NewMessage(id)
-		d := NewDecoder(in[2:], fuzzLimits)
-		m.DecodeFrom(&d)
-		if d.Err() != nil {
-			return
-		}
-		once := m.AppendTo(nil)
-		back, _ := NewMessage(id)
-		d = NewDecoder(once, Limits{})
-		d.Alias = true
-		back.DecodeFrom(&d)
-		if again := back.AppendTo(nil); d.Done() != nil || !bytes.Equal(once, again) {
-			t.Fatalf("%T: wrote % x, and then % x (%v)", m, once, again, d.Err())
-		}
-	})
+	}
+}
+
+// fuzzOneMessage reads a structure once with its strings and bodies copied, and once aliased.
+func fuzzOneMessage(t *testing.T, id uint32, in []byte) {
+	t.Helper()
+	m, _ := NewMessage(id)
+	d := NewDecoder(in, fuzzLimits)
+	m.DecodeFrom(&d)
+	if d.Err() != nil {
+		return
+	}
+	once := m.AppendTo(nil)
+	back, _ := NewMessage(id)
+	d = NewDecoder(once, Limits{})
+	d.Alias = true
+	back.DecodeFrom(&d)
+	if again := back.AppendTo(nil); d.Done() != nil || !bytes.Equal(once, again) {
+		t.Fatalf("%T: wrote % x, and then % x (%v)", m, once, again, d.Err())
+	}
 }
 
 // FuzzStructure reads a body with a definition, both of the input: the definition's length stands in the first two bytes.
