@@ -11,6 +11,11 @@ require (
 	millrace v0.0.0
 )
 
-require github.com/goburrow/serial v0.1.0 // indirect
+require (
+	github.com/goburrow/serial v0.1.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
 
 replace millrace => ../

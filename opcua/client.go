@@ -104,6 +104,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	var err error
 	if !again && c.conn.error() == nil {
+		c.conn.leaving.Store(true)
 		err = c.closeSession()
 		c.conn.goodbye()
 	}

@@ -320,7 +320,7 @@ func (c *clientConn) opened(k *clientCall) error {
 	if f := c.cfg.Hooks.Refused; f != nil {
 		f(k.service, status, k.operations)
 	}
-	if lost(status) && k.service != ServiceActivateSession && k.service != ServiceCloseSession {
+	if lost(status) && k.service != ServiceActivateSession && k.service != ServiceCloseSession && !c.leaving.Load() {
 		c.end(&SessionLostError{Status: status})
 	}
 	return &Error{Service: k.service, Status: status, Answered: true, Sent: true, Operations: k.operations}

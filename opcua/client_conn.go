@@ -37,6 +37,7 @@ type clientConn struct {
 	ids     atomic.Uint32
 	rtt     atomic.Int64  // smoothed, of answers
 	wrote   atomic.Int64  // when a request was sent last, Unix ns
+	leaving atomic.Bool   // the session is being closed: its end is no surprise
 	ended   chan struct{} // closed when err is set
 	done    chan struct{} // closed when the reader has ended
 	calls   sync.Pool

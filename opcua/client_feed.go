@@ -197,7 +197,7 @@ func (c *Client) pushed(p *clientPush) {
 	case ServiceCall:
 		c.feed.resent(c, p)
 	}
-	if lost(p.status) {
+	if lost(p.status) && !c.conn.leaving.Load() {
 		c.conn.end(&SessionLostError{Status: p.status})
 	}
 }

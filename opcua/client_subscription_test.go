@@ -405,3 +405,30 @@ func TestClientSubscriptionClosed(t *testing.T) {
 		}
 	})
 }
+
+// A server may answer the Publish requests that wait with BadSessionClosed before it answers the CloseSession: that is no loss of the session.
+func TestClientClosesWithPublishRequestsUnderway(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *fakeServer) {
+		var waiting []*fakeRequest
+		s.answers(func(f *fakeConn, r *fakeRequest) bool {
+			switch r.service {
+			case ServicePublish:
+				waiting = append(waiting, r)
+				return true
+			case ServiceCloseSession:
+				for _, p := range waiting {
+					f.fault(p, ua.BadSessionClosed)
+				}
+			}
+			return false
+		})
+		c := s.client(s.config())
+		if _, err := c.Subscribe(t.Context(), SubscriptionConfig{Notify: func(*Notification) {}}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := c.Close(); err != nil || len(waiting) == 0 {
+			t.Errorf("closed with %v, %d Publish requests waiting", err, len(waiting))
+		}
+	})
+}

@@ -80,6 +80,16 @@ func (p *Proxy) Close() {
 	p.wg.Wait()
 }
 
+// Cut ends the connections that are there now; the next one is taken.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+		delete(p.conns, c)
+	}
+}
+
 func (p *Proxy) accept() {
 	for {
 		c, err := p.listener.Accept()
