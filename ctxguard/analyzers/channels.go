@@ -428,7 +428,7 @@ func (r *reporter) receiverLeft(s started, c *chanUse) {
 		if op.loop {
 			need, what = []opKind{closes}, "closes the channel"
 		}
-		if !op.alone || r.servedElsewhere(s, c, need) || c.deferredBefore(s) {
+		if !op.alone || r.servedElsewhere(s, c, need) || c.closedBefore(s) {
 			continue
 		}
 		w := &walk{u: r.unit, fn: s.f, from: s.in, atLoop: true, event: c.servedOutside(s.b, need...), chosen: c.chosen(need...)}
@@ -445,9 +445,11 @@ func (r *reporter) servedElsewhere(s started, c *chanUse, need []opKind) bool {
 	})
 }
 
-// deferredBefore says whether the function has deferred the close before it starts the goroutine.
-func (c *chanUse) deferredBefore(s started) bool {
-	return slices.ContainsFunc(before(s.f, s.b, s.i), func(in ssa.Instruction) bool { return c.deferred(in, closes) })
+// closedBefore says whether the function has closed the channel, or deferred that, before it starts the goroutine.
+func (c *chanUse) closedBefore(s started) bool {
+	return slices.ContainsFunc(before(s.f, s.b, s.i), func(in ssa.Instruction) bool {
+		return c.deferred(in, closes) || slices.ContainsFunc(c.ops, func(op chanOp) bool { return op.kind == closes && op.in == in })
+	})
 }
 
 // before are the instructions of f that every path to instruction i of b has passed.

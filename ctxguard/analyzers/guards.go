@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/token"
 	"go/types"
+	"regexp"
 	"strings"
 
 	"golang.org/x/tools/go/ssa"
@@ -61,6 +62,9 @@ func (u *unit) subject(c *ssa.CallCommon) string {
 	return ""
 }
 
+// takesForOthers are names of functions that return with what they have taken.
+var takesForOthers = regexp.MustCompile(`(?i)(lock|begin|acquire|enter)`)
+
 func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *ssa.Call, g guard) {
 	group := strings.Contains(g.take, "errgroup")
 	on := r.subject(&call.Call)
@@ -77,7 +81,7 @@ func (r *reporter) followGuard(f *ssa.Function, b *ssa.BasicBlock, i int, call *
 	if !group && r.handsOut(f, receiver(&call.Call)) {
 		return
 	}
-	if processEnds(f) || !r.givesSomewhere(f, on, g) && !group || strings.Contains(strings.ToLower(f.Name()), "lock") {
+	if processEnds(f) || !r.givesSomewhere(f, on, g) && !group || takesForOthers.MatchString(f.Name()) {
 		return
 	}
 	for _, in := range before(f, b, i) {

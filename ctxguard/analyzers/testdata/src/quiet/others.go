@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -458,6 +459,38 @@ func clock() time.Time {
 		}()
 	})
 	return clockNow
+}
+
+// jobs are all there, and the channel is closed, before anybody works.
+func jobs(names []string, work func(string)) {
+	todo := make(chan string, len(names))
+	for _, n := range names {
+		todo <- n
+	}
+	close(todo)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				n, ok := <-todo
+				if !ok {
+					return
+				}
+				work(n)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// beginWrite returns with the lock, which the end of the transaction gives back.
+func (s *store) beginWrite() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return os.ErrClosed
+	}
+	return nil
 }
 
 // stillFound is what must be found beside all that.
