@@ -110,19 +110,20 @@ func (r *reporter) senderLeft(s started, c *chanUse, m *ssa.MakeChan) {
 		return
 	}
 	w := &walk{u: r.unit, fn: s.f, from: s.in, atLoop: true, event: c.servedOutside(s.b, receives), chosen: c.chosen(receives)}
-	r.hearsOfEnd(w, s, m, alone)
+	hears := r.hearsOfEnd(w, s, m, alone)
 	if l := w.run(s.b, s.i+1, &state{}); l != nil {
 		r.report(alone[0].in.Pos(), r.roomFor(m, all, s.in), fmt.Sprintf(
 			"this send waits for ever when %s has left%s without receiving: give the channel room for it (make(chan T, 1)), or select on a context's Done as well", s.f.Name(), r.path(l)))
 		return
 	}
-	if capacity(m) == 0 {
+	if capacity(m) == 0 && !hears {
 		r.sendsTooOften(s, c, m, all, alone)
 	}
 }
 
-// hearsOfEnd has w end where the function hears, over another channel, that the goroutine has taken a way without the sends in question, or is past them.
-func (r *reporter) hearsOfEnd(w *walk, s started, m *ssa.MakeChan, alone []chanOp) {
+// hearsOfEnd has w end where the function hears, over another channel, that the goroutine has taken a way without the sends in question, or is past them, and says whether
+// there is such a channel.
+func (r *reporter) hearsOfEnd(w *walk, s started, m *ssa.MakeChan, alone []chanOp) (heard bool) {
 	for in := range instructions(s.f) {
 		other, ok := in.(*ssa.MakeChan)
 		if !ok || other == m {
@@ -132,10 +133,12 @@ func (r *reporter) hearsOfEnd(w *walk, s started, m *ssa.MakeChan, alone []chanO
 		if !slices.ContainsFunc(c.ops, func(op chanOp) bool { return saysEnd(op, alone) }) {
 			continue
 		}
-		event, chosen, heard, hears := w.event, w.chosen, c.served(receives), c.chosen(receives)
-		w.event = func(in ssa.Instruction, st *state) usage { return max(event(in, st), heard(in, st)) }
+		heard = true
+		event, chosen, took, hears := w.event, w.chosen, c.served(receives), c.chosen(receives)
+		w.event = func(in ssa.Instruction, st *state) usage { return max(event(in, st), took(in, st)) }
 		w.chosen = func(cond ssa.Value, taken bool) bool { return chosen(cond, taken) || hears(cond, taken) }
 	}
+	return heard
 }
 
 // saysEnd says whether op is a send or close behind which the goroutine does none of the sends any more: one of its own, or one of somebody who has waited for it.
