@@ -42,8 +42,9 @@ func bareServerConn(t testing.TB) *listen.Conn {
 
 // bareClient talks to a serverConn by calling it.
 type bareClient struct {
-	t       *testing.T
+	t       testing.TB
 	c       protocol
+	id      *uasc.Identity // nil on None
 	channel *uasc.Channel
 	token   ua.NodeId
 	last    uint32
@@ -133,9 +134,13 @@ func (b *bareClient) reach(st stage) {
 	}
 	if st >= atSession {
 		var created ua.CreateSessionResponse
-		b.ask(&ua.CreateSessionRequest{}, &created)
-		b.token = created.AuthenticationToken
-		b.ask(&ua.ActivateSessionRequest{}, &ua.ActivateSessionResponse{})
+		p := &peer{t: b.t, channel: b.channel}
+		if b.channel.Policy() != uasc.None {
+			p.id = b.id
+		}
+		b.ask(p.createRequest(), &created)
+		b.token, p.nonce = created.AuthenticationToken, created.ServerNonce
+		b.ask(p.activation(nil), &ua.ActivateSessionResponse{})
 	}
 }
 

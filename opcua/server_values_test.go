@@ -1,0 +1,87 @@
+package opcua
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"millrace/opcua/ua"
+	"millrace/opcua/ua/ns0"
+)
+
+// read reads the Value attribute of a node of namespace 0.
+func (p *peer) read(id uint32) ua.DataValue {
+	p.t.Helper()
+	var resp ua.ReadResponse
+	req := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: []ua.ReadValueId{{NodeId: ua.NumericId(0, id), AttributeId: ua.AttributeValue}}}
+	if err := p.call(req, &resp); err != nil || len(resp.Results) != 1 {
+		p.t.Fatalf("read i=%d: %v", id, err)
+	}
+	return resp.Results[0]
+}
+
+// Every live value is there, with a time, and is what the specification says that it is: the variable of that data type takes it.
+func TestServerValues(t *testing.T) {
+	s := serveUA(t, ServerConfig{ApplicationName: "Plant", SoftwareVersion: "1.2.3"})
+	p := s.session(plain)
+	for id, value := range s.liveValues() {
+		v := p.read(id)
+		if v.Status != ua.Good || v.SourceTimestamp == 0 || v.ServerTimestamp == 0 {
+			t.Errorf("i=%d: %v, times %v %v", id, v.Status, v.SourceTimestamp, v.ServerTimestamp)
+		}
+		want := value()
+		if v.Value.Type() != want.Type() || v.Value.IsArray() != want.IsArray() {
+			t.Errorf("i=%d is %v, not %v", id, v.Value.Type(), want.Type())
+		}
+		var n Node
+		if ref, ok := s.space.resolve(nil, ua.NumericId(0, id)); !ok || !s.space.describe(ref, &n) {
+			t.Errorf("i=%d is not described", id)
+		} else if builtIn, _ := s.space.builtIn(n.DataType); builtIn != v.Value.Type() {
+			t.Errorf("i=%d, %s, is %v where its data type says %v", id, n.BrowseName.Name, v.Value.Type(), builtIn)
+		}
+	}
+	status := p.read(ns0.Server_ServerStatus).Value
+	var st ua.ServerStatusDataType
+	if x, ok := status.ExtensionObject(); !ok || x.Decode(&st, ua.Limits{}) != nil || st.State != ua.ServerStateRunning || st.BuildInfo.SoftwareVersion != "1.2.3" || st.CurrentTime < st.StartTime {
+		t.Errorf("status %+v", st)
+	}
+	if a := p.read(ns0.Server_NamespaceArray).Value.String(); !strings.Contains(a, testURI) {
+		t.Errorf("NamespaceArray %s", a)
+	}
+	if a, _ := ua.ArrayOf[string](p.read(ns0.Server_ServerArray).Value); !slices.Equal(a, []string{testURI}) {
+		t.Errorf("ServerArray %v", a)
+	}
+}
+
+// The diagnostics count sessions, requests and what was refused, and give no secret away.
+func TestServerDiagnostics(t *testing.T) {
+	s := serveUA(t, secured(t))
+	p := s.session(plain)
+	other := s.session(sealed)
+	wantStatus(t, "nonsense", p.receive(p.sendAs(&ua.CancelRequest{}, ua.NumericId(0, 77)), &ua.CancelResponse{}), ua.BadSessionIdInvalid)
+	wantStatus(t, "nothing to read", other.call(&ua.ReadRequest{}, &ua.ReadResponse{}), ua.BadNothingToDo)
+	var sum ua.ServerDiagnosticsSummaryDataType
+	v := p.read(ns0.Server_ServerDiagnostics_ServerDiagnosticsSummary).Value
+	if x, ok := v.ExtensionObject(); !ok || x.Decode(&sum, ua.Limits{}) != nil || sum.CurrentSessionCount != 2 || sum.CumulatedSessionCount != 2 ||
+		sum.RejectedRequestsCount != 2 || sum.SecurityRejectedRequestsCount != 1 {
+		t.Errorf("summary %+v", sum)
+	}
+	if n, _ := p.read(ns0.Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount).Value.Uint64(); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	v = p.read(ns0.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray).Value
+	list, _ := ua.ArrayOf[ua.ExtensionObject](v)
+	if len(list) != 2 {
+		t.Fatalf("%d sessions", len(list))
+	}
+	var d ua.SessionDiagnosticsDataType
+	if err := list[1].Decode(&d, ua.Limits{}); err != nil || d.ReadCount.TotalCount != 1 || d.ReadCount.ErrorCount != 1 || d.SessionName != "test" ||
+		d.ClientDescription.ApplicationUri != "urn:test:client" || d.ActualSessionTimeout != 60_000 || d.TotalRequestCount.TotalCount != 2 {
+		t.Errorf("%v, %+v", err, d)
+	}
+	for _, x := range list {
+		if strings.Contains(string(x.Body), other.token.Text) || strings.Contains(string(x.Body), p.token.Text) {
+			t.Error("a token is among the diagnostics")
+		}
+	}
+}
