@@ -30,6 +30,7 @@ type Server struct {
 	openings  *openings
 	tokens    []tokenPolicy
 
+	reversed    reversed
 	outgoings   sync.Pool     // *outgoing
 	nextChannel atomic.Uint32 // random at first, so that a client of an earlier run is not taken for one of this
 	counts      serverCounts
@@ -74,7 +75,7 @@ func (s *Server) newParts() (err error) {
 	s.listen, err = listen.New(listen.Config{
 		MaxConns: cfg.MaxConns, MaxPerAddr: cfg.MaxPerAddr, Budget: cfg.Budget, Floor: cfg.Floor,
 		HandshakeTimeout: cfg.HandshakeTimeout, FrameTimeout: cfg.FrameTimeout, IdleTimeout: cfg.IdleTimeout, WriteTimeout: cfg.WriteTimeout,
-		DrainTimeout: cfg.DrainTimeout, ReadBuffer: serverBuffer, MaxFrame: max(serverBuffer, int(cmp.Or(cfg.Transport.ReceiveBufferSize, defaultChunk))),
+		DrainTimeout: cfg.DrainTimeout, OnEnd: s.reversed.ended, ReadBuffer: serverBuffer, MaxFrame: max(serverBuffer, int(cmp.Or(cfg.Transport.ReceiveBufferSize, defaultChunk))),
 	})
 	return err
 }

@@ -35,6 +35,7 @@ func (s *Server) serveCreateSession(ctx context.Context, c *call, d *ua.Decoder,
 		return out, status
 	}
 	if status = s.admitSession(x, c.conn); status != ua.Good {
+		s.rejected(status)
 		return out, status
 	}
 	return s.appendCreated(out, x, c.conn, s.endpoints(s.endpointURL(c.conn, req.EndpointUrl)), signature), ua.Good

@@ -48,11 +48,9 @@ func (p *sessions) add(x *session, c *serverConn, perChannel int) (idle *session
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(c.sessions) >= perChannel {
-		p.rejected++
 		return nil, ua.BadTooManySessions
 	}
 	if len(p.byToken) >= p.max {
-		p.rejected++
 		return p.oldestIdle(), ua.BadTooManySessions
 	}
 	p.next++
