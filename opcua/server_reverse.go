@@ -19,7 +19,7 @@ func (s *Server) ReverseConnect(ctx context.Context, addr, endpoint string) erro
 		return fmt.Errorf("opcua: reverse connect to %s: the endpoint is longer than %d bytes", addr, maxKeptText)
 	}
 	hello := uasc.AppendReverseHello(nil, uasc.ReverseHello{ServerURI: s.applicationURI(), EndpointURL: endpoint})
-	accept, stop := context.WithCancel(ctx)
+	accept, stop := context.WithCancel(context.WithoutCancel(ctx)) // Serve closes the listener when it is time
 	defer stop()
 	dial := func() (net.Conn, error) { return dialReverse(accept, addr, hello) }
 	return s.Serve(ctx, &reverseListener{server: s, addr: addr, dial: dial, done: accept.Done(), stop: stop})
