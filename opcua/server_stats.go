@@ -16,6 +16,12 @@ type ServerStats struct {
 	Rejected uint64 // sessions that were not made
 	Requests uint64 // that came in a session
 	Faults   uint64 // requests answered with a ServiceFault
+
+	Subscriptions int    // there now
+	Items         int    // monitored items there now
+	Messages      uint64 // with values that were published
+	Values        uint64 // in them
+	WaitingBytes  int    // that queues and messages take which wait for their clients, of SubscriptionLimits.QueueBytes
 }
 
 // Stats returns a snapshot. Any goroutine may call it.
@@ -25,6 +31,7 @@ func (s *Server) Stats() ServerStats {
 		Accepted: l.Accepted, Open: l.Open, AcceptErrors: l.AcceptErrors, Refused: byName(l.Refused), Ended: byName(l.Ended),
 		Channels: s.counts.issued.Load(), Renewals: s.counts.renewed.Load(), Requests: s.counts.requests.Load(), Faults: s.counts.faults.Load(),
 	}
+	s.subs.stats(&st)
 	p := s.sessions
 	p.mu.RLock()
 	defer p.mu.RUnlock()

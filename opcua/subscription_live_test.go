@@ -116,7 +116,7 @@ func (c *counting) wait() {
 // Several clients watch the same values while they change from several goroutines: each sees every one of them, in order.
 func TestSubscriptionsLive(t *testing.T) {
 	const clients, values, steps = 4, 20, 300
-	_, m, url := liveServer(t, values, SubscriptionLimits{})
+	s, m, url := liveServer(t, values, SubscriptionLimits{})
 	for i := range values {
 		m.set(uint64(i), 0)
 	}
@@ -143,6 +143,10 @@ func TestSubscriptionsLive(t *testing.T) {
 	writers.Wait()
 	for _, w := range watchers {
 		w.wait()
+	}
+	st := s.Stats()
+	if st.Subscriptions != clients || st.Items != clients*values || st.Values != clients*values*(steps+1) || st.Messages == 0 || st.Messages > st.Values || st.WaitingBytes <= 0 {
+		t.Errorf("%+v", st)
 	}
 }
 

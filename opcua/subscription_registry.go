@@ -29,6 +29,7 @@ type subscriptions struct {
 	started  time.Time
 	budget   byteBudget
 	items    atomic.Int64
+	totals   subTotals
 	samplers samplers
 	wake     chan struct{} // 1: an interval ends before the one that the sweep waits for
 
@@ -40,6 +41,9 @@ type subscriptions struct {
 	owners uint64
 	due    dueHeap
 }
+
+// subTotals counts what was published.
+type subTotals struct{ messages, values atomic.Uint64 }
 
 func newSubscriptionRegistry(limits SubscriptionLimits, answers publishAnswers) *subscriptions {
 	p := &subscriptions{
@@ -155,7 +159,7 @@ func (p *subscriptions) newOwner(session ua.NodeId, who subscriber) *sessionSubs
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owners++
-	return &sessionSubscriptions{number: p.owners, session: session, owner: who, answers: p.answers, budget: &p.budget, limits: &p.limits}
+	return &sessionSubscriptions{number: p.owners, session: session, owner: who, answers: p.answers, budget: &p.budget, limits: &p.limits, totals: &p.totals}
 }
 
 // end is the end of a session: its subscriptions go with it, or stay until their lifetime is over or somebody takes them.

@@ -107,6 +107,13 @@ func (p *subscriptions) cancel(x *session, handle uint32) uint32 {
 	return uint32(o.cancel(handle))
 }
 
+// stats adds what is counted of subscriptions.
+func (p *subscriptions) stats(st *ServerStats) {
+	now, _ := p.counts()
+	st.Subscriptions, st.Items, st.Messages, st.Values = int(now), int(p.items.Load()), p.totals.messages.Load(), p.totals.values.Load()
+	st.WaitingBytes = p.limits.QueueBytes - int(p.budget.left.Load())
+}
+
 // counts returns how many subscriptions there are and how many there ever were.
 func (p *subscriptions) counts() (now, ever uint32) {
 	p.mu.Lock()

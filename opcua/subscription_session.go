@@ -29,6 +29,7 @@ type sessionSubscriptions struct {
 	answers publishAnswers
 	budget  *byteBudget
 	limits  *SubscriptionLimits
+	totals  *subTotals
 
 	mu      sync.Mutex
 	over    bool // the session is
@@ -203,6 +204,8 @@ func (o *sessionSubscriptions) notify(s *subscription, now time.Time) {
 	o.budget.left.Add(int64(cap(spare) - cap(body)))
 	number := s.machine.sentData(more)
 	s.counts.notifications += told
+	o.totals.messages.Add(1)
+	o.totals.values.Add(uint64(told))
 	o.keep(s, sentMessage{number, body})
 	o.answer(&r, s.id, &s.sent, more, body)
 }
