@@ -34,7 +34,7 @@ type Config struct {
 	DrainTimeout     time.Duration // for connections to end after Serve's context did; default 10 s
 
 	ReadBuffer int // bytes held for a connection while a frame is in flight; default 4096
-	MaxFrame   int // bytes up to which that buffer grows for a larger frame; default ReadBuffer
+	MaxFrame   int // bytes that it has instead while a larger frame is in flight; default ReadBuffer
 
 	// OnEnd hears of every connection that was turned away or ended, once its place is free. It is called from many goroutines and must not
 	// block.
@@ -89,7 +89,8 @@ func setDefault[T int | time.Duration](v *T, def T) {
 type Server struct {
 	cfg     Config
 	started time.Time // connections keep their instants as the distance from here, which is never 0
-	buffers sync.Pool // *buffer
+	buffers sync.Pool // *buffer of ReadBuffer
+	grown   sync.Pool // *buffer of MaxFrame
 	stats   counters
 
 	mu      sync.Mutex // guards what follows; taken before Budget.mu
@@ -106,6 +107,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, started: time.Now().Add(-1), perAddr: make(map[addrKey]int)}
 	s.buffers.New = func() any { return &buffer{in: make([]byte, cfg.ReadBuffer), out: make([]byte, 0, cfg.ReadBuffer)} }
+	s.grown.New = func() any { return &buffer{in: make([]byte, cfg.MaxFrame), out: make([]byte, 0, cfg.ReadBuffer)} }
 	return s, nil
 }
 

@@ -145,7 +145,7 @@ func (l *loop) moved() {
 	}
 }
 
-// makeRoom grows a buffer that is full of one frame.
+// makeRoom exchanges a buffer that is full of one frame for one that takes the longest.
 func (l *loop) makeRoom() error {
 	b, limit := l.buf, l.c.s.cfg.MaxFrame
 	if b.n < len(b.in) {
@@ -154,9 +154,9 @@ func (l *loop) makeRoom() error {
 	if len(b.in) >= limit {
 		return &Error{Reason: ReasonFrameTooLong}
 	}
-	in := make([]byte, min(2*len(b.in), limit))
-	copy(in, b.in)
-	b.in = in
+	l.buf = l.c.s.grown.Get().(*buffer)
+	l.buf.n = copy(l.buf.in, b.in)
+	l.c.s.giveBack(b)
 	return nil
 }
 
@@ -171,13 +171,24 @@ func (l *loop) acquire() {
 	}
 }
 
-// release gives the buffer back. One that has grown is left to the collector.
+// release gives the buffer back.
 func (l *loop) release() {
 	b := l.buf
 	l.buf = nil
-	if b == nil || len(b.in) != l.c.s.cfg.ReadBuffer || cap(b.out) > keepOut {
+	if b != nil {
+		l.c.s.giveBack(b)
+	}
+}
+
+// giveBack puts a buffer into its pool, unless its answers have become very long.
+func (s *Server) giveBack(b *buffer) {
+	if cap(b.out) > keepOut {
 		return
 	}
 	b.n, b.out = 0, b.out[:0]
-	l.c.s.buffers.Put(b)
+	if len(b.in) == s.cfg.ReadBuffer {
+		s.buffers.Put(b)
+	} else {
+		s.grown.Put(b)
+	}
 }
