@@ -39,7 +39,7 @@ func TestMonitoredValues(t *testing.T) {
 					handle, _, _ := strings.Cut(x, "=")
 					count[handle]++
 				}
-				if count["1"] != 8 || count["2"] < 3 || count["2"] > 5 || count["3"] != 1 {
+				if count["1"] != 8 || count["2"] < 3 || count["2"] > 5 || count["3"] < 1 || count["3"] > 2 {
 					k.t.Errorf("changes: %v", got)
 				}
 				for _, want := range []string{"1=107", "2=207", "3=307"} {

@@ -238,6 +238,8 @@ func (p *samplers) leave(s *sampler, it *monitoredItem) {
 
 // begin has the first item listen: the source tells, or the group reads. edit is held.
 func (p *samplers) begin(s *sampler) {
+	p.enter(s)
+	s.dirty.Store(false)
 	s.told = s.key.attribute == ua.AttributeValue && p.space.watch(s.ref(), s)
 	if !s.told {
 		p.enlist(s)

@@ -13,29 +13,40 @@ const samplerChunk = 256
 // samplerGroup is the samplers with the same interval. samplers.mu guards it.
 type samplerGroup struct {
 	interval time.Duration
-	list     []*sampler // read every interval
+	members  int        // samplers that items listen to; with the last the group goes
+	list     []*sampler // those that are read every interval
 	dirty    []*sampler // read once, because the source told of a change
 	due      dueTime    // of the next reading; out of the heap, of the last
 }
 
-// enlist has s read every interval.
+// enter makes s a member of its group.
+func (p *samplers) enter(s *sampler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.groups[s.every()]
+	if g == nil {
+		g = &samplerGroup{interval: s.every()}
+		g.due.at, g.due.group = int64(time.Since(p.started)), g
+		p.groups[g.interval] = g
+	}
+	g.members++
+}
+
+// enlist has a member read every interval.
 func (p *samplers) enlist(s *sampler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.group(s.every())
+	g := p.groups[s.every()]
 	g.list = append(g.list, s)
 	s.place = len(g.list)
 	p.arm(g)
 }
 
-// strike ends that, and forgets a group that has nothing to do.
+// strike makes s a member no more.
 func (p *samplers) strike(s *sampler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.groups[s.every()]
-	if g == nil {
-		return
-	}
 	if s.place > 0 {
 		last := len(g.list) - 1
 		g.list[s.place-1] = g.list[last]
@@ -43,30 +54,21 @@ func (p *samplers) strike(s *sampler) {
 		g.list[last] = nil
 		g.list, s.place = g.list[:last], 0
 	}
-	if len(g.list) == 0 && len(g.dirty) == 0 {
+	if g.members--; g.members == 0 {
 		p.due.remove(&g.due)
 		delete(p.groups, g.interval)
+		g.dirty = nil
 	}
 }
 
-// soil has s read once, an interval after its group was read last.
+// soil has s read once, an interval after its group was read last. A source may tell of a change when nobody listens any more.
 func (p *samplers) soil(s *sampler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.group(s.every())
-	g.dirty = append(g.dirty, s)
-	p.arm(g)
-}
-
-// group returns the group of an interval. mu is held.
-func (p *samplers) group(interval time.Duration) *samplerGroup {
-	g := p.groups[interval]
-	if g == nil {
-		g = &samplerGroup{interval: interval}
-		g.due.at, g.due.group = int64(time.Since(p.started)), g
-		p.groups[interval] = g
+	if g := p.groups[s.every()]; g != nil {
+		g.dirty = append(g.dirty, s)
+		p.arm(g)
 	}
-	return g
 }
 
 // arm sets the time of the group's next reading, when it has none. mu is held.

@@ -38,6 +38,9 @@ bytes is null when the device does not say it. The exit code is 1 when the devic
 			"  millrace browse opc.tcp://127.0.0.1:4840 --yaml > gateway.yaml",
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asJSON && asYAML {
+				return usageError(errors.New("--json and --yaml: take one of them"))
+			}
 			d, addr, err := dialectOf(args[0])
 			if err != nil {
 				return usageError(err)
@@ -68,7 +71,6 @@ bytes is null when the device does not say it. The exit code is 1 when the devic
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&asYAML, "yaml", false, "print a configuration with a tag for each node")
-	cmd.MarkFlagsMutuallyExclusive("json", "yaml")
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "wait for the connection and for each answer")
 	return cmd
 }

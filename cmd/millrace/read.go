@@ -24,11 +24,13 @@ func newReadCommand() *cobra.Command {
 An address says area, number and type. Modbus: holding:100:float32, input:7:uint16, coil:7, discrete:3, holding:20.3 (a bit),
 holding:40:string[20], holding:50:float32[4], holding:10:uint32:cdab. S7: DB1.DBD4:REAL, DB3.DBX0.0, MW20:INT, M10.5, T5, C3,
 DB1.DBB10:STRING[20], DB1.DBD0:REAL[5]. Other dialects are understood: 40101, hr100, 1!40101, holding-register:101:REAL,
-holding.100.INT16:scale=0.1; DB1,REAL4, DB1.R4, %DB1.DBD4:REAL, E0.0, VW100. docs/addresses.md has them all.
+holding.100.INT16:scale=0.1; DB1,REAL4, DB1.R4, %DB1.DBD4:REAL, E0.0, VW100. OPC UA: nsu=urn:vendor:plc;s=Tank.Level,
+ns=2;s=Tank.Level, i=2258, /Objects/2:Tank/2:Level, ns=2;s=Row;[2]. docs/addresses.md has them all.
 
 With --json it prints [{"address","value","type","quality","time"}]; NaN and the infinities are null. The exit code is 1 when a value is bad.`,
 		Example: "  millrace read modbus://127.0.0.1:1502/1 holding:100:float32 coil:7\n" +
-			"  millrace read 's7://127.0.0.1:1102?slot=1' DB1.DBD4:REAL DB3.DBX0.0 M10.5",
+			"  millrace read 's7://127.0.0.1:1102?slot=1' DB1.DBD4:REAL DB3.DBX0.0 M10.5\n" +
+			"  millrace read opc.tcp://127.0.0.1:4840 'nsu=urn:vendor:plc;s=Tank.Level' i=2258",
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, addr, err := dialectOf(args[0])

@@ -84,6 +84,12 @@ type Driver interface {
 	Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error)
 }
 
+// Patient is a Driver whose Open may take longer than a reply: certificates are checked and keys are made.
+type Patient interface {
+	// Patience returns how long an Open of a may take, when that is longer than what the device's profile allows.
+	Patience(a Addr) time.Duration
+}
+
 // Plan is what Compile made: immutable, and good for every session of that driver.
 type Plan interface {
 	Requests() []Request

@@ -46,7 +46,7 @@ type endpoint struct {
 	number  uint64  // of the session
 	outcome outcome
 
-	patience atomic.Int64          // ns: how long a dial may take, the profile's ceiling
+	patience atomic.Int64          // ns: how long a dial may take, the profile's ceiling or what the driver wants
 	reading  atomic.Pointer[group] // whose turn it is, or was last
 }
 
@@ -199,7 +199,13 @@ func (e *endpoint) settle() {
 			e.profile = u.spec.Profile
 		}
 	}
-	e.patience.Store(int64(e.profile.Ceiling))
+	patience := e.profile.Ceiling
+	for _, u := range e.units {
+		if p, ok := u.driver.(Patient); ok {
+			patience = max(patience, p.Patience(u.spec.Addr))
+		}
+	}
+	e.patience.Store(int64(patience))
 	e.backoff.Follow(e.profile)
 	slots, rate, pause, pool := 0, 0.0, time.Duration(0), 0
 	for _, u := range e.units {

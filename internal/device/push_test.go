@@ -330,3 +330,28 @@ func TestSessionsOutOfServiceAreEnded(t *testing.T) {
 		b.quit()
 	})
 }
+
+// patientDriver is a driver whose sessions take long to open.
+type patientDriver struct{ *fakeDriver }
+
+func (patientDriver) Patience(Addr) time.Duration { return 40 * time.Second }
+
+// An Open may take as long as its driver says, where that is longer than the profile's time for a reply.
+func TestPatientDrivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.cfg.Drivers = map[string]Driver{"fake": patientDriver{b.driver}}
+		b.plc(1).set(blackHole)
+		b.apply(b.spec(1, time.Second, 1))
+		b.run()
+		time.Sleep(39 * time.Second)
+		if n := b.plc(1).dialled(); n != 1 {
+			t.Errorf("%d dials in 39 s", n)
+		}
+		time.Sleep(30 * time.Second)
+		if n := b.plc(1).dialled(); n != 2 {
+			t.Errorf("%d dials in 69 s", n)
+		}
+		b.quit()
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"millrace/internal/device"
 )
@@ -20,6 +21,17 @@ const schemeOPCUA = "opc.tcp"
 
 // Ports returns the scheme that OPCUA takes, with its default port.
 func (OPCUA) Ports() map[string]int { return map[string]int{schemeOPCUA: 4840} }
+
+// Patience returns how long Open may take: small controllers are seconds over the keys of a session.
+func (d OPCUA) Patience(a device.Addr) time.Duration {
+	if o, err := d.parseOptions(a); err == nil && o.dialTimeout > 0 {
+		return o.dialTimeout
+	}
+	return opcuaPatience
+}
+
+// opcuaPatience is how long a connection may take with all that belongs to a session, unless dial_timeout says it.
+const opcuaPatience = 15 * time.Second
 
 // Endpoint returns what devices share a session by: the URL, and all options that a session is made with. An address with bad options has an endpoint of its
 // own, and Open refuses it. The password is in it as a digest.

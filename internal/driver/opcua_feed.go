@@ -150,6 +150,8 @@ func (s *opcuaSession) notSubscribed(ctx context.Context, st *opcuaState, now ti
 
 // subscribe makes the subscription of st, with an item for each of its nodes.
 func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.Time) error {
+	s.setUp.now.Store(true)
+	defer s.setUp.now.Store(false)
 	f := &opcuaFeed{plan: st.plan, wake: st.wake}
 	sub, err := s.client.Subscribe(ctx, st.subscription(f))
 	if err != nil {

@@ -179,6 +179,14 @@ func TestOPCUASampling(t *testing.T) {
 	}
 }
 
+func TestOPCUAPatience(t *testing.T) {
+	for url, want := range map[string]time.Duration{"opc.tcp://h": 15 * time.Second, "opc.tcp://h?dial_timeout=40s": 40 * time.Second, "opc.tcp://h?nonsense=1": 15 * time.Second} {
+		if got := (OPCUA{}).Patience(addrOPCUA(t, url)); got != want {
+			t.Errorf("%s: %v", url, got)
+		}
+	}
+}
+
 func TestOPCUAPlansThatAreTheSame(t *testing.T) {
 	a, b := planOPCUA(t, "opc.tcp://h", specs("i=1", "i=2")), planOPCUA(t, "opc.tcp://h", specs("i=1", "i=2"))
 	other := planOPCUA(t, "opc.tcp://h", specs("i=1", "i=3"))

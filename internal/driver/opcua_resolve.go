@@ -16,6 +16,8 @@ func (s *opcuaSession) resolve(ctx context.Context, st *opcuaState, now time.Tim
 	if st.resolved && (len(st.lost) == 0 || now.Before(st.tryAt)) {
 		return nil
 	}
+	s.setUp.now.Store(!st.resolved)
+	defer s.setUp.now.Store(false)
 	var which []int
 	if st.resolved {
 		for _, l := range st.lost {

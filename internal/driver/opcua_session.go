@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"millrace/internal/device"
@@ -31,6 +32,7 @@ type opcuaSession struct {
 	client opcuaClient
 	obs    device.Observer
 	opts   opcuaOptions
+	setUp  *setUpTime
 
 	namespaces map[string]uint16 // index by URI
 	states     []*opcuaState
@@ -93,13 +95,15 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 	if err != nil {
 		return nil, err
 	}
+	patience := &setUpTime{obs: o}
 	cfg.Hooks = opcuaHooks(o)
+	cfg.Hooks.Timeout = patience.timeout
 	c, err := opcua.Dial(ctx, opts.url, cfg)
 	if err != nil {
 		return nil, explainDial(err, &opts)
 	}
 	s := newOPCUASession(c, o)
-	s.opts = opts
+	s.opts, s.setUp = opts, patience
 	return s, nil
 }
 
@@ -119,9 +123,26 @@ func opcuaHooks(o device.Observer) opcua.Hooks {
 }
 
 func newOPCUASession(c opcuaClient, o device.Observer) *opcuaSession {
-	s := &opcuaSession{client: c, obs: o, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
+	s := &opcuaSession{client: c, obs: o, setUp: &setUpTime{obs: o}, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
 	s.each = s.value
 	return s
+}
+
+// setUpTime is how long the next answer is waited for: longer while a plan is set up, since a small controller is seconds over a thousand items, and what is asked once must
+// not have to be as fast as what is asked every second.
+type setUpTime struct {
+	obs device.Observer
+	now atomic.Bool // a plan is being set up
+}
+
+// leastSetUp is how long an answer may take at least while a plan is set up.
+const leastSetUp = 10 * time.Second
+
+func (p *setUpTime) timeout() time.Duration {
+	if p.now.Load() {
+		return max(p.obs.Timeout(), leastSetUp)
+	}
+	return p.obs.Timeout()
 }
 
 // namespaceIndexes returns the index of each namespace.

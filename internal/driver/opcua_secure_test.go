@@ -1,0 +1,199 @@
+package driver
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/opcua"
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+)
+
+// secureUA serves with all policies, and trusts whom its own list has.
+func secureUA(t *testing.T) (s *uaServer, pki string) {
+	t.Helper()
+	id, err := uasc.NewIdentity(uasc.IdentityConfig{ApplicationURI: "urn:test", Hosts: []string{"127.0.0.1"}, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pki = t.TempDir()
+	store, err := uasc.OpenTrustStore(pki, uasc.TrustStoreConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = newUA(t, func(c *opcua.ServerConfig) {
+		c.Identity, c.Trust = id, uasc.NewValidator(uasc.ValidatorConfig{Store: store})
+		for _, p := range opcuaPolicies[1:] {
+			c.Security = append(c.Security, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSign}, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSignAndEncrypt})
+		}
+	})
+	return s, pki
+}
+
+// accept moves what a trust list has rejected into it.
+func accept(t *testing.T, pki string) int {
+	t.Helper()
+	store, err := uasc.OpenTrustStore(pki, uasc.TrustStoreConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := store.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range entries {
+		if e.List == "rejected" {
+			n++
+			if _, err := store.Accept(e.Thumbprint); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	return n
+}
+
+// Each side rejects the other until somebody has looked at its certificate; the errors say what to do.
+func TestOPCUATrust(t *testing.T) {
+	s, theirs := secureUA(t)
+	ours := t.TempDir()
+	d := OPCUA{PKI: ours}
+	a := addrOPCUA(t, s.url(""))
+	read := func() (string, error) {
+		got, err := ReadOnce(context.Background(), d, a, []string{"nsu=urn:plant;s=level"}, 2*time.Second)
+		if err != nil {
+			return "", err
+		}
+		return got[0].Value.String(), nil
+	}
+	_, err := read()
+	if err == nil || !strings.Contains(err.Error(), "millrace trust accept") || accept(t, ours) != 1 {
+		t.Fatal(err)
+	}
+	_, err = read()
+	var dial *opcua.DialError
+	if !errors.As(err, &dial) || !strings.Contains(err.Error(), "trust fingerprint") || accept(t, theirs) != 1 {
+		t.Fatal(err)
+	}
+	if got, err := read(); err != nil || got != "1.5" {
+		t.Fatalf("%s, %v", got, err)
+	}
+	// Every policy and mode, by a certificate of one's own.
+	cert, key := filepath.Join(ours, ownCert), filepath.Join(ours, ownKey)
+	for _, p := range policyNames() {
+		for _, mode := range []string{"sign", "encrypt"} {
+			for _, trust := range []string{"", "&trust=any"} {
+				x, err := OPCUA{}.Open(context.Background(), addrOPCUA(t, s.url("?cert="+cert+"&key="+key+"&pki="+ours+"&security="+p+"/"+mode+trust)), device.Limits{}, newWatcher())
+				if err != nil {
+					t.Errorf("%s/%s: %v", p, mode, err)
+					continue
+				}
+				c := x.(*opcuaSession).client.(*opcua.Client)
+				if got := c.Security(); got.Policy.String() != p || (got.Mode == ua.MessageSecurityModeSign) != (mode == "sign") {
+					t.Errorf("%s/%s: %v", p, mode, got)
+				}
+				_ = x.Close()
+			}
+		}
+	}
+}
+
+func TestOPCUAPinnedCertificate(t *testing.T) {
+	s, theirs := secureUA(t)
+	ours := t.TempDir()
+	id, err := EnsureIdentity(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := EnsureIdentity(ours); err != nil || again.Thumbprint != id.Thumbprint {
+		t.Error("another certificate each time")
+	}
+	if info, err := os.Stat(filepath.Join(ours, ownKey)); err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("the key can be read by others: %v, %v", info.Mode(), err)
+	}
+	if err := os.MkdirAll(filepath.Join(theirs, "trusted/certs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(theirs, "trusted/certs/gateway.der"), id.Raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	endpoints, err := opcua.GetEndpoints(context.Background(), s.url(""), opcua.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := endpoints[0].ServerCertificate
+	file := filepath.Join(t.TempDir(), "server.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func(query string) error {
+		x, err := OPCUA{PKI: ours}.Open(context.Background(), addrOPCUA(t, s.url(query)), device.Limits{}, newWatcher())
+		if err == nil {
+			_ = x.Close()
+		}
+		return err
+	}
+	if err := open("?server_cert=" + file); err != nil {
+		t.Error(err)
+	}
+	other, err := uasc.NewIdentity(uasc.IdentityConfig{ApplicationURI: "urn:other", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, other.Raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := open("?server_cert=" + file); err == nil {
+		t.Error("another server was let in")
+	}
+	for query, want := range map[string]string{
+		"?server_cert=" + file + ".missing": "server_cert",
+		"?cert=x&key=y":                     "option cert",
+		"?user_cert=x&user_key=y":           "option user_cert",
+		"?security=none":                    "", // without security anybody is let in: the server offers none of it
+	} {
+		err := open(query)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", query, err, want)
+		}
+	}
+	if _, err := x509.ParseCertificate(server); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOPCUAUsers(t *testing.T) {
+	users := userList{"joe": "secret"}
+	id, err := uasc.NewIdentity(uasc.IdentityConfig{ApplicationURI: "urn:test", Hosts: []string{"127.0.0.1"}, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newUA(t, func(c *opcua.ServerConfig) { c.Identity, c.Users = id, users })
+	for query, want := range map[string]string{"?user=joe&password=secret": "", "?user=joe&password=wrong": "look at name, password", "?user=ann&password=secret": "look at name, password"} {
+		x, err := OPCUA{}.Open(context.Background(), addrOPCUA(t, s.url(query)), device.Limits{}, newWatcher())
+		if err == nil {
+			_ = x.Close()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+// userList lets in who has the right password.
+type userList map[string]string
+
+func (u userList) Authenticate(_ context.Context, c opcua.Credentials) (opcua.Roles, error) {
+	if c.User == "" || u[c.User] != string(c.Password) {
+		return 0, ua.BadUserAccessDenied
+	}
+	return opcua.RoleRead, nil
+}
