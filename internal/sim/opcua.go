@@ -200,6 +200,9 @@ func (m *OPCUA) admit(ctx context.Context, ln net.Listener, doors *[allLives]*do
 	for {
 		c, err := ln.Accept()
 		if ctx.Err() != nil {
+			if err == nil {
+				c.Close()
+			}
 			return nil
 		}
 		if err != nil {
