@@ -2,10 +2,12 @@ package opcua
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
+	"millrace/opcua/uasc"
 )
 
 // serveValues makes the variables of the Server object live. A Space belongs to the last Server that was made with it.
@@ -108,15 +110,31 @@ func (s *Server) serviceLevel() uint8 {
 	return 255
 }
 
-// profiles are the facets that the server has whole [OPC 10000-7 6.6]. Standard 2017 is not among them: the server does not register itself with a discovery server.
+// profiles are what the server has whole [OPC 10000-7 6.6]. Standard 2017 is not among them: the server does not register itself with a discovery server.
 func (s *Server) profiles() []string {
-	const at = "http://opcfoundation.org/UA-Profile/"
+	const server = "http://opcfoundation.org/UA-Profile/Server/"
 	list := []string{
-		at + "Server/CoreFacet2017", at + "Server/StandardDataChangeSubscription2017", at + "Server/EnhancedDataChangeSubscription2017",
-		at + "Server/Methods", at + "Transport/uatcp-uasc-uabinary",
+		server + "Core2017Facet", server + "StandardDataChangeSubscription2017", server + "EnhancedDataChangeSubscription2017", server + "Methods",
+		server + "ReverseConnect", uaTCPProfile,
 	}
-	for _, p := range endpointPolicies(&s.cfg) {
+	policies := endpointPolicies(&s.cfg)
+	if slices.ContainsFunc(policies, func(p uasc.Policy) bool { return p != uasc.None }) {
+		list = append(list, server+"EmbeddedUA2017")
+	}
+	for _, p := range policies {
 		list = append(list, p.URI())
 	}
+	return append(list, s.tokenProfiles()...)
+}
+
+// tokenProfiles are the kinds of user tokens.
+func (s *Server) tokenProfiles() (list []string) {
+	const token = "http://opcfoundation.org/UA-Profile/Security/UserToken/"
+	for kind, name := range map[UserTokens]string{TokenAnonymous: "Anonymous", TokenPassword: "Server/UserNamePassword", TokenCertificate: "Server/X509Certificate"} {
+		if s.cfg.UserTokens&kind != 0 {
+			list = append(list, token+name)
+		}
+	}
+	slices.Sort(list)
 	return list
 }
