@@ -53,6 +53,7 @@ func (s *Server) sessionDiagnostics() []ua.ExtensionObject {
 	list := []ua.ExtensionObject{}
 	for _, x := range s.sessions.all() {
 		d := x.diagnostics(s.started)
+		d.CurrentSubscriptionsCount, d.CurrentMonitoredItemsCount, d.CurrentPublishRequestsInQueue = s.subs.ofSession(x)
 		s.subs.describeSession(x, &d)
 		list = append(list, ua.Wrap(&d))
 	}

@@ -452,6 +452,10 @@ func setHeader(m ua.Message, h ua.RequestHeader) {
 		m.RequestHeader = h
 	case *ua.ReadRequest:
 		m.RequestHeader = h
+	case *ua.CreateSubscriptionRequest:
+		m.RequestHeader = h
+	case *ua.PublishRequest:
+		m.RequestHeader = h
 	case *ua.QueryFirstRequest:
 		m.RequestHeader = h
 	default:

@@ -60,10 +60,14 @@ func TestServerDiagnostics(t *testing.T) {
 	other := s.session(sealed)
 	wantStatus(t, "nonsense", p.receive(p.sendAs(&ua.CancelRequest{}, ua.NumericId(0, 77)), &ua.CancelResponse{}), ua.BadSessionIdInvalid)
 	wantStatus(t, "nothing to read", other.call(&ua.ReadRequest{}, &ua.ReadResponse{}), ua.BadNothingToDo)
+	subscribe := &ua.CreateSubscriptionRequest{RequestedPublishingInterval: 1e6, RequestedLifetimeCount: 30, RequestedMaxKeepAliveCount: 10}
+	wantStatus(t, "subscribe", other.call(subscribe, &ua.CreateSubscriptionResponse{}), ua.Good)
+	other.send(&ua.PublishRequest{})
+	other.wantAlive() // the Publish is there now
 	var sum ua.ServerDiagnosticsSummaryDataType
 	v := p.read(ns0.Server_ServerDiagnostics_ServerDiagnosticsSummary).Value
 	if x, ok := v.ExtensionObject(); !ok || x.Decode(&sum, ua.Limits{}) != nil || sum.CurrentSessionCount != 2 || sum.CumulatedSessionCount != 2 ||
-		sum.RejectedRequestsCount != 2 || sum.SecurityRejectedRequestsCount != 1 {
+		sum.RejectedRequestsCount != 2 || sum.SecurityRejectedRequestsCount != 1 || sum.CurrentSubscriptionCount != 1 {
 		t.Errorf("summary %+v", sum)
 	}
 	if n, _ := p.read(ns0.Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount).Value.Uint64(); n != 2 {
@@ -76,7 +80,8 @@ func TestServerDiagnostics(t *testing.T) {
 	}
 	var d ua.SessionDiagnosticsDataType
 	if err := list[1].Decode(&d, ua.Limits{}); err != nil || d.ReadCount.TotalCount != 1 || d.ReadCount.ErrorCount != 1 || d.SessionName != "test" ||
-		d.ClientDescription.ApplicationUri != "urn:test:client" || d.ActualSessionTimeout != 60_000 || d.TotalRequestCount.TotalCount != 2 {
+		d.ClientDescription.ApplicationUri != "urn:test:client" || d.ActualSessionTimeout != 60_000 || d.TotalRequestCount.TotalCount != 5 ||
+		d.CurrentSubscriptionsCount != 1 || d.CurrentPublishRequestsInQueue != 1 {
 		t.Errorf("%v, %+v", err, d)
 	}
 	for _, x := range list {

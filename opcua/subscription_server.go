@@ -176,3 +176,19 @@ func (p *subscriptions) diagnose(o *sessionSubscriptions, s *subscription) ua.Su
 	}
 	return d
 }
+
+// ofSession returns how many subscriptions and monitored items a session has, and how many of its Publish requests wait.
+func (p *subscriptions) ofSession(x *session) (subscriptions, items, publishes uint32) {
+	o := p.has(x)
+	if o == nil {
+		return 0, 0, 0
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.subs {
+		s.mu.Lock()
+		items += uint32(len(s.items))
+		s.mu.Unlock()
+	}
+	return uint32(len(o.subs)), items, uint32(o.queue.n)
+}
