@@ -96,6 +96,7 @@ func NewSpace(cfg SpaceConfig) (*Space, error) {
 		return nil, err
 	}
 	s.leaveOut()
+	s.fillServer()
 	s.publishNamespaces()
 	s.publishLimits()
 	if err := s.serveMethods(); err != nil {

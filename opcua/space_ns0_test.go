@@ -157,3 +157,38 @@ func TestTranslateInNamespace0(t *testing.T) {
 		}
 	}
 }
+
+// No variable of the Server object is null, but for structures that nobody has made: those are Server's, which sets them.
+func TestServerObjectHasValues(t *testing.T) {
+	s, err := NewSpace(SpaceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := deskFor(t, s)
+	n := 0
+	for id := range reach(k, stdId(ns0.Server), ns0.Aggregates, ua.BrowseDirectionForward) {
+		ref, _ := s.resolve(nil, id)
+		v := ref.variable()
+		if v == nil {
+			continue
+		}
+		n++
+		got := readItemOf(k, id, ua.AttributeValue, "", ua.QualifiedName{})
+		kind, abstract := s.builtIn(v.dataType)
+		if got.Status != ua.Good || got.Value.IsNull() && kind != ua.TypeExtensionObject || !got.Value.IsNull() && !abstract && !rankFits(v.rank, &got.Value) {
+			t.Errorf("%v, type %v, rank %d: %v %v", id, kind, v.rank, got.Value, got.Status)
+		}
+	}
+	if n < 100 {
+		t.Errorf("only %d variables", n)
+	}
+	for id, want := range map[uint32]ua.Variant{
+		ns0.Server_ServerRedundancy_RedundancySupport:                           ua.Int32(0),
+		ns0.Server_ServerCapabilities_OperationLimits_MaxNodesPerNodeManagement: ua.UInt32(0),
+		ns0.Server_ServerCapabilities_SoftwareCertificates:                      ua.ExtensionObjectArray([]ua.ExtensionObject{}),
+	} {
+		if got := readItemOf(k, stdId(id), ua.AttributeValue, "", ua.QualifiedName{}); !got.Value.Equal(want) {
+			t.Errorf("i=%d: %v, want %v", id, got.Value, want)
+		}
+	}
+}
