@@ -80,8 +80,9 @@ func (e *DialError) Temporary() bool { return e.Timeout() }
 func (e *DialError) Retryable() bool {
 	var choice *ChoiceError
 	var cert *uasc.CertificateError
+	var arg *ArgumentError
 	switch {
-	case errors.As(e.Err, &choice), errors.As(e.Err, &cert):
+	case errors.As(e.Err, &choice), errors.As(e.Err, &cert), errors.As(e.Err, &arg):
 		return false
 	case e.Stage == StageChoose:
 		return false

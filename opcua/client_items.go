@@ -180,21 +180,27 @@ type clientCreate struct {
 // resolve takes the items whose namespaces the server has; the others have failed.
 func (w *clientCreate) resolve(c *Client, items []*clientItem) {
 	for _, it := range items {
-		if it.NamespaceUri != "" {
-			ns, err := c.Namespace(it.NamespaceUri)
-			if err != nil {
-				c.feed.mu.Lock()
-				it.Status = ua.BadNodeIdUnknown
-				c.feed.mu.Unlock()
-				continue
-			}
-			it.Node.NodeId.Namespace = ns
+		if it.NamespaceUri != "" && !c.locate(it) {
+			continue
 		}
 		if it.filter() != nil {
 			w.filtered++
 		}
 		w.items = append(w.items, it)
 	}
+}
+
+// locate looks up the namespace of an item. It answers false when the server does not have it.
+func (c *Client) locate(it *clientItem) bool {
+	ns, err := c.Namespace(it.NamespaceUri)
+	c.feed.mu.Lock()
+	defer c.feed.mu.Unlock()
+	if err != nil {
+		it.Status, it.id = ua.BadNodeIdUnknown, 0
+		return false
+	}
+	it.Node.NodeId.Namespace = ns
+	return true
 }
 
 // filter returns what the item asks for beyond any change of value or status; nil for nothing.

@@ -21,11 +21,11 @@ func addrOf(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("opcua: %w", err)
+		return "", &ArgumentError{What: err.Error()}
 	case u.Scheme != scheme || u.Hostname() == "":
-		return "", fmt.Errorf("opcua: %q is no URL of the form %s://host:port/path", endpoint, scheme)
+		return "", &ArgumentError{What: fmt.Sprintf("%q is no URL of the form %s://host:port/path", endpoint, scheme)}
 	case len(endpoint) > maxURL:
-		return "", fmt.Errorf("opcua: a URL of more than %d bytes", maxURL)
+		return "", &ArgumentError{What: fmt.Sprintf("a URL of more than %d bytes", maxURL)}
 	}
 	port := u.Port()
 	if port == "" {
