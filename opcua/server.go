@@ -32,6 +32,7 @@ type Server struct {
 
 	reversed    reversed
 	outgoings   sync.Pool     // *outgoing
+	held        atomic.Int64  // bytes of requests that are half here, of all connections
 	nextChannel atomic.Uint32 // random at first, so that a client of an earlier run is not taken for one of this
 	counts      serverCounts
 

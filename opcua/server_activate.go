@@ -103,6 +103,7 @@ func (s *Server) activate(x *session, c *serverConn, user sessionUser, nonce []b
 	x.caller = &Caller{Session: x.id, User: user.name, Roles: user.roles}
 	x.roles.Store(uint32(user.roles))
 	x.active.Store(true)
+	c.last = x
 	if from := s.sessions.move(x, c); from != c {
 		s.subs.detach(x, from)
 	}

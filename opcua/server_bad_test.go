@@ -379,6 +379,46 @@ func TestServerChunksThatNeverEnd(t *testing.T) {
 	p.wantAlive() // one that its client gave up gets no answer
 }
 
+// Requests that are half here are bounded: for who has no session, and for all connections together.
+func TestServerHoldsLittle(t *testing.T) {
+	before := serverFlatness()
+	s := serveUA(t, ServerConfig{Quotas: ServerQuotas{ReceiveBytes: 1 << 20}})
+	half := func(p *peer, bytes int) {
+		for ; bytes > 0; bytes -= 60_000 {
+			p.write(p.chunk('C', 77, make([]byte, 60_000)))
+		}
+	}
+	stranger := s.open(plain)
+	half(stranger, 180_000)
+	stranger.wantERR(ua.BadTcpMessageTooLarge)
+	var peers []*peer
+	for range 2 {
+		p := s.session(plain)
+		half(p, 480_000)
+		p.wantAlive()
+		peers = append(peers, p)
+	}
+	last := s.session(plain)
+	half(last, 120_000)
+	last.wantERR(ua.BadTcpNotEnoughResources)
+	for _, p := range peers {
+		p.write(p.chunk('A', 77, append(u32s(uint32(ua.BadOutOfMemory)), u32s(0xFFFFFFFF)...)))
+		p.wantAlive()
+	}
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+	half(peers[0], 900_000)
+	peers[0].wantAlive()
+	peers[0].conn.Close()
+	peers[1].conn.Close()
+	s.ended()
+	if n := s.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held after the end", n)
+	}
+	before.check(t, 8<<20)
+}
+
 // chunk is a MSG chunk without security.
 func (p *peer) chunk(kind byte, request uint32, body []byte) []byte {
 	b := append(p.channel.Begin(nil, request), body...)

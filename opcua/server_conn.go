@@ -25,7 +25,8 @@ type serverConn struct {
 
 	open     bool
 	renewals bucket
-	last     *session // that the request before was of
+	held     int      // bytes of requests that are half here, counted in Server.held
+	last     *session // that the request before was of; nil before the first activation here
 
 	sessions []*session // guarded by Server.sessions.mu
 
@@ -53,6 +54,7 @@ func (s *Server) newConn(nc *listen.Conn) *serverConn {
 
 // over is the end of the connection.
 func (c *serverConn) over() {
+	c.srv.held.Add(int64(-c.held))
 	c.closeSend()
 	c.srv.detach(c)
 }
@@ -107,10 +109,34 @@ func (c *serverConn) one(ctx context.Context, in []byte) (used int, more bool, e
 	}
 	now := time.Now()
 	used, m, err := c.channel.Next(in, now)
+	if err == nil {
+		err = c.hold(used)
+	}
 	if err != nil || m.Kind == 0 {
 		return used, false, err
 	}
 	return used, true, c.message(ctx, m, now)
+}
+
+// maxStranger is how long a request may be on a connection without a session: CreateSession with a certificate and its issuers fits twice.
+const maxStranger = 128 << 10
+
+// hold accounts for the bytes of requests that are half here: few for strangers, and for all connections together no more than the server has for them.
+func (c *serverConn) hold(used int) error {
+	s := c.srv
+	if c.channel.Pending() == 0 {
+		s.held.Add(int64(-c.held))
+		c.held = 0
+		return nil
+	}
+	c.held += used
+	switch all := s.held.Add(int64(used)); {
+	case c.last == nil && c.held > maxStranger:
+		return &uasc.Error{Op: "serve", Status: ua.BadTcpMessageTooLarge, Reason: "a long request without a session"}
+	case all > int64(s.cfg.Quotas.ReceiveBytes):
+		return &uasc.Error{Op: "serve", Status: ua.BadTcpNotEnoughResources, Reason: "too many long requests at once"}
+	}
+	return nil
 }
 
 func (c *serverConn) message(ctx context.Context, m uasc.Message, now time.Time) (err error) {
