@@ -12,42 +12,48 @@ const minHistoryReadValueId = 16
 // serveHistoryRead answers a HistoryRead of raw values [OPC 10000-4 5.10.3, OPC 10000-11 6.4.3]. Processed and modified values and events are not
 // offered.
 func (s *Server) serveHistoryRead(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
-	details, stamps, release := d.ExtensionObject(), ua.TimestampsToReturn(d.I32()), d.Bool()
+	h := historyReader{space: s.space, session: c.session, now: c.now()}
+	list, status := h.decode(d)
+	if status != ua.Good {
+		return out, status
+	}
+	ctx, cancel := c.context(ctx)
+	defer cancel()
+	room := c.room(out)
+	out = ua.AppendInt32(out, int32(len(list)))
+	for i := range list {
+		if out = h.appendResult(ctx, out, &list[i]); len(out) > room {
+			return out, ua.BadResponseTooLarge
+		}
+	}
+	return appendNoDiagnostics(out), ua.Good
+}
+
+// decode reads the request, all of it.
+func (h *historyReader) decode(d *ua.Decoder) ([]ua.HistoryReadValueId, ua.StatusCode) {
+	details := d.ExtensionObject()
+	h.stamps, h.release = ua.TimestampsToReturn(d.I32()), d.Bool()
 	n := d.Count(minHistoryReadValueId)
-	if status := operations(d, n, s.space.limits.HistoryRead); status != ua.Good {
-		return out, status
+	if status := operations(d, n, h.space.limits.HistoryRead); status != ua.Good {
+		return nil, status
 	}
-	if stamps < ua.TimestampsToReturnSource || stamps > ua.TimestampsToReturnBoth {
-		return out, ua.BadTimestampsToReturnInvalid
+	switch {
+	case h.stamps < ua.TimestampsToReturnSource || h.stamps > ua.TimestampsToReturnBoth:
+		return nil, ua.BadTimestampsToReturnInvalid
+	case !details.Is(&h.raw):
+		return nil, ua.BadHistoryOperationUnsupported
+	case details.Decode(&h.raw, ua.Limits{}) != nil:
+		return nil, ua.BadDecodingError
 	}
-	var raw ua.ReadRawModifiedDetails
-	if !details.Is(&raw) {
-		return out, ua.BadHistoryOperationUnsupported
-	}
-	if details.Decode(&raw, s.cfg.Limits) != nil {
-		return out, ua.BadDecodingError
-	}
-	if status := rawStatus(&raw); status != ua.Good {
-		return out, status
+	if status := rawStatus(&h.raw); status != ua.Good {
+		return nil, status
 	}
 	list := make([]ua.HistoryReadValueId, n)
 	for i := range list {
 		list[i].DecodeFrom(d)
 	}
-	if _, status := endOfRequest(d, nil); status != ua.Good {
-		return out, status
-	}
-	ctx, cancel := c.context(ctx)
-	defer cancel()
-	h := historyReader{space: s.space, session: c.session, raw: &raw, stamps: stamps, now: c.now()}
-	room := c.room(out)
-	out = ua.AppendInt32(out, int32(n))
-	for i := range list {
-		if out = h.appendResult(ctx, out, &list[i], release); len(out) > room {
-			return out, ua.BadResponseTooLarge
-		}
-	}
-	return appendNoDiagnostics(out), ua.Good
+	_, status := endOfRequest(d, nil)
+	return list, status
 }
 
 // rawStatus says what is wrong with a question for raw values: two of start, end and number must be given.
@@ -71,16 +77,17 @@ func rawStatus(raw *ua.ReadRawModifiedDetails) ua.StatusCode {
 type historyReader struct {
 	space   *Space
 	session *session
-	raw     *ua.ReadRawModifiedDetails
+	raw     ua.ReadRawModifiedDetails
 	stamps  ua.TimestampsToReturn
+	release bool // continuation points are given back, and nothing is read
 	now     ua.DateTime
 }
 
 // appendResult appends the HistoryReadResult of one node.
-func (h *historyReader) appendResult(ctx context.Context, out []byte, what *ua.HistoryReadValueId, release bool) []byte {
+func (h *historyReader) appendResult(ctx context.Context, out []byte, what *ua.HistoryReadValueId) []byte {
 	var r ua.HistoryReadResult
 	switch {
-	case release:
+	case h.release:
 		if h.session.browse.takeHistory(what.ContinuationPoint) == nil && len(what.ContinuationPoint) > 0 {
 			r.StatusCode = ua.BadContinuationPointInvalid
 		}
