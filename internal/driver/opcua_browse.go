@@ -196,7 +196,7 @@ func (b *opcuaBrowse) typeNames(ctx context.Context, types []ua.NodeId) (map[ua.
 	names := map[ua.NodeId]string{}
 	var ask []ua.ReadValueId
 	for _, id := range types {
-		id.Text = strings.Clone(id.Text)
+		id = cloneId(id)
 		if _, known := names[id]; known {
 			continue
 		}

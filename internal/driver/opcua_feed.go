@@ -19,6 +19,7 @@ type opcuaFeed struct {
 	plan  *opcuaPlan
 	sub   *opcua.Subscription
 	queue pushQueue[opcua.Receipt]
+	types *opcuaTypes
 
 	mu    sync.Mutex
 	items []int32 // node of the plan by the handle of its item
@@ -152,7 +153,7 @@ func (s *opcuaSession) notSubscribed(ctx context.Context, st *opcuaState, now ti
 func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.Time) error {
 	s.setUp.now.Store(true)
 	defer s.setUp.now.Store(false)
-	f := &opcuaFeed{plan: st.plan, wake: st.wake}
+	f := &opcuaFeed{plan: st.plan, types: &s.structures, wake: st.wake}
 	sub, err := s.client.Subscribe(ctx, st.subscription(f))
 	if err != nil {
 		return err
@@ -337,7 +338,7 @@ func (f *opcuaFeed) append(b *tag.Batch, m *opcua.Notification) {
 		}
 		n := int(f.items[handle])
 		node := &f.plan.nodes[n]
-		appendOPCUA(b, node.id, v, node.point.isElement())
+		f.types.append(b, node.id, v, node.point.isElement())
 		if v.Status.IsBad() {
 			f.bad = opcuaLost{n, v.Status}
 		}

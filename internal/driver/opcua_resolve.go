@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"millrace/opcua"
@@ -33,6 +34,10 @@ func (s *opcuaSession) resolve(ctx context.Context, st *opcuaState, now time.Tim
 	if err != nil {
 		return err
 	}
+	found := slices.DeleteFunc(slices.Clone(which), func(n int) bool { return isLost(lost, n) })
+	if err := s.learnStructures(ctx, st, found); err != nil {
+		return err
+	}
 	st.resolved, st.tryAt = true, now.Add(lostAgain)
 	if st.feed != nil {
 		return s.monitorAgain(ctx, st, which, lost)
@@ -40,6 +45,11 @@ func (s *opcuaSession) resolve(ctx context.Context, st *opcuaState, now time.Tim
 	st.lost = lost
 	st.readAll()
 	return nil
+}
+
+// isLost says whether a node is among those that are lost.
+func isLost(lost []opcuaLost, node int) bool {
+	return slices.ContainsFunc(lost, func(l opcuaLost) bool { return l.node == node })
 }
 
 // find fills in the ids of nodes, and returns those that have none.

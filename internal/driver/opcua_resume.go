@@ -51,6 +51,9 @@ func (s *opcuaSession) startOver(ctx context.Context) {
 	}
 	s.states = nil
 	clear(s.types)
+	clear(s.structures.tried)
+	s.structures.ids = nil
+	s.structures.known.Store(nil)
 }
 
 // notResumed says whether another attempt makes sense: when the server was not reached. What it refuses now it would refuse again, and a session of its own may be let in.

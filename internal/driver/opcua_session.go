@@ -20,6 +20,7 @@ type opcuaClient interface {
 	Browse(ctx context.Context, nodes []ua.BrowseDescription, f func(i int, r *ua.ReferenceDescription) error) ([]ua.StatusCode, error)
 	TranslateBrowsePaths(ctx context.Context, paths []ua.BrowsePath) ([]ua.BrowsePathResult, error)
 	Subscribe(ctx context.Context, cfg opcua.SubscriptionConfig) (*opcua.Subscription, error)
+	ReadTypes(ctx context.Context, types *ua.Types, ids ...ua.NodeId) error
 	Namespaces() []string
 	Recover(ctx context.Context) (*opcua.Client, error)
 	Detach()
@@ -37,6 +38,7 @@ type opcuaSession struct {
 	namespaces map[string]uint16 // index by URI
 	states     []*opcuaState
 	types      map[ua.NodeId]opcuaWriteType
+	structures opcuaTypes
 
 	each  func(i int, v *ua.DataValue) // value, made once
 	into  *tag.Batch                   // of the Read that runs
@@ -124,6 +126,7 @@ func opcuaHooks(o device.Observer) opcua.Hooks {
 
 func newOPCUASession(c opcuaClient, o device.Observer) *opcuaSession {
 	s := &opcuaSession{client: c, obs: o, setUp: &setUpTime{obs: o}, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
+	s.structures.tried = map[ua.NodeId]bool{}
 	s.each = s.value
 	return s
 }
@@ -177,6 +180,9 @@ func (s *opcuaSession) Read(ctx context.Context, p device.Plan, into *tag.Batch)
 	st.used = now
 	s.sweep(ctx, now)
 	if err := s.resolve(ctx, st, now); err != nil {
+		return explain(err)
+	}
+	if err := s.define(ctx, s.structures.takeWanted()); err != nil {
 		return explain(err)
 	}
 	for _, id := range plan.out {
@@ -238,7 +244,7 @@ func (s *opcuaSession) value(i int, v *ua.DataValue) {
 	st := s.state
 	n := int(s.reads.nodes[i])
 	node := &st.plan.nodes[n]
-	appendOPCUA(s.into, node.id, v, node.point.isElement())
+	s.structures.append(s.into, node.id, v, node.point.isElement())
 	switch {
 	case !v.Status.IsBad():
 		st.told[n] = 0

@@ -8,7 +8,7 @@ import (
 )
 
 // opcuaKinds has the kind of the values of each built-in type. What has no kind of its own is the text that people write for it; a StatusCode is its number. A
-// structure whose definition is not known is its bytes.
+// structure whose definition is not known is its bytes, any other is JSON.
 var opcuaKinds = [...]tag.Kind{
 	ua.TypeBoolean: tag.Bool, ua.TypeSByte: tag.Int8, ua.TypeByte: tag.Uint8, ua.TypeInt16: tag.Int16, ua.TypeUInt16: tag.Uint16,
 	ua.TypeInt32: tag.Int32, ua.TypeUInt32: tag.Uint32, ua.TypeInt64: tag.Int64, ua.TypeUInt64: tag.Uint64,
