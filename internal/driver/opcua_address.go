@@ -160,6 +160,9 @@ func (p *opcuaPoint) suffix(word string) (bool, error) {
 		p.index = index
 		return true, nil
 	}
+	if strings.Contains(word, "=") { // of an identifier, as a rule: it is not worth looking through the names
+		return false, nil
+	}
 	name, array := strings.CutSuffix(word, "[]")
 	if t, ok := opcuaTypeNamed(name); ok {
 		if p.typ != ua.TypeNull {
