@@ -18,6 +18,7 @@ import (
 type opcuaFeed struct {
 	plan  *opcuaPlan
 	sub   *opcua.Subscription
+	every time.Duration // how often the plan was read when it was made
 	queue pushQueue[opcua.Receipt]
 	types *opcuaTypes
 
@@ -90,7 +91,7 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		st.taken = st.feed.queue.take(s.into)
 		if dead, heard := st.feed.end(); dead != nil && !heard {
 			return &SilentError{dead}
-		} else if dead != nil {
+		} else if dead != nil || st.feed.every != st.every {
 			st.feed.close(ctx)
 			st.feed = nil
 		}
@@ -153,7 +154,7 @@ func (s *opcuaSession) notSubscribed(ctx context.Context, st *opcuaState, now ti
 func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.Time) error {
 	s.setUp.now.Store(true)
 	defer s.setUp.now.Store(false)
-	f := &opcuaFeed{plan: st.plan, types: &s.structures, wake: st.wake}
+	f := &opcuaFeed{plan: st.plan, types: &s.structures, every: st.every, wake: st.wake}
 	sub, err := s.client.Subscribe(ctx, st.subscription(f))
 	if err != nil {
 		return err

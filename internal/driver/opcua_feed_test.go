@@ -402,6 +402,27 @@ func TestOPCUAPlansThatAreReplaced(t *testing.T) {
 	})
 }
 
+// A group that is read at another interval than before is subscribed to at that.
+func TestOPCUAIntervalsThatChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5")
+		var batch tag.Batch
+		for range 2 {
+			b.x.Wake(b.plan, 100*time.Millisecond, b.wake)
+			if err := b.x.Read(t.Context(), b.plan, &batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		made, gone := b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary), b.times(ns0.DeleteSubscriptionsRequest_Encoding_DefaultBinary)
+		if got := b.x.states[0].feed.sub.Interval(); got != 50*time.Millisecond || made != 2 || gone != 1 {
+			t.Errorf("publishing every %v, %d made, %d deleted", got, made, gone)
+		}
+	})
+}
+
 // Nobody who can be woken: the values are read.
 func TestOPCUAWithoutWakeIsPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,6 +27,7 @@ type uaServer struct {
 	stop   func()
 
 	mu     sync.Mutex
+	once   map[uint32]ua.StatusCode // by service: its next answer
 	refuse map[uint32]ua.StatusCode // by service: its answers
 	asked  map[uint32]int
 }
@@ -89,6 +90,10 @@ func (s *uaServer) Request(_ context.Context, r *opcua.ServerRequest) (ua.Status
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[r.Service]++
+	if status, ok := s.once[r.Service]; ok {
+		delete(s.once, r.Service)
+		return status, nil
+	}
 	return s.refuse[r.Service], nil
 }
 
@@ -279,6 +284,34 @@ func TestOPCUASilenceIsATimeoutThatLeavesTheSessionUsable(t *testing.T) {
 	s.set(func() { clear(s.refuse) })
 	if got := s.read(x, p); got[1] != "1.5" {
 		t.Errorf("%v", got)
+	}
+}
+
+// How many nodes a server takes in one request is found out, and told, so that the next session knows it.
+func TestOPCUALearnsHowManyNodesARequestHas(t *testing.T) {
+	s, w := newUA(t, nil), newWatcher()
+	x := s.open(w, "?mode=poll")
+	p := planOPCUA(t, s.url("?mode=poll"), specs("nsu=urn:plant;s=level", "nsu=urn:plant;s=count", "nsu=urn:plant;s=name", "nsu=urn:plant;s=running"))
+	s.read(x, p)
+	s.set(func() {
+		s.once = map[uint32]ua.StatusCode{ns0.ReadRequest_Encoding_DefaultBinary: ua.BadTooManyOperations}
+	})
+	if got := s.read(x, p); got[1] != "1.5" || got[2] != "-7" || got[3] != "Kessel" || got[4] != "true" {
+		t.Errorf("%v", got)
+	}
+	if len(w.learned) != 1 || w.learned[0].MaxItems != 2 {
+		t.Fatalf("%+v", w.learned)
+	}
+	a := addrOPCUA(t, s.url("?mode=poll"))
+	again, err := OPCUA{}.Open(context.Background(), a, w.learned[0], w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	before := s.times(ns0.ReadRequest_Encoding_DefaultBinary)
+	s.read(again.(*opcuaSession), p) // once for the types of the nodes, once for their values, in two requests each
+	if n := s.times(ns0.ReadRequest_Encoding_DefaultBinary) - before; n != 4 {
+		t.Errorf("%d requests", n)
 	}
 }
 
