@@ -188,6 +188,10 @@ func TestCreateMonitoredItemsRefuses(t *testing.T) {
 				k.t.Errorf("%d items: %v, want %v", len(tc.req.ItemsToCreate), status, tc.want)
 			}
 		}
+		k.call.session.maxResponse = 10 * itemResult
+		if _, status := ask[ua.CreateMonitoredItemsResponse](k.desk, k.server.serveCreateMonitoredItems, &ua.CreateMonitoredItemsRequest{SubscriptionId: sub, ItemsToCreate: make([]ua.MonitoredItemCreateRequest, 11)}); status != ua.BadResponseTooLarge {
+			k.t.Errorf("a response that the client does not take: %v", status)
+		}
 	})
 }
 

@@ -12,6 +12,9 @@ import (
 
 // The services of monitored items [OPC 10000-4 5.13].
 
+// itemResult is the length of a MonitoredItemCreateResult: status, id, interval, queue, no filter result. That of a modification has no id.
+const itemResult = 4 + 4 + 8 + 4 + 3
+
 // Shortest encodings of operations: a MonitoredItemCreateRequest is ReadValueId 16, mode 4, MonitoringParameters 20; a MonitoredItemModifyRequest an id and those.
 const (
 	minItemCreate = 40
@@ -47,6 +50,8 @@ func (p *subscriptions) beginItems(c *call, d *ua.Decoder, size int) (e itemEdit
 	n, status = operationCount(d, size, p.server.space.limits.MonitoredItems)
 	switch {
 	case status != ua.Good:
+	case n*itemResult > c.room(nil):
+		status = ua.BadResponseTooLarge // before there are items that the client does not hear of
 	case e.timestamps < ua.TimestampsToReturnSource || e.timestamps > ua.TimestampsToReturnNeither:
 		status = ua.BadTimestampsToReturnInvalid
 	default:
