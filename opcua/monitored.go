@@ -37,7 +37,7 @@ func (it *monitoredItem) offer(s *sample, c change) {
 
 // tell queues a value, which lets it be sent when the item reports, and lets those that it triggers be sent.
 func (it *monitoredItem) tell(s *sample) {
-	if it.queue.push(s, it.discardOldest, it.sub.budget) {
+	if it.queue.push(s, it.discardOldest, &it.sub.budget) {
 		it.sub.overflows++
 	}
 	if it.mode == ua.MonitoringModeReporting {
@@ -58,7 +58,7 @@ func (it *monitoredItem) setMode(mode ua.MonitoringMode) (listen, leave bool) {
 	case mode == was:
 	case mode == ua.MonitoringModeDisabled:
 		it.sub.ready.remove(it)
-		it.queue.clear(it.sub.budget)
+		it.queue.clear(&it.sub.budget)
 		it.primed = false
 		return false, true
 	case mode == ua.MonitoringModeSampling:
@@ -80,7 +80,7 @@ func (it *monitoredItem) source() *sampler {
 func (it *monitoredItem) end() {
 	it.dead = true
 	it.sub.ready.remove(it)
-	it.queue.clear(it.sub.budget)
+	it.queue.clear(&it.sub.budget)
 	it.links = nil
 }
 

@@ -6,20 +6,46 @@ import (
 	"millrace/opcua/ua"
 )
 
-// byteBudget bounds what the queues of all subscriptions of a server hold together. Several goroutines use it; what is asked of it is growth, which is rare
+// byteBudget bounds what waits in all subscriptions of a server together. Several goroutines use it; what is asked of it is growth, which is rare
 // once queues have their size.
-type byteBudget struct{ left atomic.Int64 }
-
-// take reserves n bytes; false means that there are not as many.
-func (p *byteBudget) take(n int) bool {
-	if p.left.Add(-int64(n)) >= 0 {
-		return true
-	}
-	p.left.Add(int64(n))
-	return false
+type byteBudget struct {
+	size int64
+	left atomic.Int64
+	subs atomic.Int64 // subscriptions that share it
 }
 
-func (p *byteBudget) give(n int) { p.left.Add(int64(n)) }
+func (p *byteBudget) init(size int) {
+	p.size = int64(size)
+	p.left.Store(p.size)
+}
+
+// subBudget is the budget as one subscription sees it. Half of it is whoever's comes first; of the other half each has its share, so that some clients that
+// do not take what they asked for leave room to the others.
+type subBudget struct {
+	all  *byteBudget
+	used atomic.Int64
+}
+
+// allows says whether the subscription may take n bytes more.
+func (p *subBudget) allows(n int) bool {
+	left := p.all.left.Load() - int64(n)
+	return left >= p.all.size/2 || left >= 0 && p.used.Load()+int64(n) <= p.all.size/2/max(1, p.all.subs.Load())
+}
+
+// take reserves n bytes; false means that they are not there for this subscription.
+func (p *subBudget) take(n int) bool {
+	ok := p.allows(n)
+	if ok {
+		p.give(-n)
+	}
+	return ok
+}
+
+// give gives n bytes back, or takes them whether they are there or not.
+func (p *subBudget) give(n int) {
+	p.used.Add(-int64(n))
+	p.all.left.Add(int64(n))
+}
 
 // noticeQueue is the values of an item that wait to be sent, oldest first: a ring that grows up to size while the client is slow. Values are copied into the
 // places of the ring, whose buffers stay for the next ones unless they are large.
@@ -37,7 +63,7 @@ const (
 
 // push copies s in. What does not fit replaces another value, and where that leaves a gap the overflow bit says so, unless there is but one place.
 // [OPC 10000-4 5.13.1.5] overflow says that there was one.
-func (q *noticeQueue) push(s *sample, discardOldest bool, p *byteBudget) (overflow bool) {
+func (q *noticeQueue) push(s *sample, discardOldest bool, p *subBudget) (overflow bool) {
 	last := false
 	switch {
 	case q.n < q.size && q.room(p):
@@ -66,13 +92,13 @@ func (q *noticeQueue) at(i int32) *notice {
 }
 
 // room makes a place for one more. False means that there are no bytes left for it; the first place is always granted.
-func (q *noticeQueue) room(p *byteBudget) bool {
+func (q *noticeQueue) room(p *subBudget) bool {
 	have := int32(len(q.ring))
 	if q.n < have {
 		return true
 	}
 	places := min(max(1, 2*have), q.size)
-	if have > 0 && p.left.Load() < int64(places-have)*noticeBytes {
+	if have > 0 && !p.allows(int(places-have)*noticeBytes) {
 		return false
 	}
 	q.resize(places, p)
@@ -80,19 +106,19 @@ func (q *noticeQueue) room(p *byteBudget) bool {
 }
 
 // resize moves what waits into a ring of places, which are enough for it.
-func (q *noticeQueue) resize(places int32, p *byteBudget) {
+func (q *noticeQueue) resize(places int32, p *subBudget) {
 	ring := make([]notice, places)
 	for i := range q.n {
 		ring[i] = *q.at(i)
 		*q.at(i) = notice{}
 	}
 	q.free(p)
-	p.left.Add(-int64(places) * noticeBytes)
+	p.give(-int(places) * noticeBytes)
 	q.ring, q.head = ring, 0
 }
 
 // pop drops the oldest.
-func (q *noticeQueue) pop(p *byteBudget) {
+func (q *noticeQueue) pop(p *subBudget) {
 	n := q.at(0)
 	if c := cap(n.value); c > noticeSpare {
 		n.value = nil
@@ -103,7 +129,7 @@ func (q *noticeQueue) pop(p *byteBudget) {
 }
 
 // limit revises the size; what is too much goes as if it had come too late.
-func (q *noticeQueue) limit(size int32, discardOldest bool, p *byteBudget) {
+func (q *noticeQueue) limit(size int32, discardOldest bool, p *subBudget) {
 	lost := q.n - size
 	for ; q.n > size; q.n-- {
 		if discardOldest {
@@ -124,13 +150,13 @@ func (q *noticeQueue) limit(size int32, discardOldest bool, p *byteBudget) {
 }
 
 // clear drops all values and what they lay in.
-func (q *noticeQueue) clear(p *byteBudget) {
+func (q *noticeQueue) clear(p *subBudget) {
 	q.free(p)
 	q.ring, q.head, q.n = nil, 0, 0
 }
 
 // free gives back what the ring has of p.
-func (q *noticeQueue) free(p *byteBudget) {
+func (q *noticeQueue) free(p *subBudget) {
 	n := len(q.ring) * noticeBytes
 	for i := range q.ring {
 		n += cap(q.ring[i].value)
@@ -139,7 +165,7 @@ func (q *noticeQueue) free(p *byteBudget) {
 }
 
 // set copies s. A value for which there are no bytes left is a value that is not known.
-func (n *notice) set(s *sample, p *byteBudget) {
+func (n *notice) set(s *sample, p *subBudget) {
 	n.stamps = s.stamps
 	if grow := len(s.value) - cap(n.value); grow > 0 {
 		if !p.take(grow) {

@@ -69,8 +69,9 @@ func TestNoticeQueue(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	for round := range 300 {
-		var p byteBudget
-		p.left.Store(1 << 20)
+		all := byteBudget{}
+		all.init(1 << 20)
+		p := subBudget{all: &all}
 		size := r.IntN(6) + 1
 		q, naive := noticeQueue{size: int32(size)}, naiveQueue{size: size}
 		for step := range 200 {
@@ -93,7 +94,7 @@ func TestNoticeQueue(t *testing.T) {
 			}
 		}
 		q.clear(&p)
-		if left := p.left.Load(); left != 1<<20 {
+		if left := all.left.Load(); left != 1<<20 || p.used.Load() != 0 {
 			t.Fatalf("seed %d round %d: %d bytes of the budget are lost", seed, round, 1<<20-left)
 		}
 	}
@@ -101,17 +102,18 @@ func TestNoticeQueue(t *testing.T) {
 
 // When there are no bytes left, a value is one that is not known, a queue does not grow, and nobody else is harmed.
 func TestNoticeQueueBudget(t *testing.T) {
-	var p byteBudget
-	p.left.Store(500)
+	all := byteBudget{}
+	all.init(500)
+	p := subBudget{all: &all}
 	q := noticeQueue{size: 1000}
 	for i := range 100 {
 		q.push(textSample(fmt.Sprint(i)), true, &p)
 	}
-	if q.n < 1 || q.n > 8 || p.left.Load() < 0 || q.at(0).status&statusOverflow == 0 {
-		t.Errorf("%d values, %d bytes left, status %v", q.n, p.left.Load(), q.at(0).status)
+	if q.n < 1 || q.n > 8 || all.left.Load() < 0 || q.at(0).status&statusOverflow == 0 {
+		t.Errorf("%d values, %d bytes left, status %v", q.n, all.left.Load(), q.at(0).status)
 	}
 	other := noticeQueue{size: 1}
-	p.left.Store(40)
+	all.left.Store(40)
 	other.push(textSample(string(make([]byte, 100))), true, &p)
 	if n := other.at(0); n.status != ua.BadOutOfMemory || len(n.value) > 0 {
 		t.Errorf("status %v with %d bytes", n.status, len(n.value))
@@ -147,5 +149,31 @@ func TestSampleSet(t *testing.T) {
 		if !slices.Equal(s.value, want) {
 			t.Errorf("step %d: %x, want %x", i, s.value, want)
 		}
+	}
+}
+
+// Subscriptions that take all they can get leave their share to others.
+func TestSubBudgetShares(t *testing.T) {
+	all := byteBudget{}
+	all.init(1000)
+	all.subs.Store(5)
+	greedy, modest := subBudget{all: &all}, subBudget{all: &all}
+	n := 0
+	for greedy.take(10) {
+		n += 10
+	}
+	if n != 500 {
+		t.Errorf("the first took %d bytes of 1000, not half", n)
+	}
+	n = 0
+	for modest.take(10) {
+		n += 10
+	}
+	if n != 100 {
+		t.Errorf("another took %d bytes, not its share of 100", n)
+	}
+	greedy.give(500)
+	if !modest.take(100) {
+		t.Error("nothing is there though most of it is")
 	}
 }

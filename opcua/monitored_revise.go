@@ -132,6 +132,6 @@ func (it *monitoredItem) modify(e *itemEdit, m *ua.MonitoringParameters, f itemF
 	defer it.sub.mu.Unlock()
 	f.last, f.numeric, f.array = it.filter.last, it.filter.numeric && it.filter.banded, it.filter.array
 	it.filter, it.handle, it.timestamps, it.discardOldest = f, m.ClientHandle, e.timestamps, m.DiscardOldest
-	it.queue.limit(queue, it.discardOldest, it.sub.budget)
+	it.queue.limit(queue, it.discardOldest, &it.sub.budget)
 	return uint32(queue)
 }

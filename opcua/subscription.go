@@ -16,7 +16,7 @@ import (
 type subscription struct {
 	id     uint32
 	user   string // by whom it is counted
-	budget *byteBudget
+	budget subBudget
 	owner  atomic.Pointer[sessionSubscriptions] // changes with the locks of both
 
 	machine subMachine
@@ -140,7 +140,7 @@ func (s *subscription) notices(b []byte, room int) (_ []byte, told uint32) {
 				n.value, n.status = n.value[:0], ua.BadEncodingLimitsExceeded // no message can take it, not even alone
 			}
 			b = n.appendTo(b, it.handle, it.timestamps)
-			it.queue.pop(s.budget)
+			it.queue.pop(&s.budget)
 			told++
 		}
 		s.ready.remove(it)

@@ -29,7 +29,7 @@ func pushedItems(t testing.TB, n int) (*subscriptions, *sessionSubscriptions, *s
 	}
 	p := newSubscriptionRegistry(limits, &discards{})
 	o := p.newOwner(ua.NodeId{}, subscriber{})
-	s := &subscription{budget: &p.budget, machine: newSubMachine(10, 100, true), most: uint32(n)}
+	s := &subscription{budget: subBudget{all: &p.budget}, machine: newSubMachine(10, 100, true), most: uint32(n)}
 	if status := p.add(o, s); status != ua.Good {
 		t.Fatal(status)
 	}

@@ -23,7 +23,7 @@ type SubscriptionLimits struct {
 	Retransmissions int // messages of one subscription that are kept until they are acknowledged, in 1 MiB at most; default twice PublishRequests
 	Notifications   int // in one message; default 10,000
 	MessageBytes    int // of one message; default 1 MiB, or what the client takes if that is less
-	QueueBytes      int // that values and messages of all subscriptions may wait in; default 256 MiB. Beyond it values are lost, with their overflow bit or BadOutOfMemory
+	QueueBytes      int // that values and messages of all subscriptions may wait in, half of it in equal shares; default 256 MiB. Beyond it values are lost, with their overflow bit or BadOutOfMemory
 
 	MinPublishing time.Duration // interval; default 10 ms
 	MaxPublishing time.Duration // default 1 h

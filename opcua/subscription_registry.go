@@ -51,7 +51,7 @@ func newSubscriptionRegistry(limits SubscriptionLimits, answers publishAnswers) 
 		byID: make(map[uint32]*subscription), users: make(map[string]int),
 		last: rand.Uint32(), // a client that comes back after a restart shall not find somebody else's under its number
 	}
-	p.budget.left.Store(int64(limits.QueueBytes))
+	p.budget.init(limits.QueueBytes)
 	return p
 }
 
@@ -110,6 +110,7 @@ func (p *subscriptions) add(o *sessionSubscriptions, s *subscription) ua.StatusC
 	p.users[s.user]++
 	o.subs = append(o.subs, s)
 	s.owner.Store(o)
+	p.budget.subs.Add(1)
 	return ua.Good
 }
 
@@ -118,6 +119,7 @@ func (p *subscriptions) forget(s *subscription) {
 	p.mu.Lock()
 	if p.byID[s.id] == s {
 		delete(p.byID, s.id)
+		p.budget.subs.Add(-1)
 		p.due.remove(&s.due)
 		if p.users[s.user]--; p.users[s.user] == 0 {
 			delete(p.users, s.user)
@@ -130,7 +132,7 @@ func (p *subscriptions) forget(s *subscription) {
 	for _, it := range items {
 		it.end()
 	}
-	p.budget.give(s.sent.bytes)
+	s.budget.give(s.sent.bytes)
 	s.sent = sentQueue{}
 	s.mu.Unlock()
 	p.release(items)
@@ -159,7 +161,7 @@ func (p *subscriptions) newOwner(session ua.NodeId, who subscriber) *sessionSubs
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owners++
-	return &sessionSubscriptions{number: p.owners, session: session, owner: who, answers: p.answers, budget: &p.budget, limits: &p.limits, totals: &p.totals}
+	return &sessionSubscriptions{number: p.owners, session: session, owner: who, answers: p.answers, limits: &p.limits, totals: &p.totals}
 }
 
 // end is the end of a session: its subscriptions go with it, or stay until their lifetime is over or somebody takes them.

@@ -52,7 +52,7 @@ func (s *Server) serveCreateSubscription(_ context.Context, c *call, d *ua.Decod
 		return out, status
 	}
 	lifetime, keepAlive = p.limits.reviseCounts(interval, lifetime, keepAlive)
-	sub := &subscription{budget: &p.budget, machine: newSubMachine(keepAlive, lifetime, enabled), most: p.limits.reviseMost(most)}
+	sub := &subscription{budget: subBudget{all: &p.budget}, machine: newSubMachine(keepAlive, lifetime, enabled), most: p.limits.reviseMost(most)}
 	sub.rank.Store(rankOf(priority, 0))
 	o := p.lockFor(c.session)
 	status = p.add(o, sub)

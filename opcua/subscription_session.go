@@ -27,7 +27,6 @@ type sessionSubscriptions struct {
 	session ua.NodeId
 	owner   subscriber
 	answers publishAnswers
-	budget  *byteBudget
 	limits  *SubscriptionLimits
 	totals  *subTotals
 
@@ -92,7 +91,7 @@ func (o *sessionSubscriptions) acknowledge(id, number uint32) ua.StatusCode {
 	}
 	had := s.sent.bytes
 	status := s.sent.acknowledge(number)
-	o.budget.give(had - s.sent.bytes)
+	s.budget.give(had - s.sent.bytes)
 	return status
 }
 
@@ -201,7 +200,7 @@ func (o *sessionSubscriptions) notify(s *subscription, now time.Time) {
 	room := min(o.answers.room(r.late), o.limits.MessageBytes) - publishFixed - 4*(len(s.sent.messages)+1+r.acks.count)
 	spare := s.sent.buffer()
 	body, told, more := s.message(spare, s.machine.next, ua.DateTimeOf(now), max(room, messageLeast))
-	o.budget.left.Add(int64(cap(spare) - cap(body)))
+	s.budget.give(cap(spare) - cap(body))
 	number := s.machine.sentData(more)
 	s.counts.notifications += told
 	o.totals.messages.Add(1)
@@ -213,12 +212,12 @@ func (o *sessionSubscriptions) notify(s *subscription, now time.Time) {
 // keep holds a message until it is acknowledged.
 func (o *sessionSubscriptions) keep(s *subscription, m sentMessage) {
 	most := o.limits.Retransmissions
-	if o.budget.left.Load() < 0 {
+	if !s.budget.allows(0) {
 		most = 1
 	}
 	had := s.sent.bytes + cap(m.body)
 	s.counts.dropped += uint32(s.sent.keep(m, most))
-	o.budget.give(had - s.sent.bytes)
+	s.budget.give(had - s.sent.bytes)
 }
 
 // sayAlive sends a keep-alive: the number of the next message, and nothing in it.

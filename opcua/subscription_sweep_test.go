@@ -62,7 +62,7 @@ func sweeping(t *testing.T) (*subscriptions, *answerLog) {
 
 func (p *subscriptions) addForTest(t *testing.T, o *sessionSubscriptions, interval time.Duration, alive, life uint32, priority uint8) *subscription {
 	t.Helper()
-	s := &subscription{budget: &p.budget, machine: newSubMachine(alive, life, true), most: 100}
+	s := &subscription{budget: subBudget{all: &p.budget}, machine: newSubMachine(alive, life, true), most: 100}
 	s.rank.Store(rankOf(priority, 0))
 	o.mu.Lock()
 	status := p.add(o, s)

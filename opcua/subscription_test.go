@@ -280,7 +280,7 @@ func (s *scene) state(sub *subscription) string {
 func (s *scene) subscribe(w words) string {
 	o := s.sessions[w[1]]
 	life, alive := s.p.limits.reviseCounts(time.Second, w.number("life", 9), w.number("alive", 3))
-	sub := &subscription{budget: &s.p.budget, machine: newSubMachine(alive, life, !w.has("off")), most: s.p.limits.reviseMost(w.number("most", 0))}
+	sub := &subscription{budget: subBudget{all: &s.p.budget}, machine: newSubMachine(alive, life, !w.has("off")), most: s.p.limits.reviseMost(w.number("most", 0))}
 	sub.rank.Store(rankOf(uint8(w.number("priority", 0)), 0))
 	o.mu.Lock()
 	defer o.mu.Unlock()
