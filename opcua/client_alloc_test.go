@@ -158,8 +158,8 @@ func TestClientReadsDoNotAllocate(t *testing.T) {
 					t.Fatalf("value %d is %v", i, into[i])
 				}
 			}
-			sum, each := 0.0, func(int, *ua.DataValue) {}
-			each = func(_ int, v *ua.DataValue) { x, _ := v.Value.Float64(); sum += x }
+			sum := 0.0
+			each := func(_ int, v *ua.DataValue) { x, _ := v.Value.Float64(); sum += x }
 			if n := testing.AllocsPerRun(100, func() { _ = c.ReadEach(ctx, plan, each) }); n != 0 || sum == 0 {
 				t.Errorf("ReadEach: %v allocations, sum %v", n, sum)
 			}

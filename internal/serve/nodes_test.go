@@ -232,12 +232,10 @@ func TestKinds(t *testing.T) {
 			continue
 		}
 		scalar := tag.Value{Kind: k, Bits: 1}
-		aux := []byte("ab")
-		if k.Width() > 0 {
-			aux = tag.AppendElem(tag.AppendElem(nil, k, 1), k, 0)
-		} else {
+		aux := tag.AppendElem(tag.AppendElem(nil, k, 1), k, 0)
+		if k.Width() == 0 {
 			scalar = tag.Value{Kind: k, Aux: []byte("ab")}
-			aux = append([]byte{2}, "ab\x00"...)
+			aux = []byte("\x02ab\x00") // each element behind its length
 		}
 		if v := variantOf(scalar); v.Type() != ua.TypeId(k) || v.IsArray() {
 			t.Errorf("%v became %v", k, v)
