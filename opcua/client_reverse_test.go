@@ -81,3 +81,34 @@ func TestClientReverse(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// Our own server behind a firewall: one connection for discovery, the next for the channel.
+func TestClientReverseOfOurServer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	s := newTestServer(t, secured(t))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.ReverseConnect(ctx, ln.Addr().String(), "opc.tcp://behind.a.firewall:4840") }()
+	cfg := Config{
+		Reverse: true, ServerURI: testURI, Dialer: ReverseDialer(ln.(*net.TCPListener)), Identity: testIdentity(t, "client"), ServerCertificate: testIdentity(t, "server").Raw,
+		DialTimeout: time.Minute,
+	}
+	c, err := Dial(t.Context(), "opc.tcp://whoever", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := c.ReadValues(t.Context(), ua.NumericId(0, 2258)); err != nil || v[0].Status.IsBad() || c.Security().Policy == uasc.None {
+		t.Errorf("%v: %v, %v", c.Security(), v, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
