@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -67,7 +68,7 @@ func (m contest) run(ctx context.Context, w io.Writer, set settings) error {
 	return nil
 }
 
-// client is the child process whose CPU time counts: it prints requests, CPU seconds and wall seconds.
+// client is the child process whose CPU time counts: it prints requests, CPU seconds, wall seconds and bytes allocated.
 func client(ctx context.Context, name, addr, seconds string) error {
 	connect, ok := clients[name]
 	if !ok {
@@ -81,26 +82,23 @@ func client(ctx context.Context, name, addr, seconds string) error {
 	if err != nil {
 		return err
 	}
-	for range 1000 { // warm up
+	for warm := time.Now().Add(time.Second); time.Now().Before(warm); {
 		if err := read(); err != nil {
 			return err
 		}
 	}
-	before, err := cpuSeconds(os.Getpid())
-	if err != nil {
-		return err
-	}
-	begin, n := time.Now(), 0
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	allocated := memory.TotalAlloc
+	before, begin, n := ownCPU(), time.Now(), 0
 	for until := begin.Add(time.Duration(s * float64(time.Second))); time.Now().Before(until); n++ {
 		if err := read(); err != nil {
 			return err
 		}
 	}
 	wall := time.Since(begin).Seconds()
-	after, err := cpuSeconds(os.Getpid())
-	if err != nil {
-		return err
-	}
-	fmt.Println(n, after-before, wall)
+	spent := ownCPU() - before
+	runtime.ReadMemStats(&memory)
+	fmt.Println(n, spent.Seconds(), wall, memory.TotalAlloc-allocated)
 	return nil
 }

@@ -104,26 +104,6 @@ func (holding) ask(c net.Conn, depth int, until time.Time) (uint64, error) {
 	return n, nil
 }
 
-// cpuSeconds returns the CPU time that process pid has used, user and system.
-func cpuSeconds(pid int) (float64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if len(f) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: too short", pid)
-	}
-	user, err := strconv.ParseFloat(f[11], 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseFloat(f[12], 64)
-	const ticksPerSecond = 100 // USER_HZ, the same on every Linux that Go runs on
-	return (user + system) / ticksPerSecond, err
-}
-
 // peakMemory and memory return the resident set of process pid in bytes: the highest so far, and now.
 func peakMemory(pid int) (int64, error) { return statusField(pid, "VmHWM:") }
 func memory(pid int) (int64, error)     { return statusField(pid, "VmRSS:") }

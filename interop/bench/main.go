@@ -60,6 +60,9 @@ var parts = []part{
 	{"s7idle", benchS7Idle},
 	{"s7client", s7Clients.run},
 	{"s7tags", s7Tags.run},
+	{"opcuacodec", benchOPCUACodec},
+	{"opcuaserver", benchOPCUAServers},
+	{"opcuaclient", benchOPCUAClients},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS.

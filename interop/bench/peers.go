@@ -16,7 +16,8 @@ import (
 	"millrace/interop/peer"
 )
 
-// clients are the clients in Go that are compared: each returns a function that reads 100 holding registers of unit 1, or some of DB 1, once.
+// clients are the clients in Go that are compared: each returns a function that reads once: 100 holding
+// registers of unit 1, some of DB 1, or 1,000 nodes.
 var clients = map[string]func(ctx context.Context, addr string) (func() error, error){
 	"millrace":    millraceClient,
 	"simonvetter": simonvetterClient,
@@ -28,6 +29,15 @@ var clients = map[string]func(ctx context.Context, addr string) (func() error, e
 	"millrace-s7-each": millraceS7Each,
 	"gos7":             gos7Client,
 	"gos7-tags":        gos7Tags,
+
+	"millrace-opcua":             millraceUAClient(false),
+	"millrace-opcua-sealed":      millraceUAClient(true),
+	"millrace-opcua-told":        millraceUASubscriber(false),
+	"millrace-opcua-told-sealed": millraceUASubscriber(true),
+	"gopcua":                     gopcuaUAClient(false),
+	"gopcua-sealed":              gopcuaUAClient(true),
+	"gopcua-told":                gopcuaUASubscriber(false),
+	"gopcua-told-sealed":         gopcuaUASubscriber(true),
 }
 
 var errWrong = errors.New("the values are wrong")
@@ -80,8 +90,10 @@ func goburrowClient(_ context.Context, addr string) (func() error, error) {
 
 // goServers are the servers written in Go: each prints its address and serves until standard input ends.
 var goServers = map[string]func(ctx context.Context) (string, func() error, error){
-	"millrace":    millraceServer,
-	"millrace-s7": millraceS7Server,
+	"millrace":       millraceServer,
+	"millrace-s7":    millraceS7Server,
+	"millrace-opcua": millraceUAServer,
+	"gopcua":         gopcuaUAServer,
 	"simonvetter": func(context.Context) (string, func() error, error) {
 		return peer.Serve(peer.NewImage(), simon.ServerConfiguration{})
 	},
