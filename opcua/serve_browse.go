@@ -57,6 +57,7 @@ type browser struct {
 	aliases *nodeAliases
 	out     []byte
 	room    int // how long out may become; what does not fit waits for BrowseNext
+	work    int // references that were looked at; those beyond BrowseWork wait, too
 }
 
 // browse appends the result of one BrowseDescription.
@@ -82,8 +83,7 @@ func (b *browser) browse(what *ua.BrowseDescription, in map[nodeRef]bool, most i
 		b.refuse(ua.BadNodeNotInView)
 		return
 	}
-	p := &browsePoint{cursor: b.space.cursor(ref, spec), mask: what.ResultMask, most: most}
-	b.page(p, p.cursor.next(&p.ahead))
+	b.page(&browsePoint{cursor: b.space.cursor(ref, spec), mask: what.ResultMask, most: most})
 }
 
 // refuse appends a result without references.
@@ -93,16 +93,23 @@ func (b *browser) refuse(status ua.StatusCode) {
 	b.out = ua.AppendInt32(b.out, -1)
 }
 
-// page appends a result with the references of p from the one in ahead on, if there is one, and keeps p when they are not all.
-func (b *browser) page(p *browsePoint, more bool) {
+// page appends a result with the next references of p, and keeps p when they are not all.
+func (b *browser) page(p *browsePoint) {
 	start := len(b.out)
 	b.out = ua.AppendStatusCode(b.out, ua.Good)
 	b.out = ua.AppendInt32(b.out, -1) // no continuation point
 	b.out = ua.AppendInt32(b.out, 0)
-	n := 0
-	for ; more && n < p.most && len(b.out) < b.room; n++ {
+	n, more := 0, true
+	for n < p.most && len(b.out) < b.room && b.work < b.space.limits.BrowseWork {
+		if more = b.next(p); !more {
+			break
+		}
 		b.out = appendHit(b.out, &p.ahead, p.mask)
-		more = p.cursor.next(&p.ahead)
+		p.begun = false
+		n++
+	}
+	if more {
+		more = b.next(p)
 	}
 	putInt32(b.out, start+8, n)
 	if !more {
@@ -117,6 +124,17 @@ func (b *browser) page(p *browsePoint, more bool) {
 	text := pointId(id)
 	putInt32(b.out, start+4, len(text))
 	b.out = slices.Insert(b.out, start+8, text[:]...)
+}
+
+// next makes sure that there is a reference ahead of p, and answers false when there are no more. Without work left it does not look, and says that there may be.
+func (b *browser) next(p *browsePoint) bool {
+	if p.begun || b.work >= b.space.limits.BrowseWork {
+		return true
+	}
+	before := p.cursor.work
+	p.begun = p.cursor.next(&p.ahead)
+	b.work += p.cursor.work - before
+	return p.begun
 }
 
 // putInt32 overwrites the four bytes at b[at:].

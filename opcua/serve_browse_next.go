@@ -29,7 +29,7 @@ func (s *Server) serveBrowseNext(ctx context.Context, c *call, d *ua.Decoder, ou
 		case release:
 			b.refuse(ua.Good)
 		default:
-			b.page(p, true)
+			b.page(p)
 		}
 	}
 	return appendNoDiagnostics(b.out), ua.Good

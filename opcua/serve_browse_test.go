@@ -261,6 +261,30 @@ func TestBrowseLeavesWhatDoesNotFitForBrowseNext(t *testing.T) {
 	}
 }
 
+// A request that would have millions of references looked at, and shows none of them, gets its answers piece by piece.
+func TestBrowseWorkIsBounded(t *testing.T) {
+	s := bareSpace(t)
+	variables(t, s, 100)
+	s.limits.BrowseWork = 250
+	k := deskFor(t, s)
+	b := ua.BrowseDescription{NodeId: stdId(ns0.ObjectsFolder), NodeClassMask: uint32(ua.NodeClassMethod)}
+	r, _ := ask[ua.BrowseResponse](k, k.server.serveBrowse, &ua.BrowseRequest{NodesToBrowse: []ua.BrowseDescription{b, b, b, b, b}})
+	for i, x := range r.Results {
+		if x.StatusCode != ua.Good || len(x.References) != 0 || (x.ContinuationPoint != nil) != (i >= 3) {
+			t.Errorf("%d: %+v", i, x)
+		}
+		if list, pages := all(k, x); len(list) != 0 || (pages == 2) != (i >= 3) {
+			t.Errorf("%d: %d references on %d pages", i, len(list), pages)
+		}
+	}
+	r, _ = ask[ua.BrowseResponse](k, k.server.serveBrowse, browseOf(0, stdId(ns0.ObjectsFolder), stdId(ns0.ObjectsFolder), stdId(ns0.ObjectsFolder)))
+	for i, x := range r.Results {
+		if list, _ := all(k, x); len(list) != 101 {
+			t.Errorf("%d: %d references", i, len(list))
+		}
+	}
+}
+
 func TestBrowseNextGoesOnWhereNodesGo(t *testing.T) {
 	s := bareSpace(t)
 	variables(t, s, 10)

@@ -91,19 +91,31 @@ func (s *Space) methodOf(aliases *nodeAliases, object, method ua.NodeId) (nodeRe
 	if !ok || !s.describe(wanted, &n) || n.Class != ua.NodeClassMethod {
 		return nodeRef{}, ua.BadMethodInvalid
 	}
-	if _, ok := s.method(on, func(h *browseHit) bool { return h.ref == wanted }); ok {
+	if s.componentOf(wanted, on) {
 		return wanted, ua.Good
 	}
 	for t := s.typeOf(on); t != nil; t = t.target(ns0.HasSubtype, true) {
-		if _, ok := s.method(nodeRef{node: t}, func(h *browseHit) bool { return h.ref == wanted }); !ok {
+		if !s.componentOf(wanted, nodeRef{node: t}) {
 			continue
 		}
-		if own, ok := s.method(on, func(h *browseHit) bool { return h.name == n.BrowseName }); ok {
+		if own, ok := s.methodNamed(on, n.BrowseName); ok {
 			return own, ua.Good
 		}
 		return wanted, ua.Good
 	}
 	return nodeRef{}, ua.BadMethodInvalid
+}
+
+// componentOf says whether a method is a component of a node. It looks from the method, which is part of few.
+func (s *Space) componentOf(method, of nodeRef) bool {
+	c := s.cursor(method, browseSpec{direction: ua.BrowseDirectionInverse, kind: s.index.find(stdId(ns0.HasComponent)), subtypes: true})
+	var hit browseHit
+	for c.next(&hit) {
+		if !hit.external && hit.ref == of {
+			return true
+		}
+	}
+	return false
 }
 
 // typeOf returns the type of an object; an ObjectType is its own.
@@ -118,14 +130,14 @@ func (s *Space) typeOf(on nodeRef) *node {
 	return s.index.find(n.TypeDefinition)
 }
 
-// method returns the first method of a node that is meant.
-func (s *Space) method(of nodeRef, meant func(h *browseHit) bool) (nodeRef, bool) {
+// methodNamed returns the method of a node with this name.
+func (s *Space) methodNamed(of nodeRef, name ua.QualifiedName) (nodeRef, bool) {
 	c := s.cursor(of, browseSpec{
 		direction: ua.BrowseDirectionForward, kind: s.index.find(stdId(ns0.HasComponent)), subtypes: true, classes: uint32(ua.NodeClassMethod),
 	})
 	var hit browseHit
 	for c.next(&hit) {
-		if !hit.external && meant(&hit) {
+		if !hit.external && hit.name == name {
 			return hit.ref, true
 		}
 	}

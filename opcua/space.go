@@ -48,6 +48,7 @@ type OperationLimits struct {
 	ContinuationPoints int // a session, of Browse and of HistoryRead each; default 100
 	PathElements       int // of one browse path; default 100
 	PathWork           int // references looked at for one request with browse paths; default 1,000,000
+	BrowseWork         int // references looked at for one Browse or BrowseNext; the rest waits for a BrowseNext; default 10,000,000
 	RegisteredNodes    int // a session; more are served under their own ids; default 100,000
 	HistoryValues      int // of one node in one answer; default 10,000
 }
@@ -62,6 +63,7 @@ func (l OperationLimits) withDefaults() OperationLimits {
 	orDefault(&l.ContinuationPoints, 100)
 	orDefault(&l.PathElements, 100)
 	orDefault(&l.PathWork, 1_000_000)
+	orDefault(&l.BrowseWork, 10_000_000)
 	orDefault(&l.RegisteredNodes, 100_000)
 	return l
 }

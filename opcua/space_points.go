@@ -17,6 +17,7 @@ type browsePoints struct {
 type browsePoint struct {
 	cursor *browseCursor
 	ahead  browseHit // found, and not answered yet
+	begun  bool      // there is one ahead
 	mask   uint32
 	most   int // references an answer
 }
