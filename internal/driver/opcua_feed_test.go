@@ -38,11 +38,11 @@ type pipes struct {
 // cut ends all connections.
 func (p *pipes) cut() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, c := range p.open {
 		_ = c.Close()
 	}
 	p.open = nil
+	p.mu.Unlock()
 	synctest.Wait()
 }
 
