@@ -36,8 +36,8 @@ func newDemoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Simulate a plant, run the gateway on it and show the page",
-		Long: `Demo simulates a plant of presses (Modbus) and ovens (S7), reads it, keeps and delivers its values, and prints the address of the page to open. After a while it
-stops one press: the page shows that device go bad and the others unharmed. Then it brings the press back.
+		Long: `Demo simulates a plant of presses (Modbus), ovens (S7) and fillers (OPC UA, encrypted), reads it, keeps and delivers its values, and prints the address of the
+page to open. After a while it stops one press: the page shows that device go bad and the others unharmed. Then it brings the press back.
 
 With --headless it runs without the page. With --json it ends with one JSON document on standard output:
 {"values":{"read","filtered","queued","journaled","dropped"},"sinks":[{"id","delivered","waiting","dropped"}],"residue",
@@ -69,6 +69,7 @@ With --headless it runs without the page. With --json it ends with one JSON docu
 const (
 	demoPresses = 6
 	demoOvens   = 3
+	demoFillers = 3
 	demoVictim  = 3 // the press that is stopped
 	minDemo     = 12 * time.Second
 
@@ -117,6 +118,25 @@ templates:
           charges: DB3.DBD26:UDINT
           purge: T200 unit=ms
           faults: C7
+  filler:
+    params: {n: }
+    profile: lan
+    options: {mode: subscribe, trust: any}
+    groups:
+      fast:
+        interval: 500ms
+        tags:
+          level: nsu=urn:millrace:sim;s=v{n} unit=%% deadband=1
+          weight: nsu=urn:millrace:sim;s=v1{n} scale=0.02 unit=kg deadband=0.02
+          speed: nsu=urn:millrace:sim;s=v2{n} scale=5 unit=1/min deadband=5
+          running: nsu=urn:millrace:sim;s=static.Boolean
+      slow:
+        interval: 5s
+        tags:
+          product: nsu=urn:millrace:sim;s=static.String
+          bottles: nsu=urn:millrace:sim;s=static.UInt32
+          valves: nsu=urn:millrace:sim;s=static.BooleanArray
+          cleaned: nsu=urn:millrace:sim;s=static.DateTime
 devices:
 `
 
@@ -124,17 +144,35 @@ devices:
 type demoPlant struct {
 	presses *sim.Modbus
 	ovens   *sim.S7
+	fillers *sim.OPCUA
 }
 
 func newDemoPlant() (p demoPlant, err error) {
 	if p.presses, err = sim.NewModbus(sim.ModbusConfig{Listen: "127.0.0.1:0", Devices: demoPresses, ByPort: true}); err != nil {
 		return p, err
 	}
-	p.ovens, err = sim.NewS7(sim.S7Config{Listen: "127.0.0.1:0", Devices: demoOvens, ByPort: true})
+	if p.ovens, err = sim.NewS7(sim.S7Config{Listen: "127.0.0.1:0", Devices: demoOvens, ByPort: true}); err != nil {
+		return p, err
+	}
+	p.fillers, err = sim.NewOPCUA(sim.OPCUAConfig{Listen: "127.0.0.1:0", Devices: demoFillers, ByPort: true})
 	return p, err
 }
 
-func (p *demoPlant) all() []sim.Simulator { return []sim.Simulator{p.presses, p.ovens} }
+func (p *demoPlant) all() []sim.Simulator { return []sim.Simulator{p.presses, p.ovens, p.fillers} }
+
+// appendDevices appends the plant's devices to the demo's configuration. All fillers show the same nodes; each is given waves of its own.
+func (p *demoPlant) appendDevices(text []byte) []byte {
+	for n := 1; n <= demoPresses; n++ {
+		text = fmt.Appendf(text, "  - {id: press-%d, template: press, address: \"modbus://%s/1\"}\n", n, p.presses.Addr(n))
+	}
+	for n := 1; n <= demoOvens; n++ {
+		text = fmt.Appendf(text, "  - {id: oven-%d, template: oven, address: \"s7://%s?slot=1\"}\n", n, p.ovens.Addr(n))
+	}
+	for n := 1; n <= demoFillers; n++ {
+		text = fmt.Appendf(text, "  - {id: filler-%d, template: filler, address: \"opc.tcp://%s\", params: {n: %d}}\n", n, p.fillers.Addr(n), n)
+	}
+	return text
+}
 
 func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err error) {
 	if o.data == "" {
@@ -196,13 +234,7 @@ func openDemo(ctx context.Context, o demoOptions, plant *demoPlant, stderr io.Wr
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Appendf(nil, demoConfig, filepath.Join(data, "state"), o.listen)
-	for n := 1; n <= demoPresses; n++ {
-		text = fmt.Appendf(text, "  - {id: press-%d, template: press, address: \"modbus://%s/1\"}\n", n, plant.presses.Addr(n))
-	}
-	for n := 1; n <= demoOvens; n++ {
-		text = fmt.Appendf(text, "  - {id: oven-%d, template: oven, address: \"s7://%s?slot=1\"}\n", n, plant.ovens.Addr(n))
-	}
+	text := plant.appendDevices(fmt.Appendf(nil, demoConfig, filepath.Join(data, "state"), o.listen))
 	text = fmt.Appendf(text, "sinks:\n  - {id: files, type: file, dir: %q, from: oldest}\n", filepath.Join(data, "out"))
 	path := filepath.Join(data, "demo.yaml")
 	if err := os.MkdirAll(data, 0o750); err != nil {
@@ -254,7 +286,7 @@ func tellStory(ctx context.Context, duration time.Duration, plant *sim.Modbus, s
 	if duration > 0 {
 		begin, outage, every = duration/4, duration/5, 0
 	}
-	say("%d presses and %d ovens are simulated; press-%d will be stopped in %v", demoPresses, demoOvens, demoVictim, begin)
+	say("%d presses, %d ovens and %d fillers are simulated; press-%d will be stopped in %v", demoPresses, demoOvens, demoFillers, demoVictim, begin)
 	started := time.Now()
 	for wait := begin; pause(ctx, wait); wait = every - outage {
 		say("press-%d is stopped; the others are not disturbed", demoVictim)

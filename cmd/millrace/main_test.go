@@ -247,7 +247,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v: %s%s", err, out, errs)
 	}
 	t.Logf("took %v", time.Since(started))
-	if code != exitOK || doc.Residue != 0 || doc.Sinks[0].Delivered == 0 || doc.Sinks[0].Waiting != 0 || len(doc.Devices) != demoPresses+demoOvens {
+	if code != exitOK || doc.Residue != 0 || doc.Sinks[0].Delivered == 0 || doc.Sinks[0].Waiting != 0 || len(doc.Devices) != demoPresses+demoOvens+demoFillers {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	for _, d := range doc.Devices {

@@ -19,7 +19,7 @@ type EmitOptions struct {
 
 func (o EmitOptions) withDefaults(waves, statics int) (EmitOptions, error) {
 	if o.Waves == 0 && o.Statics == 0 {
-		o.Waves = 10
+		o.Waves = min(10, waves)
 	}
 	if o.Waves < 0 || o.Waves > waves || o.Statics < 0 || o.Statics > statics {
 		return o, fmt.Errorf("sim: %d waves and %d static values; there are %d and %d", o.Waves, o.Statics, waves, statics)

@@ -348,3 +348,18 @@ func TestOPCUABlackHole(t *testing.T) {
 	}
 	dialOPCUA(t, m, 1, opcua.Config{})
 }
+
+// A server with few live values has a configuration of these, as long as nobody asks for more.
+func TestOPCUAEmitsWhatThereIs(t *testing.T) {
+	m, err := NewOPCUA(OPCUAConfig{Listen: "127.0.0.1:0", Nodes: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := m.EmitConfig(&b, EmitOptions{}); err != nil || strings.Count(b.String(), "nsu="+OPCUANamespace+";s=v") != 2 {
+		t.Errorf("%v\n%s", err, &b)
+	}
+	if err := m.EmitConfig(&b, EmitOptions{Waves: 3}); err == nil {
+		t.Error("3 waves of 2")
+	}
+}
