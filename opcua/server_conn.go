@@ -125,8 +125,10 @@ const maxStranger = 128 << 10
 func (c *serverConn) hold(used int) error {
 	s := c.srv
 	if c.channel.Pending() == 0 {
-		s.held.Add(int64(-c.held))
-		c.held = 0
+		if c.held != 0 { // most requests are one chunk, and leave the counter that all share alone
+			s.held.Add(int64(-c.held))
+			c.held = 0
+		}
 		return nil
 	}
 	c.held += used
