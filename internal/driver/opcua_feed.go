@@ -22,13 +22,14 @@ type opcuaFeed struct {
 	queue pushQueue[opcua.Receipt]
 	types *opcuaTypes
 
-	mu    sync.Mutex
-	items []int32 // node of the plan by the handle of its item
-	wake  func()
-	dead  error // why nothing comes any more
-	heard bool  // something came
-	value ua.DataValue
-	bad   opcuaLost // the last node that came with a bad status; its status 0 when there was none since it was told
+	mu     sync.Mutex
+	items  []int32 // node of the plan by the handle of its item
+	wake   func()
+	dead   error // why nothing comes any more
+	heard  bool  // something came
+	value  ua.DataValue
+	bad    map[int]ua.StatusCode // nodes whose last value has a bad status
+	mended []int                 // nodes that were bad since the last take
 }
 
 const (
@@ -88,7 +89,7 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		st.taken = nil
 	}
 	if st.feed != nil {
-		st.taken = st.feed.queue.take(s.into)
+		st.taken = s.take(st)
 		if dead, heard := st.feed.end(); dead != nil && !heard {
 			return &SilentError{dead}
 		} else if dead != nil || st.feed.every != st.every {
@@ -102,7 +103,6 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		}
 	}
 	s.denyLost(st)
-	s.tellBad(st)
 	if now.Sub(st.polledAt) < st.every-st.every/10 {
 		return nil
 	}
@@ -121,15 +121,21 @@ func (e *SilentError) Error() string {
 // Unwrap returns why it is over, and net.ErrClosed.
 func (e *SilentError) Unwrap() []error { return []error{net.ErrClosed, e.Err} }
 
-// tellBad reports a node that came with a bad status.
-func (s *opcuaSession) tellBad(st *opcuaState) {
-	st.feed.mu.Lock()
-	bad := st.feed.bad
-	st.feed.bad = opcuaLost{}
-	st.feed.mu.Unlock()
-	if bad.status != 0 {
-		s.tell(st, bad.node, bad.status)
+// take takes what came of st, and says once more which of its nodes are bad: a server says it once, and what a device refuses is to be seen until it does no more.
+func (s *opcuaSession) take(st *opcuaState) (done func(error)) {
+	f := st.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	done = f.queue.take(s.into)
+	for _, n := range f.mended {
+		st.told[n] = 0
 	}
+	f.mended = f.mended[:0]
+	for n, status := range f.bad {
+		s.into.Append(f.plan.nodes[n].id, 0, tag.Quality(status), tag.Null, 0)
+		s.tell(st, n, status)
+	}
+	return done
 }
 
 // notSubscribed decides what a refused subscription means.
@@ -154,7 +160,7 @@ func (s *opcuaSession) notSubscribed(ctx context.Context, st *opcuaState, now ti
 func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.Time) error {
 	s.setUp.now.Store(true)
 	defer s.setUp.now.Store(false)
-	f := &opcuaFeed{plan: st.plan, types: &s.structures, every: st.every, wake: st.wake}
+	f := &opcuaFeed{plan: st.plan, types: &s.structures, every: st.every, wake: st.wake, bad: map[int]ua.StatusCode{}}
 	sub, err := s.client.Subscribe(ctx, st.subscription(f))
 	if err != nil {
 		return err
@@ -341,7 +347,10 @@ func (f *opcuaFeed) append(b *tag.Batch, m *opcua.Notification) {
 		node := &f.plan.nodes[n]
 		f.types.append(b, node.id, v, node.point.isElement())
 		if v.Status.IsBad() {
-			f.bad = opcuaLost{n, v.Status}
+			f.bad[n] = v.Status
+		} else if len(f.bad) > 0 && f.bad[n] != 0 {
+			delete(f.bad, n)
+			f.mended = append(f.mended, n)
 		}
 	}
 	f.value = ua.DataValue{} // it keeps the texts of the message

@@ -238,6 +238,31 @@ func TestOPCUABadNodesCostThemselves(t *testing.T) {
 	})
 }
 
+// A node that is bad now is so in each Read until it is not, and is told of once.
+func TestOPCUANodesThatAreBadForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level", "nsu=urn:plant;s=count"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5", "2 -7")
+		for turn := range 2 {
+			if err := b.space.SetValue(b.id("level"), ua.DataValue{Status: ua.BadSensorFailure}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(soon)
+			b.want("1 bad (sensor failure)", "1 bad (sensor failure)")
+			b.want("1 bad (sensor failure)")
+			if len(b.w.refused) != turn+1 {
+				t.Errorf("told of %d times", len(b.w.refused))
+			}
+			b.setValue("level", ua.Double(float64(turn)))
+			time.Sleep(soon)
+			b.want(fmt.Sprint("1 ", turn))
+			b.want()
+		}
+	})
+}
+
 // What was not safe comes again, and is acknowledged then.
 func TestOPCUALostRowsComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
