@@ -113,7 +113,10 @@ func (e *DialError) Hint() string {
 	var cert *uasc.CertificateError
 	switch {
 	case errors.As(e.Err, &cert):
-		return "if server certificate " + e.Server + " is the right one, trust it"
+		if cert.Check <= uasc.CheckTrust {
+			return "if server certificate " + e.Server + " is the right one, trust it"
+		}
+		return "" // what is wrong with it is said, and trusting it does not help
 	case e.Stage >= StageCreate:
 		return e.hintOfSession()
 	}

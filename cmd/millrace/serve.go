@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -37,7 +39,7 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 		return nil, nil
 	}
 	pki := filepath.Join(cfg.Gateway.Data, pkiFolder)
-	identity, err := driver.EnsureIdentity(pki)
+	identity, err := driver.EnsureIdentity(pki, servedHosts(cfg)...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +92,44 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, space
 		return fmt.Errorf("%w; set listen to another address", err)
 	}
 	n.servers = append(n.servers, northServer{c.ID, s, ln})
+	g.checkOwnHost(c, identity)
 	return nil
+}
+
+// servedHosts returns the hosts that the servers of cfg listen at, but for those that stand for every address.
+func servedHosts(cfg *config.Config) (hosts []string) {
+	for _, c := range cfg.Serve {
+		if h := servedHost(c); h != "" {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+func servedHost(c config.Serve) string {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if a, bad := netip.ParseAddr(host); err != nil || bad == nil && a.IsUnspecified() {
+		return ""
+	}
+	return host
+}
+
+// checkOwnHost warns of a certificate that was made before its server had the address: clients that look at it would refuse it without a word here.
+func (g *gateway) checkOwnHost(c config.Serve, identity *uasc.Identity) {
+	leaf, err := x509.ParseCertificate(uasc.Leaf(identity.Raw))
+	host := servedHost(c)
+	if err != nil || host == "" || leaf.VerifyHostname(host) == nil {
+		return
+	}
+	own := filepath.Join(g.config().Gateway.Data, pkiFolder, "own")
+	g.log.Warn("the gateway's own certificate is not for this address; clients that look at it refuse it", "server", c.ID, "address", c.Listen,
+		"todo", "remove "+own+" and start again; clients and servers have to trust the new one")
 }
 
 // clientTrust judges clients' certificates, and says in the log how one that was refused is let in.
 func clientTrust(g *gateway, c config.Serve, trust *uasc.TrustStore) uasc.Validator {
 	v := uasc.ValidatorConfig{Store: trust, OnReject: func(r uasc.Rejection) {
-		g.log.Warn("a client's certificate was refused", "server", c.ID, "peer", r.Peer, "reason", r.Reason, "todo", "millrace trust accept "+r.Thumbprint)
+		g.log.Warn("a client's certificate was refused", "server", c.ID, "peer", r.Peer, "reason", r.Reason, "todo", "millrace trust accept "+r.Thumbprint+" --pki "+pkiOf(g.config()))
 	}}
 	if c.AnyClient {
 		v.Skip = uasc.CheckTrust

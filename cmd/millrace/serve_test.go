@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"millrace/internal/config"
+	"millrace/internal/driver"
 	"millrace/internal/sim"
 	"millrace/opcua"
 	"millrace/opcua/ua"
@@ -137,6 +138,38 @@ func TestServeToTrustedClients(t *testing.T) {
 	cfg.User = opcua.User{}
 	if _, err := opcua.Dial(t.Context(), r.url("closed"), cfg); err == nil {
 		t.Error("a client without a user got in")
+	}
+}
+
+// Clients look whether a server's certificate is for the address that they dial: a new one is, and of an old one the log says so.
+func TestServedAddressInTheCertificate(t *testing.T) {
+	m := plant(t, sim.ModbusConfig{Devices: 1, ByPort: true})
+	for _, old := range []bool{false, true} {
+		dir := t.TempDir()
+		cfg, err := config.Load(write(t, dir, "gateway.yaml", serveConfig(t, dir, m, "press")), drivers())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			if _, err := driver.EnsureIdentity(pkiOf(cfg)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log strings.Builder
+		g, err := openGateway(t.Context(), cfg, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := g.openNorthbound(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(n.close(), g.Close()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "not for this address"); (n == 1) != old { // 127.0.0.1 is in every one
+			t.Errorf("old %t: %d warnings: %s", old, n, &log)
+		}
 	}
 }
 

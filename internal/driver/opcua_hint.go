@@ -74,10 +74,23 @@ func explainDial(err error, o *opcuaOptions) error {
 	switch {
 	case errors.As(err, &choice):
 		return hinted(err, o.choiceHint(choice))
-	case errors.As(err, &cert) && o.pki != "" && o.server == "":
-		return hinted(err, "`millrace trust accept "+cert.Thumbprint+"`, when that is the server's certificate; or server_cert, or trust any")
+	case errors.As(err, &cert):
+		return hinted(err, o.certificateHint(cert))
 	}
 	return err
+}
+
+// certificateHint says how a server is let in whose certificate failed a check. A check that comes after trust is not passed by trusting.
+func (o *opcuaOptions) certificateHint(e *uasc.CertificateError) string {
+	switch {
+	case o.pki == "" || o.server != "":
+		return ""
+	case e.Check > uasc.CheckTrust:
+		return "give the server a certificate that is right, or skip_checks " + e.Check.String() + " when it is the server all the same"
+	case e.Check == uasc.CheckChain:
+		return "`millrace trust accept --issuer ca.pem --pki " + o.pki + "` with the certificate of who issued it"
+	}
+	return "`millrace trust accept " + e.Thumbprint + " --pki " + o.pki + "`, when that is the server's certificate; or server_cert, or trust any"
 }
 
 func hinted(err error, hint string) error {

@@ -197,3 +197,19 @@ func (u userList) Authenticate(_ context.Context, c opcua.Credentials) (opcua.Ro
 	}
 	return opcua.RoleRead, nil
 }
+
+// A certificate that nobody trusts yet is accepted, one that is for another host is not: trusting it again would change nothing.
+func TestOPCUACertificateHints(t *testing.T) {
+	o := &opcuaOptions{pki: "data/pki"}
+	for check, want := range map[uasc.Check]string{
+		uasc.CheckTrust:    "`millrace trust accept ab12 --pki data/pki`",
+		uasc.CheckChain:    "`millrace trust accept --issuer ca.pem --pki data/pki`",
+		uasc.CheckHostName: "skip_checks host-name",
+		uasc.CheckValidity: "skip_checks validity",
+	} {
+		got := o.certificateHint(&uasc.CertificateError{Check: check, Thumbprint: "ab12"})
+		if !strings.Contains(got, want) || check > uasc.CheckTrust && strings.Contains(got, "trust accept") {
+			t.Errorf("%v: %s", check, got)
+		}
+	}
+}

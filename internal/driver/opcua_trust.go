@@ -2,8 +2,11 @@ package driver
 
 import (
 	"encoding/pem"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,8 +77,9 @@ func (d OPCUA) NeedsIdentity(a device.Addr) (pki string, ok bool) {
 	return o.pki, err == nil && o.pki != "" && o.cert == "" && o.policy != uasc.None.String()
 }
 
-// EnsureIdentity returns our own certificate in the folder pki, which is made where it is not there: valid for 20 years, with the names of this host.
-func EnsureIdentity(pki string) (*uasc.Identity, error) {
+// EnsureIdentity returns our own certificate in the folder pki, which is made where it is not there: valid for 20 years, with the names and addresses of
+// this host, and those of hosts, under which clients find our servers.
+func EnsureIdentity(pki string, hosts ...string) (*uasc.Identity, error) {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "localhost"
@@ -85,12 +89,33 @@ func EnsureIdentity(pki string) (*uasc.Identity, error) {
 		return nil, &OptionError{"pki", pki, err.Error()}
 	}
 	id, _, err := uasc.LoadOrCreateIdentity(cert, key, uasc.IdentityConfig{
-		ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: []string{host}, Now: time.Now(),
+		ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: ownHosts(host, hosts), Now: time.Now(),
 	})
 	if err != nil {
 		return nil, &OptionError{"pki", pki, err.Error()}
 	}
 	return id, nil
+}
+
+// mostOwnHosts bounds the names in our certificate: a host of containers has many addresses, and peers refuse long certificates.
+const mostOwnHosts = 32
+
+// ownHosts lists name, more and the addresses of this host's interfaces. Link-local ones need a zone, which a certificate has no room for.
+func ownHosts(name string, more []string) []string {
+	hosts := append([]string{name, "localhost"}, more...)
+	addrs, _ := net.InterfaceAddrs() // without them there are names
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
+			hosts = append(hosts, p.Addr().String())
+		}
+	}
+	out := hosts[:0]
+	for _, h := range hosts {
+		if !slices.Contains(out, h) && len(out) < mostOwnHosts {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // trust says whose certificates are accepted.

@@ -73,6 +73,15 @@ func (j *opcuaWriting) parse(i int, t *device.TagSpec) {
 	j.points[i] = p
 }
 
+// refuse says of all items of a node why it is not written.
+func (j *opcuaWriting) refuse(id ua.NodeId, why ua.StatusCode) {
+	for i := range j.nodes {
+		if j.nodes[i] == id && j.results[i].Err == nil {
+			j.results[i].Err = &NodeRefusedError{j.points[i].String(), why}
+		}
+	}
+}
+
 // unsent says of all items that nothing was sent.
 func (j *opcuaWriting) unsent(err error) {
 	for i := range j.results {
@@ -145,6 +154,10 @@ func (s *opcuaSession) learnTypes(ctx context.Context, j *opcuaWriting) error {
 		return err
 	}
 	for k, id := range nodes {
+		if got[3*k].Status.Code() == ua.BadNodeIdUnknown {
+			j.refuse(id, ua.BadNodeIdUnknown)
+			continue
+		}
 		t, err := s.typeOf(ctx, got[3*k:3*k+3])
 		if err != nil {
 			return err

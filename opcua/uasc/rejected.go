@@ -54,7 +54,6 @@ func (s *TrustStore) keep(der []byte, r Rejection) {
 	if len(der) == 0 || len(der) > maxCertificateBytes {
 		return
 	}
-	r.Thumbprint = thumbprintOf(der)
 	if !s.mu.TryLock() {
 		return // nobody waits for a disk here
 	}

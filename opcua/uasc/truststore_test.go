@@ -36,8 +36,8 @@ func TestARefusedCertificateCanBeAccepted(t *testing.T) {
 		}
 		p.now = p.now.Add(time.Minute)
 	}
-	if len(heard) != 3 {
-		t.Errorf("heard of %d", len(heard))
+	if len(heard) != 3 || len(heard[0].Thumbprint) != 40 {
+		t.Errorf("heard of %d: %+v", len(heard), heard)
 	}
 	got := lists(t, p.store)
 	if len(got[ListRejected]) != 1 || len(got[ListTrusted]) != 0 {

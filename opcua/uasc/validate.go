@@ -184,7 +184,11 @@ func (v *CertificateValidator) Validate(now time.Time, chain []byte, use Use) er
 		return nil
 	}
 	r := rejectionOf(err, use, now)
-	v.cfg.Store.keep(Leaf(chain), r)
+	leaf := Leaf(chain)
+	if len(leaf) > 0 {
+		r.Thumbprint = thumbprintOf(leaf)
+	}
+	v.cfg.Store.keep(leaf, r)
 	if v.cfg.OnReject != nil {
 		v.cfg.OnReject(r)
 	}
