@@ -21,7 +21,7 @@ import (
 	"millrace/opcua/uasc"
 )
 
-// northbound is the servers that offer the gateway's tags to others. All of them show one address space.
+// northbound is the servers that offer the gateway's tags to others. All of them show the same tags.
 type northbound struct {
 	nodes   *serve.Nodes
 	servers []northServer
@@ -43,28 +43,29 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 	if err != nil {
 		return nil, err
 	}
-	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: identity.ApplicationURI})
-	if err != nil {
-		return nil, err
-	}
 	n := &northbound{nodes: serve.NewNodes(g.runtime)}
-	if err := n.nodes.Mount(space, "urn:millrace:"+cfg.Gateway.Name+":tags"); err != nil {
-		return nil, err
-	}
 	n.nodes.Set(servedTags(cfg))
 	trust, err := uasc.OpenTrustStore(pki, uasc.TrustStoreConfig{})
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Serve {
-		if err := n.open(ctx, g, c, space, identity, trust); err != nil {
+		if err := n.open(ctx, g, c, identity, trust); err != nil {
 			return nil, errors.Join(fmt.Errorf("serve %s: %w", c.ID, err), n.close())
 		}
 	}
 	return n, nil
 }
 
-func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, space *opcua.Space, identity *uasc.Identity, trust *uasc.TrustStore) error {
+// open makes the server of c. Each has an address space of its own, since that says how its server is.
+func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, identity *uasc.Identity, trust *uasc.TrustStore) error {
+	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: identity.ApplicationURI})
+	if err != nil {
+		return err
+	}
+	if err := n.nodes.Mount(space, "urn:millrace:"+g.config().Gateway.Name+":tags"); err != nil {
+		return err
+	}
 	cfg := opcua.ServerConfig{
 		Space: space, Identity: identity, ApplicationName: "Millrace " + g.config().Gateway.Name, SoftwareVersion: version,
 		Security: securities(c.Security), Trust: clientTrust(g, c, trust), MaxConns: 2 * c.MaxSessions, Quotas: opcua.ServerQuotas{Sessions: uint32(c.MaxSessions)},

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -71,11 +72,14 @@ func NewNodes(source Source) *Nodes {
 	return n
 }
 
-// Mount puts n under the Objects folder of space, in the namespace uri.
+// Mount puts n under the Objects folder of space, in the namespace uri. It may be mounted in several Spaces, as long as the namespace has the same index in each.
 func (n *Nodes) Mount(space *opcua.Space, uri string) error {
 	ns, err := space.Mount(uri, n)
 	if err != nil {
 		return err
+	}
+	if n.ns != 0 && n.ns != ns {
+		return fmt.Errorf("serve: namespace %s has index %d in one address space and %d in another", uri, n.ns, ns)
 	}
 	n.ns = ns
 	return space.AddReference(ua.NumericId(0, ns0.ObjectsFolder), ua.NumericId(0, ns0.Organizes), ua.StringId(ns, rootText))
