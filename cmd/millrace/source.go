@@ -69,13 +69,13 @@ func described(p protocol, t device.TagSpec) (address string, k tag.Kind) {
 }
 
 // reasonOf says why a device is in its state, and of one that answers what it refuses.
-func reasonOf(s device.Status) string {
+func reasonOf(s device.Status) (reason string, refuses bool) {
 	for _, g := range s.Groups {
 		if g.Refusal != "" && (s.State == device.Ready || s.State == device.Degraded) {
-			return s.Reason + "; it refuses some of what it is asked: " + g.Refusal
+			return strings.TrimPrefix(s.Reason+"; it refuses some of what it is asked: "+g.Refusal, "; "), true
 		}
 	}
-	return s.Reason
+	return s.Reason, false
 }
 
 // Gateway implements web.Source.
@@ -96,8 +96,9 @@ func (g *gateway) Devices() []web.Device {
 	all := g.runtime.Devices()
 	out := make([]web.Device, len(all))
 	for i, s := range all {
+		reason, refuses := reasonOf(s)
 		d := web.Device{
-			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reasonOf(s), Since: wrongSince(s),
+			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, Groups: make([]web.Group, len(s.Groups)),
 		}
 		for k, x := range s.Groups {

@@ -87,9 +87,10 @@ type statusDevice struct {
 	Reason       string    `json:"reason"`
 	Since        time.Time `json:"since"`
 	OutOfService bool      `json:"out_of_service"`
+	Refuses      bool      `json:"refuses"`
 }
 
-// mostShown is how many devices that are not ready are listed.
+// mostShown is how many devices with something to say about them are listed.
 const mostShown = 20
 
 // glance is what a person needs of a statusDocument.
@@ -136,7 +137,7 @@ func (g *glance) print(w io.Writer, now time.Time) error {
 	return err
 }
 
-// printDevices counts the devices by state and lists those that are not ready.
+// printDevices counts the devices by state and lists those that are not ready, or refuse some of what they are asked.
 func (g *glance) printDevices(w io.Writer, now time.Time) error {
 	count := map[string]int{}
 	for _, x := range g.devices {
@@ -150,7 +151,7 @@ func (g *glance) printDevices(w io.Writer, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	shown := 0
 	for _, x := range g.devices {
-		if x.State == web.StateReady && !x.OutOfService {
+		if x.State == web.StateReady && !x.OutOfService && !x.Refuses {
 			continue
 		}
 		if shown++; shown <= mostShown {
@@ -161,7 +162,7 @@ func (g *glance) printDevices(w io.Writer, now time.Time) error {
 		return err
 	}
 	if shown > mostShown {
-		fmt.Fprintf(w, "  and %d more that are not ready\n", shown-mostShown)
+		fmt.Fprintf(w, "  and %d more that are not ready, or refuse something\n", shown-mostShown)
 	}
 	return nil
 }

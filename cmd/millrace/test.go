@@ -141,13 +141,20 @@ func writeCycle(w io.Writer, rows []cycleRow, asJSON bool, o tag.JSONOptions) er
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	bad := 0
+	var said cycleRow // whose reason stands above: often one is that of all tags of a device
 	for _, r := range rows {
 		v := r.Value.String()
 		if r.Quality.IsBad() {
 			v = "-"
 			bad++
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.tag, r.Address, v, r.Kind, r.Quality, r.reason)
+		reason := r.reason
+		if reason != "" && reason == said.reason && r.device == said.device {
+			reason = "as above"
+		} else if reason != "" {
+			said = r
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", r.tag, r.Address, v, r.Kind, r.Quality, reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -76,6 +76,10 @@ func explainDial(err error, o *opcuaOptions) error {
 		return hinted(err, o.choiceHint(choice))
 	case errors.As(err, &cert):
 		return hinted(err, o.certificateHint(cert))
+	case errors.Is(err, ua.BadSessionIdInvalid), errors.Is(err, ua.BadSessionClosed):
+		return hinted(err, "the server has forgotten the session that it had just made: is it being restarted, or short of sessions?")
+	case errors.Is(err, ua.BadSecureChannelClosed):
+		return hinted(err, "the server ended the connection; its log may say why")
 	}
 	return err
 }

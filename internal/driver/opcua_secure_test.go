@@ -213,3 +213,16 @@ func TestOPCUACertificateHints(t *testing.T) {
 		}
 	}
 }
+
+// A session that ends while it is made is explained as well.
+func TestOPCUADialHints(t *testing.T) {
+	for status, want := range map[ua.StatusCode]string{
+		ua.BadSessionIdInvalid:    "forgotten the session",
+		ua.BadSecureChannelClosed: "ended the connection",
+	} {
+		err := explainDial(&opcua.DialError{Stage: opcua.StageLimits, URL: "opc.tcp://plc", Status: status, Err: status}, &opcuaOptions{})
+		if !strings.Contains(err.Error(), want) || !errors.Is(err, status) {
+			t.Errorf("%v: %v", status, err)
+		}
+	}
+}

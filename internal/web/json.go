@@ -52,6 +52,9 @@ func appendDevice(b []byte, d *Device) []byte {
 	b = strconv.AppendInt(append(b, `,"recovery_ms":`...), d.Recovery.Milliseconds(), 10)
 	b = appendMillis(append(b, `,"rtt_ms":`...), d.RTT)
 	b = strconv.AppendBool(append(b, `,"out_of_service":`...), d.OutOfService)
+	if d.Refuses {
+		b = append(b, `,"refuses":true`...)
+	}
 	b = append(b, `,"groups":[`...)
 	for i := range d.Groups {
 		if i > 0 {

@@ -83,6 +83,7 @@ type Device struct {
 	Recovery     time.Duration // the longest from being back to being read again, 0 without an outage
 	RTT          time.Duration // smoothed, 0 when unknown
 	OutOfService bool          // the maintenance switch is on
+	Refuses      bool          // it answers, and refuses some of what it is asked; Reason says what
 	Groups       []Group
 }
 

@@ -19,6 +19,7 @@ export interface Device {
   recovery_ms: number;
   rtt_ms: number;
   out_of_service: boolean;
+  refuses?: boolean;
   groups: Group[];
 }
 
