@@ -157,6 +157,10 @@ func writeSurveyConfig(w, notes io.Writer, s driver.Survey, a device.Addr) error
 		delete(d.Options, "password")
 		fmt.Fprintln(notes, "the password is left out: say it as password: ${env:NAME} or ${file:PATH} among the options")
 	}
+	if bare(a) {
+		fmt.Fprintln(notes, "a gateway has a certificate of its own: the server is refused until `millrace trust accept`, and the gateway until the server's operator trusts it;",
+			"for a server without security say security: none among the options")
+	}
 	for _, n := range s.Nodes {
 		if n.Tag != "" {
 			d.Tags = append(d.Tags, config.EmitTag{Name: n.Tag, Address: n.Address}) // who wants to write says so
@@ -170,4 +174,10 @@ func writeSurveyConfig(w, notes io.Writer, s driver.Survey, a device.Addr) error
 	}
 	_, err := w.Write(config.Emit(d))
 	return err
+}
+
+// bare says that an OPC UA server was browsed without security, which a gateway's session to it will have.
+func bare(a device.Addr) bool {
+	_, needs := driver.OPCUA{PKI: pkiFolder}.NeedsIdentity(a)
+	return a.Scheme == "opc.tcp" && needs && a.Options["pki"] == ""
 }

@@ -97,6 +97,9 @@ func TestOPCUACommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if got := run(exitOK, "browse", url, "--yaml"); !strings.Contains(got, "security: none") || strings.Contains(text, "trust accept") {
+		t.Errorf("%s\n%s", got, text)
+	}
 	run(exitOK, "check", "-c", file)
 	if got := run(exitOK, "plan", "-c", file); !strings.Contains(got, "publish 1-3") {
 		t.Error(got)

@@ -141,6 +141,15 @@ func TestServeToTrustedClients(t *testing.T) {
 	}
 }
 
+// What would not be one field of a line, or a remark, is no name of a user.
+func TestNamesOfUsers(t *testing.T) {
+	for name, good := range map[string]bool{"shift": true, "Jürgen": true, "a b": false, "": false, "#x": false} {
+		if _, err := userLine(name, "read", strings.NewReader("secret\n")); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 // Clients look whether a server's certificate is for the address that they dial: a new one is, and of an old one the log says so.
 func TestServedAddressInTheCertificate(t *testing.T) {
 	m := plant(t, sim.ModbusConfig{Devices: 1, ByPort: true})

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +40,9 @@ Roles are read, write and admin. A gateway's tags are read-only, whatever the ro
 
 // userLine returns the line of a user, with the first line of in as password.
 func userLine(name, roles string, in io.Reader) (string, error) {
+	if strings.ContainsFunc(name, unicode.IsSpace) || name == "" || strings.HasPrefix(name, "#") {
+		return "", fmt.Errorf("%q is no name for a user: it has no spaces, and does not begin with #", name)
+	}
 	r, err := opcua.ParseRoles(roles)
 	if err != nil {
 		return "", err
