@@ -14,7 +14,7 @@ import (
 // child is a process that is measured; it ends when its standard input does.
 type child struct {
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  io.WriteCloser
 	out    *bufio.Reader
 	stderr bytes.Buffer // shown when it fails
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -110,7 +109,7 @@ func serve(ctx context.Context, name string) error {
 		return err
 	}
 	fmt.Println(addr)
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+	if err := serveUntil(os.Stdin); err != nil {
 		return err
 	}
 	return stop()
