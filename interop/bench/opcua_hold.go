@@ -178,7 +178,7 @@ func (s *stormCounts) client(ctx context.Context, url string, me *uasc.Identity,
 		d := net.Dialer{LocalAddr: from}
 		return d.DialContext(ctx, "tcp", addr)
 	}
-	for wait := 500 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 8*time.Second) {
+	for wait := 2 * time.Second; ctx.Err() == nil; wait = min(2*wait, 8*time.Second) {
 		_, err := opcua.Dial(ctx, url, cfg)
 		s.count(err, time.Since(begin))
 		if err == nil || pause(ctx, wait/2+rand.N(wait)) != nil {

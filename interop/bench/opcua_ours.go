@@ -168,14 +168,14 @@ func millraceUAClient(sealed bool) func(context.Context, string) (func() error, 
 	}
 }
 
-// millraceUASubscriber returns a function that waits for the next 1,000 values of a subscription with as many items.
-func millraceUASubscriber(sealed bool) func(context.Context, string) (func() error, error) {
+// millraceUASubscriber returns a function that waits for the next 1,000 values of a subscription.
+func millraceUASubscriber(sealed bool, items int) func(context.Context, string) (func() error, error) {
 	return func(ctx context.Context, url string) (func() error, error) {
 		c, err := dialUA(ctx, url, sealed, nil)
 		if err != nil {
 			return nil, err
 		}
-		values, err := uaSubscribe(ctx, c)
+		values, err := uaSubscribe(ctx, c, items)
 		return values.thousand, err
 	}
 }
@@ -212,10 +212,13 @@ func (a *arrivals) thousand() error {
 	return nil
 }
 
-// uaSubscribe makes a subscription to the nodes that change.
-func uaSubscribe(ctx context.Context, c *opcua.Client) (*arrivals, error) {
+// uaInterval is how often so many items are told to make 100,000 values a second.
+func uaInterval(items int) time.Duration { return time.Duration(items) * uaTick / uaValues }
+
+// uaSubscribe makes a subscription to the nodes that change, each of which is as many items as make up their number.
+func uaSubscribe(ctx context.Context, c *opcua.Client, items int) (*arrivals, error) {
 	a := &arrivals{more: make(chan struct{}, 1)}
-	s, err := c.Subscribe(ctx, opcua.SubscriptionConfig{Interval: uaTick, Notify: func(m *opcua.Notification) {
+	s, err := c.Subscribe(ctx, opcua.SubscriptionConfig{Interval: uaInterval(items), Notify: func(m *opcua.Notification) {
 		var v ua.DataValue
 		n := 0
 		for ok := true; ok; {
@@ -233,7 +236,12 @@ func uaSubscribe(ctx context.Context, c *opcua.Client) (*arrivals, error) {
 	if err != nil {
 		return a, err
 	}
-	return a, s.Add(ctx, uaItems(ids))
+	for range items / uaValues {
+		if err := s.Add(ctx, uaItems(ids)); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
 }
 
 func uaItems(ids []ua.ReadValueId) []opcua.Item {

@@ -138,7 +138,7 @@ func gopcuaUAClient(sealed bool) func(context.Context, string) (func() error, er
 	}
 }
 
-func gopcuaUASubscriber(sealed bool) func(context.Context, string) (func() error, error) {
+func gopcuaUASubscriber(sealed bool, items int) func(context.Context, string) (func() error, error) {
 	return func(ctx context.Context, url string) (func() error, error) {
 		c, err := dialGopcua(ctx, url, sealed)
 		if err != nil {
@@ -149,13 +149,16 @@ func gopcuaUASubscriber(sealed bool) func(context.Context, string) (func() error
 			return nil, err
 		}
 		came := make(chan *opcua.PublishNotificationData, 100)
-		s, err := c.Subscribe(ctx, &opcua.SubscriptionParameters{Interval: uaTick}, came)
+		s, err := c.Subscribe(ctx, &opcua.SubscriptionParameters{Interval: uaInterval(items)}, came)
 		if err != nil {
 			return nil, err
 		}
-		for i, id := range ids {
-			item := opcua.NewMonitoredItemCreateRequestWithDefaults(id, gua.AttributeIDValue, uint32(i))
-			if _, err := s.Monitor(ctx, gua.TimestampsToReturnSource, item); err != nil {
+		for k := range items / uaValues {
+			wanted := make([]*gua.MonitoredItemCreateRequest, len(ids))
+			for i, id := range ids {
+				wanted[i] = opcua.NewMonitoredItemCreateRequestWithDefaults(id, gua.AttributeIDValue, uint32(k*uaValues+i))
+			}
+			if _, err := s.Monitor(ctx, gua.TimestampsToReturnSource, wanted...); err != nil {
 				return nil, err
 			}
 		}

@@ -31,12 +31,14 @@ var clients = map[string]func(ctx context.Context, addr string) (func() error, e
 
 	"millrace-opcua":             millraceUAClient(false),
 	"millrace-opcua-sealed":      millraceUAClient(true),
-	"millrace-opcua-told":        millraceUASubscriber(false),
-	"millrace-opcua-told-sealed": millraceUASubscriber(true),
+	"millrace-opcua-told":        millraceUASubscriber(false, uaValues),
+	"millrace-opcua-told-sealed": millraceUASubscriber(true, uaValues),
+	"millrace-opcua-slow-sealed": millraceUASubscriber(true, 10*uaValues),
 	"gopcua":                     gopcuaUAClient(false),
 	"gopcua-sealed":              gopcuaUAClient(true),
-	"gopcua-told":                gopcuaUASubscriber(false),
-	"gopcua-told-sealed":         gopcuaUASubscriber(true),
+	"gopcua-told":                gopcuaUASubscriber(false, uaValues),
+	"gopcua-told-sealed":         gopcuaUASubscriber(true, uaValues),
+	"gopcua-slow-sealed":         gopcuaUASubscriber(true, 10*uaValues),
 }
 
 var errWrong = errors.New("the values are wrong")
