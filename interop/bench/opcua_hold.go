@@ -142,7 +142,7 @@ func storm(ctx context.Context, url, sessions string) error {
 	ctx, cancel := context.WithTimeout(ctx, stormWithin)
 	defer cancel()
 	var wg sync.WaitGroup
-	var s stormCounts
+	s := stormCounts{trying: make(chan struct{}, stormTrying)}
 	begin := time.Now()
 	for i := range n {
 		wg.Go(func() { s.client(ctx, url, me, i, begin) })
@@ -158,11 +158,13 @@ func storm(ctx context.Context, url, sessions string) error {
 
 const (
 	stormSessions = 10_000
+	stormTrying   = 1000 // at the same moment: the clients have but the CPUs that the server has, and would be late with their own answers
 	stormWithin   = 2 * time.Minute
 )
 
 // stormCounts is what became of the clients.
 type stormCounts struct {
+	trying                     chan struct{}
 	mu                         sync.Mutex
 	early, in, refused, failed int
 	last                       time.Duration
@@ -179,7 +181,9 @@ func (s *stormCounts) client(ctx context.Context, url string, me *uasc.Identity,
 		return d.DialContext(ctx, "tcp", addr)
 	}
 	for wait := 2 * time.Second; ctx.Err() == nil; wait = min(2*wait, 8*time.Second) {
+		s.trying <- struct{}{}
 		_, err := opcua.Dial(ctx, url, cfg)
+		<-s.trying
 		s.count(err, time.Since(begin))
 		if err == nil || pause(ctx, wait/2+rand.N(wait)) != nil {
 			return
