@@ -132,3 +132,11 @@ func TestClientNoticesADowngrade(t *testing.T) {
 		t.Error("tokens do not count")
 	}
 }
+
+func TestClientFindsServers(t *testing.T) {
+	s := serveUA(t, secured(t))
+	found, err := FindServers(t.Context(), s.url(), Config{})
+	if err != nil || len(found) != 1 || found[0].ApplicationUri != testURI || !slices.Contains(found[0].DiscoveryUrls, s.url()) {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
