@@ -20,16 +20,27 @@ func checkDescriptors(cfg *config.Config) error {
 	for _, d := range cfg.Devices {
 		slots[known[d.Driver].Endpoint(d.Addr)] = max(1, d.Slots)
 	}
-	need := uint64(spareDescriptors)
+	sessions, other := uint64(0), uint64(otherDescriptors(cfg))
 	for _, n := range slots {
-		need += uint64(n)
+		sessions += uint64(n)
 	}
-	if need > limit {
-		return fmt.Errorf("%d connections and %d other files need a descriptor limit of %d, and it is %d; raise it (ulimit -n, or LimitNOFILE in the service)",
-			need-spareDescriptors, spareDescriptors, need, limit)
+	if need := sessions + other; need > limit {
+		return fmt.Errorf("%d connections and %d other files and clients need a descriptor limit of %d, and it is %d; raise it (ulimit -n, or LimitNOFILE in the service)",
+			sessions, other, need, limit)
 	}
 	return nil
 }
 
+// otherDescriptors returns how many are not for devices: the spare ones, and those of the clients that the gateway serves.
+func otherDescriptors(cfg *config.Config) int {
+	n := spareDescriptors
+	for _, s := range cfg.Serve {
+		n += servedConns(s)
+	}
+	return n
+}
+
 // mostSessions returns how many connections to devices may be open at once, 0 when there is no limit to speak of.
-func mostSessions() int { return max(0, int(descriptorLimit())-spareDescriptors) }
+func mostSessions(cfg *config.Config) int {
+	return max(0, int(descriptorLimit())-otherDescriptors(cfg))
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/config"
 	"millrace/internal/device"
 )
 
@@ -24,5 +25,24 @@ func TestLimitsComeBackFromTheStore(t *testing.T) {
 	}
 	if got, err := parseLimits(text); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
+
+// The clients that the gateway serves take descriptors, too.
+func TestServedClientsCountAsDescriptors(t *testing.T) {
+	limit := int(descriptorLimit())
+	if limit == 0 {
+		t.Skip("this system has no descriptor limit to speak of")
+	}
+	cfg := &config.Config{Serve: []config.Serve{{MaxSessions: 10}, {MaxSessions: 5}}}
+	if n := mostSessions(&config.Config{}) - mostSessions(cfg); n != 30 {
+		t.Errorf("two servers of 10 and 5 sessions leave %d fewer for devices", n)
+	}
+	if err := checkDescriptors(cfg); err != nil {
+		t.Error(err)
+	}
+	cfg.Serve[0].MaxSessions = limit
+	if err := checkDescriptors(cfg); err == nil {
+		t.Error("more clients than descriptors were allowed")
 	}
 }

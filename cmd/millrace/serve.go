@@ -68,7 +68,7 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, ident
 	}
 	cfg := opcua.ServerConfig{
 		Space: space, Identity: identity, ApplicationName: "Millrace " + g.config().Gateway.Name, SoftwareVersion: version,
-		Security: securities(c.Security), Trust: clientTrust(g, c, trust), MaxConns: 2 * c.MaxSessions, Quotas: opcua.ServerQuotas{Sessions: uint32(c.MaxSessions)},
+		Security: securities(c.Security), Trust: clientTrust(g, c, trust), MaxConns: servedConns(c), Quotas: opcua.ServerQuotas{Sessions: uint32(c.MaxSessions)},
 		DrainTimeout: time.Second,
 	}
 	if c.Users != "" {
@@ -96,6 +96,9 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, ident
 	g.checkOwnHost(c, identity)
 	return nil
 }
+
+// servedConns is how many connections a server takes: one for each session, and as many for clients that ask for its endpoints or come back.
+func servedConns(c config.Serve) int { return 2 * c.MaxSessions }
 
 // servedHosts returns the hosts that the servers of cfg listen at, but for those that stand for every address.
 func servedHosts(cfg *config.Config) (hosts []string) {
