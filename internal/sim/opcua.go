@@ -86,22 +86,24 @@ func NewOPCUA(cfg OPCUAConfig) (*OPCUA, error) {
 		may |= lifeOf[cfg.Faults[i].Kind]
 	}
 	certificates := map[life]*uasc.Identity{}
-	spaces := map[life]*opcua.Space{}
 	for l := range allLives {
 		if l&^may != 0 {
 			continue
 		}
-		if m.lives[l], err = m.newLife(l, certificates, spaces); err != nil {
+		if m.lives[l], err = m.newLife(l, certificates); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-// newLife makes the server of a life. Lives that have the same certificate, or the same namespaces, share it.
-func (m *OPCUA) newLife(l life, certificates map[life]*uasc.Identity, spaces map[life]*opcua.Space) (*opcuaLife, error) {
-	id, space := certificates[l&newCertificate], spaces[l&newNamespace]
-	var err error
+// newLife makes the server of a life. Lives that have the same certificate share it; an address space is one server's, since it says how that is.
+func (m *OPCUA) newLife(l life, certificates map[life]*uasc.Identity) (*opcuaLife, error) {
+	space, err := newOPCUASpace(m.nodes, l&newNamespace != 0)
+	if err != nil {
+		return nil, err
+	}
+	id := certificates[l&newCertificate]
 	if id == nil {
 		if id, err = uasc.NewIdentity(uasc.IdentityConfig{
 			ApplicationName: "Millrace simulator", ApplicationURI: opcuaServerURI, Hosts: []string{"localhost", m.first.Addr().String()}, Now: time.Now(),
@@ -109,12 +111,6 @@ func (m *OPCUA) newLife(l life, certificates map[life]*uasc.Identity, spaces map
 			return nil, err
 		}
 		certificates[l&newCertificate] = id
-	}
-	if space == nil {
-		if space, err = newOPCUASpace(m.nodes, l&newNamespace != 0); err != nil {
-			return nil, err
-		}
-		spaces[l&newNamespace] = space
 	}
 	of := &opcuaLife{m: m, life: l}
 	of.server, err = opcua.NewServer(opcua.ServerConfig{
