@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"millrace/interop/capture"
+	"millrace/interop/outside"
 	ours "millrace/opcua"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
@@ -282,7 +282,7 @@ func empty(t *testing.T, c *ours.Client, id ua.NodeId, v ua.Variant) {
 // dissect has Wireshark's dissector read what connections carried and holds its count of chunks against ours.
 func dissect(t *testing.T, p *capture.Recording, conns int) int {
 	t.Helper()
-	needTshark(t)
+	outside.NeedTool(t, "tshark")
 	want := 0
 	for n := 1; n <= conns; n++ {
 		for _, fromPeer := range []bool{false, true} {
@@ -308,19 +308,6 @@ func chunks(t *testing.T, b []byte) (n int) {
 		n++
 	}
 	return n
-}
-
-func needTshark(t *testing.T) {
-	t.Helper()
-	for _, dir := range strings.Split(os.Getenv("PATH"), ":") {
-		if _, err := os.Stat(dir + "/tshark"); err == nil {
-			return
-		}
-	}
-	if os.Getenv("REQUIRE_INTEROP") == "1" {
-		t.Fatal("tshark is not installed")
-	}
-	t.Skip("SKIPPED: tshark is not installed")
 }
 
 // TestForeignClientsRenew has each client read on while its token, which lives for ten seconds, is renewed.

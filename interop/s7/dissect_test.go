@@ -2,29 +2,16 @@
 package s7_test
 
 import (
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"millrace/interop/capture"
+	"millrace/interop/outside"
 	"millrace/s7"
 )
 
 // port is what the dissector is told that the frames went to.
 const port = s7.Port
-
-// needTshark ends the test when there is no dissector: a failure when REQUIRE_INTEROP=1, else a skip that says so.
-func needTshark(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("tshark"); err == nil {
-		return
-	}
-	if os.Getenv("REQUIRE_INTEROP") == "1" {
-		t.Fatal("tshark is not installed")
-	}
-	t.Skip("SKIPPED: tshark is not installed")
-}
 
 // trace gathers frames that the encoders make.
 type trace struct {
@@ -210,7 +197,7 @@ func (tr *trace) blocks() {
 
 // TestDissector has Wireshark read what every encoder makes: all of it is s7comm, nothing is malformed.
 func TestDissector(t *testing.T) {
-	needTshark(t)
+	outside.NeedTool(t, "tshark")
 	all := 0
 	for _, x := range []struct {
 		name string

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"millrace/interop/capture"
+	"millrace/interop/outside"
 	"millrace/s7"
 )
 
@@ -30,7 +31,7 @@ func compare(t *testing.T, a asker, lines []string, want func(line string) strin
 // dissect has Wireshark's dissector read a recording and holds its count of PDUs against that of our own codec.
 func dissect(t *testing.T, p *capture.Proxy) int {
 	t.Helper()
-	needTshark(t)
+	outside.NeedTool(t, "tshark")
 	p.Close()
 	want := 0
 	for n := 1; n <= p.Conns(); n++ {

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"millrace/interop/capture"
+	"millrace/interop/outside"
 	"millrace/s7"
 )
 
 // TestNmap has nmap's s7-info script find out what our CPU is. It asks on port 102 alone, which only root may open.
 func TestNmap(t *testing.T) {
-	need(t, "/usr/bin/nmap")
+	outside.Need(t, "/usr/bin/nmap")
 	if os.Geteuid() != 0 {
 		if os.Getenv("REQUIRE_INTEROP") == "1" {
 			t.Fatal("port 102 needs root")

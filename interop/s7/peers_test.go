@@ -1,17 +1,13 @@
 package s7_test
 
 import (
-	"bufio"
-	"bytes"
-	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
-	"time"
+
+	"millrace/interop/outside"
 )
 
 const (
@@ -20,86 +16,22 @@ const (
 	pythonSnap7  = "peers/python/snap7/__init__.py"
 )
 
-// need ends the test when a peer is not installed: a failure when REQUIRE_INTEROP=1, else a skip that says so.
-func need(t *testing.T, file string) {
-	t.Helper()
-	if _, err := os.Stat(file); err == nil {
-		return
-	}
-	if os.Getenv("REQUIRE_INTEROP") == "1" {
-		t.Fatalf("%s is not there; .ci/install makes it", file)
-	}
-	t.Skipf("%s is not there; nothing was compared", file)
-}
-
 // asker answers the lines of a script, through one connection to a server.
 type asker interface{ ask(line string) string }
 
-// peer is a foreign program: it is asked a line and answers a line that begins with "> ". What else it prints is its own business.
-type peer struct {
-	t      *testing.T
-	stdin  io.WriteCloser
-	stdout *bufio.Scanner
-	stderr bytes.Buffer
-}
+// peer is a foreign client or server.
+type peer struct{ *outside.Program }
+
+func (p *peer) ask(line string) string { return p.Ask(line) }
 
 func startPeer(t *testing.T, name string, args ...string) *peer {
 	t.Helper()
-	cmd := exec.Command(name, args...)
-	// snap7 and node take their clocks for local ones.
-	cmd.Env = append(os.Environ(), "TZ=UTC", "PYTHONPATH=peers/python", "PYTHONDONTWRITEBYTECODE=1")
-	p := &peer{t: t}
-	cmd.Stderr = &p.stderr
-	var err error
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stdout = bufio.NewScanner(stdout)
-	p.stdout.Buffer(nil, 1<<20)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// A peer that hangs ends with the pipe that it should have written to.
-	timer := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
-	t.Cleanup(func() {
-		p.stdin.Close()
-		for p.stdout.Scan() { // so that it can end
-		}
-		cmd.Wait()
-		timer.Stop()
-	})
-	return p
-}
-
-func (p *peer) ask(line string) string {
-	p.t.Helper()
-	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
-		p.t.Fatalf("%s: %v: %s", line, err, p.stderr.Bytes())
-	}
-	return p.line()
-}
-
-func (p *peer) line() string {
-	p.t.Helper()
-	for p.stdout.Scan() {
-		if answer, ok := strings.CutPrefix(p.stdout.Text(), "> "); ok {
-			return answer
-		}
-	}
-	p.t.Fatalf("the peer ended: %s", p.stderr.Bytes())
-	return ""
+	return &peer{outside.Start(t, name, args...)}
 }
 
 // connected fails the test when the peer could not connect.
 func (p *peer) connected() *peer {
-	p.t.Helper()
-	if s := p.line(); s != "connected" {
-		p.t.Fatalf("the peer did not connect: %s", s)
-	}
+	p.Expect("connected")
 	return p
 }
 
@@ -117,14 +49,14 @@ func (c client) connect(t *testing.T, addr string, pdu int) *peer {
 
 var (
 	snap7Client = client{name: "node-snap7", pdus: []int{480, 240, 960}, sees: snap7Sees, start: func(t *testing.T, addr string, pdu int) *peer {
-		need(t, nodeSnap7)
+		outside.Need(t, nodeSnap7)
 		return startPeer(t, "node", "peers/snap7_client.js", portOf(t, addr), strconv.Itoa(pdu))
 	}}
 	gos7Client = client{name: "gos7", pdus: []int{480}, sees: gos7Sees, start: func(t *testing.T, addr string, _ int) *peer {
 		return startPeer(t, buildGos7(t), addr, "5s")
 	}}
 	pythonClient = client{name: "python-snap7", pdus: []int{480, 240, 960}, sees: pythonSees, start: func(t *testing.T, addr string, pdu int) *peer {
-		need(t, pythonSnap7)
+		outside.Need(t, pythonSnap7)
 		return startPeer(t, debianPython, "peers/python_client.py", portOf(t, addr), strconv.Itoa(pdu))
 	}}
 )
@@ -150,12 +82,12 @@ func portOf(t *testing.T, addr string) string {
 
 // snap7Server and pythonServer start foreign servers with the plant and return their addresses.
 func snap7Server(t *testing.T) string {
-	need(t, nodeSnap7)
+	outside.Need(t, nodeSnap7)
 	return serve(t, "node", "peers/snap7_server.js")
 }
 
 func pythonServer(t *testing.T) string {
-	need(t, pythonSnap7)
+	outside.Need(t, pythonSnap7)
 	return serve(t, debianPython, "peers/python_server.py")
 }
 
@@ -166,11 +98,11 @@ func serve(t *testing.T, name, script string) string {
 	for range 3 {
 		port := freePort(t)
 		p = startPeer(t, name, script, port)
-		if p.stdout.Scan() && p.stdout.Text() == "ready" {
+		if line, ok := p.Line(); ok && line == "ready" {
 			return net.JoinHostPort("127.0.0.1", port)
 		}
 	}
-	t.Fatalf("%s does not serve: %s", script, p.stderr.Bytes())
+	t.Fatalf("%s does not serve: %s", script, p.Stderr())
 	return ""
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/interop/outside"
 	"millrace/s7"
 )
 
@@ -92,7 +93,7 @@ func (v typed) shows(text string) bool {
 
 // TestTypes has python-snap7 read values of every data type that our codec made, and make the same bytes.
 func TestTypes(t *testing.T) {
-	need(t, pythonSnap7)
+	outside.Need(t, pythonSnap7)
 	p := startPeer(t, debianPython, "peers/python_types.py")
 	n := 0
 	for _, v := range typedValues() {
