@@ -154,7 +154,11 @@ func (g *gateway) diskAlarm(j web.Journal) {
 
 // tell tells the log and whoever is to be notified of devices that go down and come back, each once.
 func (g *gateway) tell(e device.Event) {
+	if e.Act != "" {
+		g.log.Info("device: "+e.Act, "device", e.Device, "reason", e.Reason)
+	}
 	switch {
+	case e.Act != "" && e.From == e.To: // said
 	case e.To == device.OutOfService:
 		g.log.Info("device out of service", "device", e.Device, "reason", e.Reason)
 	case e.Began:

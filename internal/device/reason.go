@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// Event is a change of a device's state.
+// Event is a change of a device's state, or something that the gateway did by itself, with Act.
 type Event struct {
 	Time     time.Time
 	Device   string
+	Act      string // what was done, in one word: "route", "standby", "degrade"; "" for a change of state. From and To are equal where the state stays
 	From, To State
 	Reason   string // in plain words
 	Down     bool   // an outage runs; while it does, states come and go with every try

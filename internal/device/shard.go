@@ -204,6 +204,12 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 
+// note tells the world what was done about u without a change of its state.
+func (s *shard) note(u *unit, act, reason string, now time.Time) {
+	m := &u.machine
+	s.rt.emit(Event{Time: now, Device: u.spec.Name, Act: act, From: m.state, To: m.state, Reason: reason, Down: m.down})
+}
+
 func (s *shard) act(u *unit, a action, now time.Time) {
 	e := u.endpoint
 	switch a.kind {
