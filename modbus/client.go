@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 
 	"millrace/internal/inflight"
@@ -191,6 +192,10 @@ func (c *Client) Err() error { return c.flight.Err() }
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.flight.Done() }
+
+// SyscallConn returns the socket of the connection, the one below TLS, to be looked at: TCP_INFO tells round trips and retransmissions. Nothing may be read from it, written or
+// closed. It implements syscall.Conn; a connection without a socket answers an error.
+func (c *Client) SyscallConn() (syscall.RawConn, error) { return c.flight.SyscallConn() }
 
 // SetWindow sets how many requests are in flight at once, from 1 to MaxWindow; what is outside is taken as the nearest of them. It takes effect
 // with the next request. Without transaction ids the window stays 1.

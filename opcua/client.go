@@ -2,8 +2,10 @@ package opcua
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"millrace/opcua/ua"
@@ -88,6 +90,15 @@ func (c *Client) Err() error { return c.conn.error() }
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.conn.done }
+
+// SyscallConn returns the socket of the connection to be looked at: TCP_INFO tells round trips and retransmissions. Nothing may be read from it, written or closed.
+// It implements syscall.Conn; a connection without a socket answers an error.
+func (c *Client) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.conn.conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
 
 // Detach ends the connection and nothing else: the session and its subscriptions stay on the server until their time is over, for Recover.
 func (c *Client) Detach() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"millrace/internal/inflight"
@@ -188,6 +189,10 @@ func (c *Client) Limits() PackLimits {
 	}
 	return lim
 }
+
+// SyscallConn returns the socket of the connection, the one below TLS, to be looked at: TCP_INFO tells round trips and retransmissions. Nothing may be read from it, written or
+// closed. It implements syscall.Conn; a connection without a socket answers an error.
+func (c *Client) SyscallConn() (syscall.RawConn, error) { return c.flight.SyscallConn() }
 
 // SetWindow sets how many requests are in flight at once, from 1 to what was granted; what is outside is taken as the nearest of them. It takes effect with the
 // next request.

@@ -17,6 +17,7 @@ import (
 type endpoint struct {
 	rt     *Runtime
 	key    string
+	link   link
 	start  func()             // runs work in a goroutine of its own context
 	cancel context.CancelFunc // ends that context
 
@@ -325,6 +326,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	b := e.rt.batch()
 	defer e.rt.free(b)
 	done, err := e.read(ctx, g, b)
+	e.inspect(err)
 	e.rt.stamp(u, b)
 	part = err != nil && timedOut(err) && usable(b)
 	for _, id := range g.unplanned {

@@ -50,7 +50,9 @@ type plc struct {
 	quiet    bool        // keeps no polls
 	onRead   func(o Observer)
 	limits   Limits
-	pools    []int // Limits.Connections of each dial
+	pools    []int    // Limits.Connections of each dial
+	tcp      *TCPInfo // of every connection; nil: nobody knows
+	looks    int      // at tcp
 }
 
 func (p *plc) set(m mode) {
@@ -180,6 +182,16 @@ type fakeSession struct {
 }
 
 func (s *fakeSession) Limits() Limits { return s.plc.limits }
+
+func (s *fakeSession) TCPInfo() (TCPInfo, bool) {
+	s.plc.mu.Lock()
+	defer s.plc.mu.Unlock()
+	if s.plc.tcp == nil {
+		return TCPInfo{}, false
+	}
+	s.plc.looks++
+	return *s.plc.tcp, true
+}
 
 func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) error {
 	p, began := s.plc, time.Now()

@@ -20,6 +20,9 @@ func (s *shard) attach(u *unit) {
 		e = s.newEndpoint(u)
 	}
 	u.endpoint = e
+	u.mu.Lock()
+	u.link = &e.link
+	u.mu.Unlock()
 	e.units = append(e.units, u)
 	e.settle()
 }

@@ -34,6 +34,7 @@ type Status struct {
 	Foreign  uint64
 	Refused  uint64 // requests that the device answered with a refusal
 	Limits   Limits
+	TCP      TCPSample // of its endpoint's connection; Linux only
 	Groups   []GroupStatus
 }
 
@@ -82,7 +83,7 @@ func (u *unit) status() Status {
 	s.Outages, s.LastRecovery, s.LongestRecovery = l.outages, l.lastRecovery, l.longestRecovery
 	s.RTT, s.Jitter, s.Timeout = u.rto.SRTT(), u.rto.Var(), u.rto.Timeout()
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
-	s.Limits = u.limits
+	s.Limits, s.TCP = u.limits, u.link.read()
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, LastRead: g.lastRead, Missed: g.missed}

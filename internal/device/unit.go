@@ -41,6 +41,7 @@ type unit struct {
 	untold  bool          // learned holds news
 	shared  bool          // of them, some are of the connection: for the others on it too
 	life    life
+	link    *link // of its endpoint; nil until it has one
 }
 
 // life is what Status says of a unit beyond its state.

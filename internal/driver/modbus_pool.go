@@ -24,7 +24,9 @@ type modbusPool struct {
 	disorder uint64 // replies out of their order, connections that ended within a Read
 	stop     context.CancelFunc
 	ended    chan struct{}
-	lines    []line // of the Read that runs
+	lines    []line         // of the Read that runs
+	watched  *modbus.Client // whose socket is looked at, until it ends
+	socket   tcpProbe
 }
 
 // line is a connection with its share of a Read.
@@ -124,11 +126,19 @@ func (p *modbusPool) borrow(ctx context.Context, calls []modbus.Call) error {
 			break
 		}
 	}
+	p.watch(p.lines[0].client)
 	n := len(p.lines)
 	for i := range p.lines {
 		p.lines[i].calls = calls[i*len(calls)/n : (i+1)*len(calls)/n]
 	}
 	return nil
+}
+
+// watch has c's socket looked at when none is that stands.
+func (p *modbusPool) watch(c *modbus.Client) {
+	if p.watched == nil || p.watched.Err() != nil {
+		p.watched, p.socket = c, newTCPProbe(c)
+	}
 }
 
 // run makes the calls of l. What came of them is in them.

@@ -17,6 +17,7 @@ type modbusSession struct {
 	obs     device.Observer
 	window  int // that is set
 	learner windowLearner
+	socket  tcpProbe // of client
 
 	calls []modbus.Call
 	dec   decoder
@@ -69,6 +70,9 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	if err != nil {
 		return nil, err
 	}
+	if s.client != nil {
+		s.socket = newTCPProbe(s.client)
+	}
 	s.learner.open(opts.limit(lim), time.Now(), 2*o.Timeout())
 	return s, nil
 }
@@ -104,6 +108,14 @@ func (o *modbusOptions) config(lim device.Limits) (modbus.Config, error) {
 
 // Limits returns nothing: Modbus does not negotiate.
 func (s *modbusSession) Limits() device.Limits { return device.Limits{} }
+
+// TCPInfo is of the connection; of a pool it is that of one of those that the last Read used.
+func (s *modbusSession) TCPInfo() (device.TCPInfo, bool) {
+	if s.pool != nil {
+		return s.pool.socket.read()
+	}
+	return s.socket.read()
+}
 
 // Close ends all connections.
 func (s *modbusSession) Close() error {

@@ -33,7 +33,7 @@ func (s *opcuaSession) Resume(ctx context.Context) error {
 	if err != nil {
 		return s.notResumed(err)
 	}
-	s.client = c
+	s.client, s.socket = c, newTCPProbe(c)
 	now := namespaceIndexes(c.Namespaces())
 	if !maps.Equal(now, s.namespaces) {
 		s.namespaces = now

@@ -34,6 +34,7 @@ type opcuaSession struct {
 	obs    device.Observer
 	opts   opcuaOptions
 	setUp  *setUpTime
+	socket tcpProbe
 
 	namespaces map[string]uint16 // index by URI
 	states     []*opcuaState
@@ -125,7 +126,7 @@ func opcuaHooks(o device.Observer) opcua.Hooks {
 }
 
 func newOPCUASession(c opcuaClient, o device.Observer) *opcuaSession {
-	s := &opcuaSession{client: c, obs: o, setUp: &setUpTime{obs: o}, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
+	s := &opcuaSession{client: c, obs: o, socket: newTCPProbe(c), setUp: &setUpTime{obs: o}, namespaces: namespaceIndexes(c.Namespaces()), types: map[ua.NodeId]opcuaWriteType{}}
 	s.structures.tried = map[ua.NodeId]bool{}
 	s.each = s.value
 	return s
@@ -161,6 +162,9 @@ func namespaceIndexes(uris []string) map[string]uint16 {
 
 // Limits returns nothing: what a server takes in one request is the client's to know.
 func (s *opcuaSession) Limits() device.Limits { return device.Limits{} }
+
+// TCPInfo is of the connection.
+func (s *opcuaSession) TCPInfo() (device.TCPInfo, bool) { return s.socket.read() }
 
 // Close ends the session with its subscriptions.
 func (s *opcuaSession) Close() error { return s.client.Close() }

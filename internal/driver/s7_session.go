@@ -25,6 +25,7 @@ type s7Client interface {
 type s7Session struct {
 	client s7Client
 	obs    device.Observer
+	socket tcpProbe
 
 	vars   []s7.Var
 	memory []byte // the bytes of all ranges of a Read
@@ -51,13 +52,16 @@ func (S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.O
 	if err != nil {
 		return nil, explain(err)
 	}
-	return &s7Session{client: c, obs: o}, nil
+	return &s7Session{client: c, obs: o, socket: newTCPProbe(c)}, nil
 }
 
 // Limits returns the length of a PDU and the jobs in flight that the PLC granted.
 func (s *s7Session) Limits() device.Limits {
 	return device.Limits{PDU: s.client.PDU(), Window: s.client.Window()}
 }
+
+// TCPInfo is of the connection.
+func (s *s7Session) TCPInfo() (device.TCPInfo, bool) { return s.socket.read() }
 
 // Close ends the connection.
 func (s *s7Session) Close() error { return s.client.Close() }

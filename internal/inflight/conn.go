@@ -5,8 +5,10 @@ package inflight
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -192,6 +194,14 @@ func (c *Conn) Err() error {
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// SyscallConn returns the socket, the one below TLS, to look at. A connection without one answers an error.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.socket.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
 
 // SetWindow sets how many requests are in flight at once; what is outside 1..MaxWindow is taken as the nearest of them. It takes effect with the next
 // request. Without ids the window stays 1.
