@@ -25,6 +25,8 @@ type endpoint struct {
 	profile   resilience.Profile // of the most patient of units
 	units     []*unit
 	queue     []job
+	errands   []*errand // writes and read-backs that wait, in front of all reads
+	inRow     int       // errands since the last read that waited for one
 	busy      bool
 	open      bool // there is a session, and no close of it is queued
 	dialling  bool // a jobOpen is queued or runs
@@ -54,10 +56,11 @@ type endpoint struct {
 type jobKind uint8
 
 const (
-	jobOpen  jobKind = iota
-	jobRead          // a turn of group
-	jobMark          // rows that say why unit's tags are not read
-	jobClose         // the session
+	jobOpen   jobKind = iota
+	jobRead           // a turn of group
+	jobMark           // rows that say why unit's tags are not read
+	jobClose          // the session
+	jobErrand         // a write or a read-back: errand
 )
 
 type job struct {
@@ -68,6 +71,8 @@ type job struct {
 	due   time.Time // zero for a turn that is not on schedule
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
+
+	errand *errand // for jobErrand
 }
 
 type markKind uint8
@@ -96,6 +101,8 @@ func (e *endpoint) work(ctx context.Context) {
 		e.rt.mark(e.job.unit, e.job.mark)
 	case jobClose:
 		e.close()
+	case jobErrand:
+		e.errand(ctx, e.job.errand)
 	}
 	e.outcome.ended = time.Now()
 }

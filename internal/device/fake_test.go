@@ -53,6 +53,10 @@ type plc struct {
 	pools    []int    // Limits.Connections of each dial
 	tcp      *TCPInfo // of every connection; nil: nobody knows
 	looks    int      // at tcp
+
+	registers map[tag.ID]uint64 // what was written
+	written   []uint64          // each value that left the session, in order
+	onWrite   func(w Write) (Result, error)
 }
 
 func (p *plc) set(m mode) {
@@ -260,12 +264,13 @@ func (s *fakeSession) rows(tags []TagSpec, into *tag.Batch) {
 		if s.plc.value != nil {
 			k, bits, q = s.plc.value(tags[i].ID)
 		}
+		s.plc.mu.Lock()
+		if v, ok := s.plc.registers[tags[i].ID]; ok {
+			bits = v
+		}
+		s.plc.mu.Unlock()
 		into.Append(tags[i].ID, now, q, k, bits)
 	}
-}
-
-func (s *fakeSession) Write(context.Context, Plan, []Write, []Result) error {
-	return errors.New("not here")
 }
 
 func (s *fakeSession) Close() error {

@@ -85,6 +85,7 @@ type Runtime struct {
 	clock    wallClock
 	batches  sync.Pool // of *tag.Batch
 	running  atomic.Bool
+	ended    chan struct{} // closed when Run has returned
 
 	apply sync.Mutex // one change of the device set at a time
 	specs map[string]Spec
@@ -103,7 +104,7 @@ func New(c Config) (*Runtime, error) {
 		return nil, err
 	}
 	return &Runtime{
-		cfg: c, clock: wallClock{start: time.Now()}, mail: mail{wake: make(chan struct{}, 1)}, batches: sync.Pool{New: func() any { return new(tag.Batch) }},
+		cfg: c, ended: make(chan struct{}), clock: wallClock{start: time.Now()}, mail: mail{wake: make(chan struct{}, 1)}, batches: sync.Pool{New: func() any { return new(tag.Batch) }},
 		specs: map[string]Spec{}, units: map[string]*unit{}, byTag: map[tag.ID]*unit{}, groups: map[string]*groupHistograms{},
 	}, nil
 }
@@ -117,6 +118,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer r.cfg.Guard.Watch(work, "device sessions", func() int { return int(r.counters.endpoints.Load()) })()
+	defer close(r.ended)
 	newShard(r, work).run(ctx)
 	return nil
 }

@@ -257,6 +257,9 @@ func (s *shard) hangUp(e *endpoint, cause error, now time.Time, keep bool) {
 
 // next starts the first job of e's queue when none runs and it may.
 func (s *shard) next(e *endpoint, now time.Time) {
+	if s.beginErrand(e, now) {
+		return
+	}
 	for !e.busy && len(e.queue) > 0 {
 		j := &e.queue[0]
 		if j.kind == jobRead && j.at.IsZero() {
@@ -313,6 +316,8 @@ func (s *shard) ended(e *endpoint) {
 		s.giveSlots(e)
 	case jobMark:
 		s.marked(e.job, e.outcome.ended)
+	case jobErrand:
+		s.errandEnded(e)
 	}
 }
 

@@ -201,6 +201,9 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 		u.life.downSince = u.machine.failing
 	}
 	u.mu.Unlock()
+	if !is.connected() {
+		u.endpoint.dropErrands(u)
+	}
 	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 
