@@ -43,11 +43,14 @@ type Config struct {
 	Hooks       Hooks
 }
 
-// Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied and TimedOut are called from the goroutine
+// Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied, Served and TimedOut are called from the goroutine
 // that called the client, before its call returns; Late and Foreign from whichever goroutine reads the connection.
 type Hooks struct {
-	Timeout  func() time.Duration      // how long to wait for the replies to what is sent next; 0 or less is Config.Timeout
-	Replied  func(rtt time.Duration)   // a reply that matched, exceptions included
+	Timeout func() time.Duration    // how long to wait for the replies to what is sent next; 0 or less is Config.Timeout
+	Replied func(rtt time.Duration) // a reply that matched, exceptions included
+	// Served: so many requests were answered without an exception, in frames of so many bytes both ways, and took the device so long together: what each took after it
+	// was sent and the one before it was answered. It is what a request and a byte cost can be learned from.
+	Served   func(requests, bytes int, took time.Duration)
 	TimedOut func(after time.Duration) // no reply in time
 	Late     func(by time.Duration)    // the reply to a request that had timed out; 0 for a duplicate
 	Foreign  func()                    // a reply to nothing that was asked
@@ -177,7 +180,7 @@ func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	return &Client{cfg: cfg, flight: inflight.New(conn, d, inflight.Config{
 		Window: cfg.Window, Timeout: cfg.Timeout, Retries: cfg.Retries, NoIDs: d.noIDs, Inline: inline, ReadMin: readBufferMin, ReadMax: readBufferMax,
 		NewWork: func() inflight.Work { return &run{dialogue: d} },
-		Hooks:   inflight.Hooks{Timeout: h.Timeout, Replied: h.Replied, TimedOut: h.TimedOut, Late: h.Late, Foreign: h.Foreign},
+		Hooks:   inflight.Hooks{Timeout: h.Timeout, Replied: h.Replied, Served: h.Served, TimedOut: h.TimedOut, Late: h.Late, Foreign: h.Foreign},
 	})}, nil
 }
 

@@ -53,8 +53,11 @@ type Config struct {
 // Hooks are called as requests go by; nil ones are not. They must not block. Late and Foreign are called from whichever goroutine reads the connection,
 // the others from the one that called the client, before its call returns.
 type Hooks struct {
-	Timeout  func() time.Duration                        // how long to wait for the answers to what is sent next; 0 or less is Config.Timeout
-	Replied  func(rtt time.Duration)                     // an answer that matched, refusals included
+	Timeout func() time.Duration    // how long to wait for the answers to what is sent next; 0 or less is Config.Timeout
+	Replied func(rtt time.Duration) // an answer that matched, refusals included
+	// Served: so many jobs were answered, not refused as a whole, in PDUs of so many bytes both ways, and took the PLC so long together: what each took after it was
+	// sent and the one before it was answered. It is what a request and a byte cost can be learned from.
+	Served   func(requests, bytes int, took time.Duration)
 	TimedOut func(after time.Duration)                   // no answer in time
 	Late     func(by time.Duration)                      // the answer to a request that had timed out; 0 for a duplicate
 	Foreign  func()                                      // an answer to nothing that was asked
@@ -170,7 +173,7 @@ func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
 	c.flight = inflight.New(conn, d, inflight.Config{
 		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: 2 * frame, ReadMax: 16 * frame, Rest: h.rest(),
 		NewWork: func() inflight.Work { return &run{client: c} },
-		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
+		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, Served: k.Served, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
 	})
 	return c
 }

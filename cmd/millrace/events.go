@@ -99,6 +99,7 @@ type limitsJSON struct {
 	MaxItems     int        `json:"max_items,omitempty"`
 	PDU          int        `json:"pdu,omitempty"`
 	Gap          int        `json:"gap,omitempty"`
+	RequestWorth int        `json:"request_worth,omitempty"`
 	Holes        []holeJSON `json:"holes,omitempty"`
 }
 
@@ -109,7 +110,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap}
+	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -121,7 +122,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap}
+	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

@@ -67,6 +67,7 @@ type Limits struct {
 	MaxItems     int       // variables in one request, of protocols whose requests have several
 	PDU          int       // bytes
 	Gap          int       // addresses of no interest that may be read to save a request; -1 none
+	RequestWorth int       // bytes that cost the device as much as one more request, measured; a plan reads over gaps that cost less. Gap goes before it
 	Holes        []Span    // never read: the device refused them
 	Generation   uint64    // grows with every change; a plan compiled for an older one must be compiled anew
 }
@@ -82,6 +83,12 @@ type Driver interface {
 	// Open dials a's endpoint and shakes hands within ctx. The session serves every plan compiled for that endpoint. o outlives ctx:
 	// the session reports to it until Close returns.
 	Open(ctx context.Context, a Addr, lim Limits, o Observer) (Session, error)
+}
+
+// Pricer is a Driver whose plans read over gaps to save requests.
+type Pricer interface {
+	// RequestWorth returns how many bytes are reckoned to cost as much as one more request where nothing was measured.
+	RequestWorth() int
 }
 
 // Patient is a Driver whose Open may take longer than a reply: certificates are checked and keys are made.
@@ -147,13 +154,14 @@ type Result struct {
 // Observer hears of each request of a session; the endpoint passes it on to the device whose turn it is. Calls come from the session's
 // goroutines and must not block.
 type Observer interface {
-	Timeout() time.Duration       // how long to wait for the next reply
-	Replied(rtt time.Duration)    // a reply that matched
-	TimedOut(after time.Duration) // no reply in time
-	Late(by time.Duration)        // the reply to a request that had timed out, or a duplicate (0)
-	Foreign()                     // a reply to nothing that was asked; the connection is closed
-	Refused(s Span, err error)    // the device answered, and refused
-	Learned(l Limits)             // of the device being read: fields that are not 0 replace what was known, Holes are added
+	Timeout() time.Duration                         // how long to wait for the next reply
+	Replied(rtt time.Duration)                      // a reply that matched
+	Served(requests, bytes int, took time.Duration) // so many requests, of so many bytes both ways, took the device so long together; a session that has no use for it does not call
+	TimedOut(after time.Duration)                   // no reply in time
+	Late(by time.Duration)                          // the reply to a request that had timed out, or a duplicate (0)
+	Foreign()                                       // a reply to nothing that was asked; the connection is closed
+	Refused(s Span, err error)                      // the device answered, and refused
+	Learned(l Limits)                               // of the device being read: fields that are not 0 replace what was known, Holes are added
 }
 
 // TagError says what is wrong with one tag of a Compile.

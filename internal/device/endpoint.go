@@ -268,6 +268,14 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	g.unit.mu.Unlock()
 }
 
+func (e *endpoint) Served(requests, bytes int, took time.Duration) {
+	if u := e.unit(); u != nil {
+		u.mu.Lock()
+		u.cost.Sample(requests, bytes, took)
+		u.mu.Unlock()
+	}
+}
+
 func (e *endpoint) TimedOut(after time.Duration) {
 	e.rt.counters.timeouts.Add(1)
 	if u := e.unit(); u != nil {
@@ -343,6 +351,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	read, filtered := u.table.take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole)
+	u.reckon()
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)
 	}
@@ -385,6 +394,7 @@ func (g *group) count(began, due time.Time, err error, whole bool) {
 	if err == nil {
 		g.lastRead = began
 		u.life.reads++
+		g.took = smooth(g.took, time.Since(began))
 		u.waited = 0
 	}
 	if whole {

@@ -122,6 +122,8 @@ func (d *fakeDriver) plc(host string) *plc {
 
 func (d *fakeDriver) Endpoint(a Addr) string { return a.Host }
 
+func (d *fakeDriver) RequestWorth() int { return 100 }
+
 type fakePlan struct {
 	unit     string
 	tags     []TagSpec

@@ -4,7 +4,7 @@ import "slices"
 
 func (l Limits) equal(o Limits) bool {
 	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
-		l.MaxItems == o.MaxItems && l.PDU == o.PDU && l.Gap == o.Gap && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
+		l.MaxItems == o.MaxItems && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
 }
 
 // merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
@@ -21,6 +21,9 @@ func merge(configured, know, news Limits) Limits {
 	know.PDU = capped(configured.PDU, know.PDU, news.PDU)
 	if configured.Gap == 0 && news.Gap != 0 {
 		know.Gap = news.Gap
+	}
+	if news.RequestWorth != 0 {
+		know.RequestWorth = news.RequestWorth
 	}
 	holes := know.Holes
 	for _, h := range news.Holes {

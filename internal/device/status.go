@@ -36,6 +36,9 @@ type Status struct {
 	Limits   Limits
 	TCP      TCPSample // of its endpoint's connection; Linux only
 	Groups   []GroupStatus
+
+	// What a request costs the device and what a byte of it does, both ways, as measured: a request of n bytes takes RequestCost + n*ByteCost. Both 0 when unknown.
+	RequestCost, ByteCost time.Duration
 }
 
 // GroupStatus is one group of a device.
@@ -46,6 +49,7 @@ type GroupStatus struct {
 	Active   int           // tags that are in service and planned
 	Requests int           // of the plan
 	Lag      time.Duration // by which the last turn on schedule began late
+	Took     time.Duration // by a turn that came back whole, smoothed; 0 before the first
 	LastRead time.Time     // begin of the last turn that came back whole, zero before the first
 	Missed   uint64        // due times at which no turn began
 	Refusal  string        // what the device refused of it last, in words, until all of it came; "" when it refused nothing
@@ -84,9 +88,10 @@ func (u *unit) status() Status {
 	s.RTT, s.Jitter, s.Timeout = u.rto.SRTT(), u.rto.Var(), u.rto.Timeout()
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
 	s.Limits, s.TCP = u.limits, u.link.read()
+	s.RequestCost, s.ByteCost = u.costs()
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
-			Lag: g.lag, LastRead: g.lastRead, Missed: g.missed}
+			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}
 		if g.refusal != nil {
 			s.Groups[i].Refusal = g.refusal.Error()
 		}

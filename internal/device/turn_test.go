@@ -391,8 +391,8 @@ func TestMerge(t *testing.T) {
 	if know.MaxRegisters != 50 || know.MaxBits != 7 || know.Gap != -1 {
 		t.Errorf("%+v", know)
 	}
-	next := merge(configured, know, Limits{MaxRegisters: 20, PDU: 99, MaxWrite: 3, MaxItems: 20, Window: 4, Holes: []Span{hole(3, 2, 4), hole(4, 2, 4)}})
-	if next.MaxRegisters != 20 || next.PDU != 99 || next.MaxWrite != 3 || next.MaxItems != 20 || next.Window != 4 || next.MaxBits != 7 {
+	next := merge(configured, know, Limits{MaxRegisters: 20, PDU: 99, MaxWrite: 3, MaxItems: 20, Window: 4, RequestWorth: 77, Holes: []Span{hole(3, 2, 4), hole(4, 2, 4)}})
+	if next.MaxRegisters != 20 || next.PDU != 99 || next.MaxWrite != 3 || next.MaxItems != 20 || next.Window != 4 || next.RequestWorth != 77 || next.MaxBits != 7 {
 		t.Errorf("%+v", next)
 	}
 	if len(next.Holes) != 2 || len(know.Holes) != 1 {

@@ -36,10 +36,12 @@ type unit struct {
 	mu      sync.Mutex // guards what follows; held for a few instructions
 	rto     resilience.RTO
 	waited  time.Duration // by the request that timed out last
-	limits  Limits        // configured, negotiated and learned: what plans are made for
-	learned Limits        // without what was configured: what OnLearned gets
-	untold  bool          // learned holds news
-	shared  bool          // of them, some are of the connection: for the others on it too
+	cost    resilience.Cost
+	priced  int    // samples of cost when it was looked at last
+	limits  Limits // configured, negotiated and learned: what plans are made for
+	learned Limits // without what was configured: what OnLearned gets
+	untold  bool   // learned holds news
+	shared  bool   // of them, some are of the connection: for the others on it too
 	life    life
 	link    *link // of its endpoint; nil until it has one
 }
@@ -82,6 +84,7 @@ type group struct {
 	refusal  error         // what the device refused of it last, nil once all of it came
 	lag      time.Duration // of the last scheduled turn
 	lastRead time.Time
+	took     time.Duration // by a turn that came back whole, smoothed
 }
 
 // newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.

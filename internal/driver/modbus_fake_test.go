@@ -309,10 +309,11 @@ func (w *watcher) Timeout() time.Duration {
 	defer w.mu.Unlock()
 	return w.timeout
 }
-func (w *watcher) Replied(time.Duration)  { w.hear(func() { w.replied++ }) }
-func (w *watcher) TimedOut(time.Duration) { w.hear(func() { w.timedOut++ }) }
-func (w *watcher) Late(time.Duration)     { w.hear(func() { w.late++ }) }
-func (w *watcher) Foreign()               { w.hear(func() { w.foreign++ }) }
+func (w *watcher) Replied(time.Duration)          { w.hear(func() { w.replied++ }) }
+func (w *watcher) Served(int, int, time.Duration) {}
+func (w *watcher) TimedOut(time.Duration)         { w.hear(func() { w.timedOut++ }) }
+func (w *watcher) Late(time.Duration)             { w.hear(func() { w.late++ }) }
+func (w *watcher) Foreign()                       { w.hear(func() { w.foreign++ }) }
 func (w *watcher) Refused(s device.Span, err error) {
 	w.hear(func() { w.refused, w.why = append(w.refused, s), err })
 	if w.onRefused != nil {
@@ -404,10 +405,11 @@ func appendZeros(out, request []byte) []byte {
 // deaf is an Observer that only has a timeout.
 type deaf time.Duration
 
-func (d deaf) Timeout() time.Duration   { return time.Duration(d) }
-func (deaf) Replied(time.Duration)      {}
-func (deaf) TimedOut(time.Duration)     {}
-func (deaf) Late(time.Duration)         {}
-func (deaf) Foreign()                   {}
-func (deaf) Refused(device.Span, error) {}
-func (deaf) Learned(device.Limits)      {}
+func (d deaf) Timeout() time.Duration       { return time.Duration(d) }
+func (deaf) Replied(time.Duration)          {}
+func (deaf) Served(int, int, time.Duration) {}
+func (deaf) TimedOut(time.Duration)         {}
+func (deaf) Late(time.Duration)             {}
+func (deaf) Foreign()                       {}
+func (deaf) Refused(device.Span, error)     {}
+func (deaf) Learned(device.Limits)          {}

@@ -17,10 +17,10 @@ const (
 	rtuReadOut = 8  // unit 1, function 1, address 2, quantity 2, CRC 2
 	rtuReadIn  = 5  // unit 1, function 1, byte count 1, CRC 2
 
-	// requestCost is what one more request costs in bytes: its headers and those of its reply (21), and twice those of Ethernet, IPv4 and
-	// TCP (54). A gap of up to 64 registers costs less. The time of the round trip is not in it, so that merging errs on the side of
+	// modbusRequestWorth is what one more request costs in bytes besides those of its frames (21), until that was measured: twice the headers of Ethernet, IPv4 and
+	// TCP (54). A gap of up to 64 registers costs less than a request then. The time of the round trip is not in it, so that merging errs on the side of
 	// asking only for what is wanted.
-	requestCost = tcpReadOut + tcpReadIn + 2*54
+	modbusRequestWorth = 2 * 54
 
 	maxReadRegisters  = 125
 	maxReadBits       = 2000
@@ -331,10 +331,18 @@ func (c *compiler) cheap(a modbusArea, gap int) bool {
 	case c.lim.Gap != 0:
 		return gap <= c.lim.Gap
 	case a.isBits():
-		return (gap+7)/8 <= requestCost
+		return (gap+7)/8 <= c.requestCost()
 	}
-	return 2*gap <= requestCost
+	return 2*gap <= c.requestCost()
 }
+
+// requestCost is what one more request costs, bytes.
+func (c *compiler) requestCost() int {
+	return tcpReadOut + tcpReadIn + cmp.Or(c.lim.RequestWorth, modbusRequestWorth)
+}
+
+// RequestWorth returns what a request costs in bytes besides its frames.
+func (Modbus) RequestWorth() int { return modbusRequestWorth }
 
 // inHole says whether s touches a hole.
 func (c *compiler) inHole(s device.Span) bool {

@@ -84,7 +84,7 @@ func newModbusSession(opts *modbusOptions, lim device.Limits, o device.Observer)
 		return nil, cfg, err
 	}
 	s := &modbusSession{obs: o, window: cfg.Window}
-	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
+	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
 	return s, cfg, nil
 }
 

@@ -73,12 +73,13 @@ func (o *observer) count(n *int) {
 	defer o.mu.Unlock()
 	*n++
 }
-func (o *observer) Timeout() time.Duration     { return o.timeout }
-func (o *observer) Replied(time.Duration)      { o.count(&o.replied) }
-func (o *observer) TimedOut(time.Duration)     { o.count(&o.timedOut) }
-func (o *observer) Late(time.Duration)         { o.count(&o.late) }
-func (o *observer) Foreign()                   { o.count(&o.foreign) }
-func (o *observer) Refused(device.Span, error) { o.count(&o.refused) }
+func (o *observer) Timeout() time.Duration         { return o.timeout }
+func (o *observer) Replied(time.Duration)          { o.count(&o.replied) }
+func (o *observer) Served(int, int, time.Duration) {}
+func (o *observer) TimedOut(time.Duration)         { o.count(&o.timedOut) }
+func (o *observer) Late(time.Duration)             { o.count(&o.late) }
+func (o *observer) Foreign()                       { o.count(&o.foreign) }
+func (o *observer) Refused(device.Span, error)     { o.count(&o.refused) }
 func (o *observer) Learned(l device.Limits) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

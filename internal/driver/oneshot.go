@@ -198,12 +198,13 @@ type listener struct {
 	more    int
 }
 
-func (l *listener) Timeout() time.Duration { return l.timeout }
-func (*listener) Replied(time.Duration)    {}
-func (*listener) TimedOut(time.Duration)   {}
-func (*listener) Late(time.Duration)       {}
-func (*listener) Foreign()                 {}
-func (*listener) Learned(device.Limits)    {}
+func (l *listener) Timeout() time.Duration       { return l.timeout }
+func (*listener) Replied(time.Duration)          {}
+func (*listener) Served(int, int, time.Duration) {}
+func (*listener) TimedOut(time.Duration)         {}
+func (*listener) Late(time.Duration)             {}
+func (*listener) Foreign()                       {}
+func (*listener) Learned(device.Limits)          {}
 
 // Refused keeps the last few reasons: those of a search for the bad one among many become more exact.
 func (l *listener) Refused(_ device.Span, err error) {

@@ -7,14 +7,14 @@ import (
 	"millrace/s7"
 )
 
-// s7RoundTrip is what a request costs in bytes besides those of its PDUs: twice the headers of TPKT, COTP, Ethernet, IPv4 and TCP (122), and the time that
+// s7RoundTrip is what a request costs in bytes besides those of its PDUs, until that was measured: twice the headers of TPKT, COTP, Ethernet, IPv4 and TCP (122), and the time that
 // a PLC takes for a job, reckoned as 200. A DB has no holes inside, so that a gap that is read over costs its bytes and no search: unlike with Modbus the
 // round trip counts.
 const s7RoundTrip = 2*(s7Wire+54) + 200
 
 // Gaps in bytes that a merge may read over. Up to 4 it is never dearer, since that is what the answer has for a variable of its own; up to 16 it is not while
-// requests run out of room before answers do, 12 bytes a variable. Above, a gap pays when it saves a request.
-var s7Gaps = [...]int{4, 16, 64, 16 + s7RoundTrip}
+// requests run out of room before answers do, 12 bytes a variable. Above, a gap pays when it saves a request, up to what that is worth.
+var s7Gaps = [...]int{4, 16, 64}
 
 // s7Run is wants that one range reads: wants[lo:hi], addresses at to, but not including, end.
 type s7Run struct {
@@ -62,7 +62,7 @@ func (c *s7Compiler) ways() [][]s7Run {
 		return cmp.Or(cmp.Compare(c.wants[a.lo].tag, c.wants[b.lo].tag), cmp.Compare(a.at, b.at))
 	})
 	ways := [][]s7Run{single, asGiven}
-	for _, gap := range s7Gaps {
+	for _, gap := range append(s7Gaps[:], 16+c.roundTrip()) {
 		ways = append(ways, c.runs(gap, false), c.runs(gap, true))
 	}
 	return ways
@@ -127,10 +127,16 @@ func (c *s7Compiler) choose(runs []s7Run) (*s7Choice, error) {
 	}
 	choice := &s7Choice{runs: runs, pack: pack}
 	for _, r := range pack.Requests() {
-		choice.cost += r.Out + r.In + s7RoundTrip
+		choice.cost += r.Out + r.In + c.roundTrip()
 	}
 	return choice, nil
 }
+
+// roundTrip is what a request costs in bytes besides those of its PDUs.
+func (c *s7Compiler) roundTrip() int { return cmp.Or(c.lim.RequestWorth, s7RoundTrip) }
+
+// RequestWorth returns what a request costs in bytes besides its PDUs.
+func (S7) RequestWorth() int { return s7RoundTrip }
 
 // lay makes the ranges of the plan, in the order in which choose gave them to be packed.
 func (c *s7Compiler) lay(runs []s7Run) {

@@ -45,7 +45,7 @@ func (S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.O
 	}
 	cfg := opts.config(lim)
 	cfg.Hooks = s7.Hooks{
-		Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
+		Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
 		Learned: func(maxItems int) { o.Learned(device.Limits{MaxItems: maxItems}) },
 	}
 	c, err := s7.Dial(ctx, opts.host, cfg)

@@ -76,11 +76,14 @@ type Work interface {
 	Fail(i int, cause error, sent bool)
 }
 
-// Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied and TimedOut are called from the goroutine that runs the Turn, before
+// Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied, Served and TimedOut are called from the goroutine that runs the Turn, before
 // Run returns; Late and Foreign from whichever goroutine reads the connection.
 type Hooks struct {
-	Timeout  func() time.Duration      // how long to wait for the answers to what is sent next; 0 or less is Config.Timeout
-	Replied  func(rtt time.Duration)   // an answer that matched, refusals included
+	Timeout func() time.Duration    // how long to wait for the answers to what is sent next; 0 or less is Config.Timeout
+	Replied func(rtt time.Duration) // an answer that matched, refusals included
+	// Served: so many requests were answered, not refused, in frames of so many bytes both ways, and took the device so long together: what each of them took after it was
+	// sent and the one before it was answered.
+	Served   func(requests, bytes int, took time.Duration)
 	TimedOut func(after time.Duration) // no answer in time
 	Late     func(by time.Duration)    // the answer to a request that had timed out; 0 for a duplicate
 	Foreign  func()                    // an answer to nothing that was asked

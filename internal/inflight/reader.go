@@ -266,7 +266,7 @@ func (c *Conn) take(buf []byte, fresh int) (took int, err error) {
 		}
 		took += n
 		if err == nil {
-			err = c.came(h, now)
+			err = c.came(h, n, now)
 		}
 		if err != nil {
 			c.end(err)
@@ -276,12 +276,12 @@ func (c *Conn) take(buf []byte, fresh int) (took int, err error) {
 	return took, nil
 }
 
-// came deals with the frame that was cut off last.
-func (c *Conn) came(h Head, now time.Time) error {
+// came deals with the frame that was cut off last, of n bytes.
+func (c *Conn) came(h Head, n int, now time.Time) error {
 	why := ""
 	switch h.Kind {
 	case Answer:
-		why = c.answer(h, now)
+		why = c.answer(h, n, now)
 	case Stray:
 		why = Unasked
 	case Silence:
@@ -295,7 +295,7 @@ func (c *Conn) came(h Head, now time.Time) error {
 }
 
 // answer finds the request of h. It returns "", or why the answer is foreign.
-func (c *Conn) answer(h Head, now time.Time) (why string) {
+func (c *Conn) answer(h Head, n int, now time.Time) (why string) {
 	s := c.requestOf(h)
 	if s == nil {
 		return c.unasked(h)
@@ -307,7 +307,7 @@ func (c *Conn) answer(h Head, now time.Time) (why string) {
 		c.lateAnswer(s, now)
 		return ""
 	}
-	return c.deliver(s, now)
+	return c.deliver(s, n, now)
 }
 
 func (c *Conn) requestOf(h Head) *slot {
@@ -342,8 +342,8 @@ func (c *Conn) lateAnswer(s *slot, now time.Time) {
 	c.in.lates = append(c.in.lates, by)
 }
 
-// deliver completes the request of s, or says what does not fit.
-func (c *Conn) deliver(s *slot, now time.Time) (why string) {
+// deliver completes the request of s with an answer of n bytes, or says what does not fit.
+func (c *Conn) deliver(s *slot, n int, now time.Time) (why string) {
 	t := s.turn
 	refused, why := t.Work.Deliver(s.call, s.sent, now)
 	if why != "" {
@@ -351,6 +351,8 @@ func (c *Conn) deliver(s *slot, now time.Time) (why string) {
 	}
 	if refused {
 		c.stats.Refused++
+	} else {
+		t.served.add(s.size+n, now.Sub(latest(s.sent, c.heard)))
 	}
 	c.stats.Replied++
 	if c.table.inFlight > 1 && c.table.overtakes(s) {

@@ -9,6 +9,7 @@ type slot struct {
 	used     bool
 	writing  bool // the write that carries the frame has not returned
 	at       int  // where the frame starts in that write
+	size     int  // bytes of the frame
 	turn     *Turn
 	call     int // the request's number in turn.Work
 	tries    int // with this one
@@ -36,9 +37,9 @@ type answeredID struct {
 	key Key // 0: unused entry
 }
 
-// add takes a free id for s and returns it. Ids go up by one and skip those that still wait for a reply: an id that timed out is not used again
+// add takes a free id for s, and returns s in its place, which is good until the next add. Ids go up by one and skip those that still wait for a reply: an id that timed out is not used again
 // until its reply came.
-func (t *table) add(s slot) uint16 {
+func (t *table) add(s slot) *slot {
 	for t.next++; t.find(t.next) != nil; t.next++ {
 	}
 	s.id, s.used = t.next, true
@@ -46,11 +47,11 @@ func (t *table) add(s slot) uint16 {
 	for i := range t.slots {
 		if !t.slots[i].used {
 			t.slots[i] = s
-			return s.id
+			return &t.slots[i]
 		}
 	}
 	t.slots = append(t.slots, s)
-	return s.id
+	return &t.slots[len(t.slots)-1]
 }
 
 // find returns the slot of id, or nil. The pointer is good until the next add.

@@ -4,10 +4,10 @@ import "testing"
 
 func TestAnIDIsNotReusedBeforeItsReply(t *testing.T) {
 	var tb table
-	lost := tb.add(slot{key: 1, turn: &Turn{}})
+	lost := tb.add(slot{key: 1, turn: &Turn{}}).id
 	tb.giveUp(tb.find(lost))
 	for range 3 * 65536 {
-		id := tb.add(slot{key: 1, turn: &Turn{}})
+		id := tb.add(slot{key: 1, turn: &Turn{}}).id
 		if id == lost {
 			t.Fatal("the lost id came again")
 		}
@@ -16,7 +16,7 @@ func TestAnIDIsNotReusedBeforeItsReply(t *testing.T) {
 	tb.answer(tb.find(lost))
 	seen := false
 	for range 65536 {
-		id := tb.add(slot{key: 1, turn: &Turn{}})
+		id := tb.add(slot{key: 1, turn: &Turn{}}).id
 		seen = seen || id == lost
 		tb.answer(tb.find(id))
 	}
@@ -30,7 +30,7 @@ func TestOvertakingWhereIDsGoRound(t *testing.T) {
 	tb := table{next: 0xFFFD}
 	var ids []uint16
 	for range 4 {
-		ids = append(ids, tb.add(slot{key: 1, turn: &Turn{}}))
+		ids = append(ids, tb.add(slot{key: 1, turn: &Turn{}}).id)
 	}
 	for i, want := range []bool{false, true, true, true} {
 		if got := tb.overtakes(tb.find(ids[i])); got != want {
@@ -45,15 +45,15 @@ func TestOvertakingWhereIDsGoRound(t *testing.T) {
 
 func TestDuplicatesAreForgotten(t *testing.T) {
 	var tb table
-	first := tb.add(slot{key: 5, turn: &Turn{}})
+	first := tb.add(slot{key: 5, turn: &Turn{}}).id
 	tb.answer(tb.find(first))
 	for n := 1; n < answeredIDs; n++ {
 		if !tb.duplicate(&toy{}, Head{ID: first, Key: 5}) || tb.duplicate(&toy{}, Head{ID: first, Key: 6}) || tb.duplicate(&toy{}, Head{ID: first + 100, Key: 5}) {
 			t.Fatalf("after %d answers", n)
 		}
-		tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}})))
+		tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}}).id))
 	}
-	tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}})))
+	tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}}).id))
 	if tb.duplicate(&toy{}, Head{ID: first, Key: 5}) {
 		t.Error("known for ever")
 	}

@@ -22,8 +22,10 @@ type Turn struct {
 	err    error           // why no further request is sent
 	queued bool            // in Conn.queue
 	rtts   []time.Duration // of answers that advance has not seen
+	served served          // likewise
 
 	told  []time.Duration // round trips to report
+	load  served          // to report
 	late  []time.Duration // waits that ended without an answer, to report
 	out   []byte          // frames to send
 	wrote int             // bytes of out that have left
@@ -31,6 +33,26 @@ type Turn struct {
 	by    time.Time       // the first deadline of what is in flight; zero when nothing is
 	timer *time.Timer
 	rings time.Time // when timer fires; it is left running from run to run
+}
+
+// served is what answers were worth: how many requests, how many bytes of frames both ways, and the time that the device worked for them, which is that since the
+// request was sent or, when others were before it, since the answer before.
+type served struct {
+	requests, bytes int
+	took            time.Duration
+}
+
+func (s *served) add(bytes int, took time.Duration) {
+	s.requests++
+	s.bytes += bytes
+	s.took += took
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // try is a request with how often it was sent already.
@@ -150,6 +172,7 @@ func (c *Conn) advance(t *Turn, now time.Time, timeout time.Duration) (hangUp, f
 	c.admit(t, now, timeout)
 	t.by = c.table.earliest(t)
 	t.rtts, t.told = t.told[:0], t.rtts
+	t.served, t.load = served{}, t.served
 	finished = t.open == 0 && !t.pending()
 	return hangUp, finished
 }
@@ -224,8 +247,9 @@ func (c *Conn) admit(t *Turn, now time.Time, timeout time.Duration) {
 // open takes an id for a request of t and appends its frame.
 func (c *Conn) open(t *Turn, r try, now time.Time, timeout time.Duration) {
 	r.tries++
-	id := c.table.add(slot{key: t.Work.Key(r.call), writing: true, at: len(t.out), turn: t, call: r.call, tries: r.tries, sent: now, deadline: now.Add(timeout)})
-	t.out = t.Work.AppendTo(t.out, r.call, id)
+	s := c.table.add(slot{key: t.Work.Key(r.call), writing: true, at: len(t.out), turn: t, call: r.call, tries: r.tries, sent: now, deadline: now.Add(timeout)})
+	t.out = t.Work.AppendTo(t.out, r.call, s.id)
+	s.size = len(t.out) - s.at
 	t.open++
 	c.stats.Sent++
 	if r.tries > 1 {
@@ -321,6 +345,9 @@ func (c *Conn) report(t *Turn) {
 		for _, d := range t.told {
 			f(d)
 		}
+	}
+	if f := c.cfg.Hooks.Served; f != nil && t.load.requests > 0 {
+		f(t.load.requests, t.load.bytes, t.load.took)
 	}
 	if f := c.cfg.Hooks.TimedOut; f != nil {
 		for _, d := range t.late {
