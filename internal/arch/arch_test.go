@@ -19,7 +19,7 @@ import (
 // levels orders the packages: a package imports only lower ones. A key covers its sub-packages unless they have a key of their own.
 var levels = map[string]int{
 	"wire": 0, "internal/tag": 0,
-	"internal/listen": 1, "internal/inflight": 1, "internal/resilience": 1, "internal/ring": 1, "opcua/ua": 1,
+	"internal/listen": 1, "internal/inflight": 1, "internal/resilience": 1, "internal/ring": 1, "internal/rule": 1, "opcua/ua": 1,
 	"modbus": 2, "s7": 2, "opcua/uasc": 2, "opcua/nodeset": 2,
 	"opcua":           3,
 	"internal/ledger": 4, "internal/store": 4,

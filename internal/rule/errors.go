@@ -1,0 +1,76 @@
+package rule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Error is a fault of a condition.
+type Error struct {
+	Line, Column int // from 1, in characters, within the source
+	Message      string
+}
+
+func (e Error) Error() string { return fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Message) }
+
+// Errors are the faults of one condition, in its order; never empty.
+type Errors []Error
+
+func (e Errors) Error() string {
+	parts := make([]string, len(e))
+	for i, x := range e {
+		parts[i] = x.Error()
+	}
+	return strings.Join(parts, "\n")
+}
+
+// EvalError is a condition that gave neither true nor false.
+type EvalError struct {
+	Source string
+	Err    error
+}
+
+func (e *EvalError) Error() string { return fmt.Sprintf("rule: %s: %v", e.Source, e.Err) }
+func (e *EvalError) Unwrap() error { return e.Err }
+
+// Retryable says that the next values may be better ones.
+func (e *EvalError) Retryable() bool { return true }
+
+// errorsOf translates the faults that CEL found. Of a name that it does not know it speaks in the terms of its containers; here it is said what there is.
+func (e *Env) errorsOf(iss *cel.Issues) Errors {
+	var out Errors
+	for _, x := range iss.Errors() {
+		out = append(out, Error{max(x.Location.Line(), 1), max(x.Location.Column()+1, 1), e.message(x.Message)})
+	}
+	slices.SortStableFunc(out, func(a, b Error) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	if len(out) == 0 {
+		return Errors{{1, 1, iss.Err().Error()}}
+	}
+	return out
+}
+
+func (e *Env) message(m string) string {
+	m = strings.TrimSuffix(m, " (in container '')")
+	if name, ok := strings.CutPrefix(m, "undeclared reference to "); ok {
+		return fmt.Sprintf("nothing is called %s; there are %s", name, strings.Join(e.names(), ", "))
+	}
+	return strings.TrimPrefix(m, "Syntax error: ")
+}
+
+func (e *Env) names() []string {
+	out := make([]string, len(e.vars))
+	for i, v := range e.vars {
+		if out[i] = v.Name; v.Key != nil {
+			out[i] += `("...")`
+		}
+	}
+	return out
+}
