@@ -119,6 +119,11 @@ type profileDraft struct {
 	failures int
 	window   time.Duration
 	cap      time.Duration
+
+	connect, handshake, write, operation, slowCall time.Duration
+	failureRate, slowRate                          float64
+	minCalls, probes                               int
+	degrade                                        string // on, off, or not said
 }
 
 func paramsKey[T any](doc string, to func(*T) *[]param) key[T] {

@@ -140,10 +140,20 @@ var profileKeys = mapping[profileDraft]{
 	keys: []key[profileDraft]{
 		choice("base", "", profileNames, "The profile that gives what is not said here; a device's is the template's, else lan.", func(p *profileDraft) *string { return &p.base }),
 		duration("floor", "", "Shortest time to wait for a reply.", func(p *profileDraft) *time.Duration { return &p.floor }).within(0.001, 3600),
-		duration("ceiling", "", "Longest time to wait for a reply, and for a connection.", func(p *profileDraft) *time.Duration { return &p.ceiling }).within(0.001, 3600),
+		duration("ceiling", "", "Longest time to wait for a reply.", func(p *profileDraft) *time.Duration { return &p.ceiling }).within(0.001, 3600),
 		integer("failures", "", "Timeouts one after the other after which the device counts as down.", func(p *profileDraft) *int { return &p.failures }).within(1, 1000),
 		duration("window", "", "How long timeouts may go on, however few, before the device counts as down.", func(p *profileDraft) *time.Duration { return &p.window }).within(0.001, 24*3600),
 		duration("cap", "", "Longest wait before a device that is down is tried again.", func(p *profileDraft) *time.Duration { return &p.cap }).within(0.001, 24*3600),
+		duration("connect", "", "Longest time that a connection may take to be made, without the handshake; the ceiling without it.", func(p *profileDraft) *time.Duration { return &p.connect }).within(0.001, 3600),
+		duration("handshake", "", "Longest time that the handshake on it may take; the ceiling without it, and what OPC UA needs.", func(p *profileDraft) *time.Duration { return &p.handshake }).within(0.001, 3600),
+		duration("write", "", "How long to wait for the reply to a write; the ceiling without it, since what is given up too early may have happened.", func(p *profileDraft) *time.Duration { return &p.write }).within(0.001, 3600),
+		duration("operation", "", "Longest time for a whole read of a group, or a write, with all its requests; as long as these take without it.", func(p *profileDraft) *time.Duration { return &p.operation }).within(0.001, 24*3600),
+		number("failure_rate", "", "Share of the reads within the window that failed with which the device counts as down, 0.6 without it.", func(p *profileDraft) *float64 { return &p.failureRate }).within(0.01, 1),
+		integer("min_calls", "", "Reads within the window below which the shares mean nothing, 5 without it.", func(p *profileDraft) *int { return &p.minCalls }).within(1, 1e6),
+		duration("slow_call", "", "A read with a reply that took as long as this is slow; the ceiling without it.", func(p *profileDraft) *time.Duration { return &p.slowCall }).within(0.001, 3600),
+		number("slow_rate", "", "Share of slow reads within the window with which the device counts as down, 1 (all of them) without it.", func(p *profileDraft) *float64 { return &p.slowRate }).within(0.01, 1),
+		integer("probes", "", "Reads after an outage that prove the device, the first of them alone; 10 without it.", func(p *profileDraft) *int { return &p.probes }).within(1, 1000),
+		choice("degrade", "", []string{"on", "off"}, "Whether a device whose large reads fail is asked for less at once; on without it.", func(p *profileDraft) *string { return &p.degrade }),
 	},
 }
 

@@ -328,6 +328,16 @@ func (l *loader) profile(d *deviceDraft, t *templateDraft) (resilience.Profile, 
 	p.Failures = cmp.Or(own.failures, under.failures, p.Failures)
 	p.Window = cmp.Or(own.window, under.window, p.Window)
 	p.Cap = cmp.Or(own.cap, under.cap, p.Cap)
+	p.Connect = cmp.Or(own.connect, under.connect)
+	p.Handshake = cmp.Or(own.handshake, under.handshake)
+	p.Write = cmp.Or(own.write, under.write)
+	p.Operation = cmp.Or(own.operation, under.operation)
+	p.FailureRate = cmp.Or(own.failureRate, under.failureRate)
+	p.MinCalls = cmp.Or(own.minCalls, under.minCalls)
+	p.SlowCall = cmp.Or(own.slowCall, under.slowCall)
+	p.SlowRate = cmp.Or(own.slowRate, under.slowRate)
+	p.Probes = cmp.Or(own.probes, under.probes)
+	p.NoDegrade = cmp.Or(own.degrade, under.degrade) == "off"
 	if err := p.Check(); err != nil {
 		l.failf(cmp.Or(own.at, under.at), "%v", err)
 		return p, false

@@ -265,6 +265,7 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	g.stats.rtt.observe(rtt)
 	g.unit.mu.Lock()
 	g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
+	g.unit.silence = silence{}
 	g.unit.mu.Unlock()
 }
 
@@ -282,6 +283,7 @@ func (e *endpoint) TimedOut(after time.Duration) {
 		u.mu.Lock()
 		u.rto.TimedOut(after)
 		u.waited = after
+		u.silence.add(after)
 		u.life.timeouts++
 		u.mu.Unlock()
 	}

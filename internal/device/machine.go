@@ -69,6 +69,7 @@ type event struct {
 	kind  eventKind
 	at    time.Time
 	until time.Time // when the device may be tried again if this takes it down; zero is by its own back-off
+	asked bool      // of evLost: somebody wanted it so, which is no failure
 }
 
 type actionKind uint8
@@ -246,6 +247,10 @@ func (m *machine) draining(ev event) {
 
 // lost is the end of the session, noticed by this device or by another one on it.
 func (m *machine) lost(ev event) {
+	if ev.asked {
+		m.becomeOpening(ev)
+		return
+	}
 	m.failed(ev)
 	if m.settled(ev) {
 		m.becomeOpening(ev)

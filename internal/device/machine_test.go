@@ -21,7 +21,7 @@ type halfRand struct{}
 
 func (halfRand) Int64N(n int64) int64 { return n / 2 }
 
-// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", or "+AFTER EVENT [until=+AFTER]" with the
+// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", or "+AFTER EVENT [until=+AFTER] [asked]" with the
 // time since the line before; behind => stands what followed: the state and the actions with their times since the beginning.
 func TestMachine(t *testing.T) {
 	files, err := filepath.Glob("testdata/machine/*.txt")
@@ -71,8 +71,13 @@ func transcript(t *testing.T, in []byte) []byte {
 		}
 		now = now.Add(duration(t, words[0]))
 		ev := event{kind: parseEvent(t, words[1]), at: now}
-		if len(words) > 2 {
-			ev.until = now.Add(duration(t, strings.TrimPrefix(words[2], "until=")))
+		for _, w := range words[2:] {
+			switch {
+			case w == "asked":
+				ev.asked = true
+			default:
+				ev.until = now.Add(duration(t, strings.TrimPrefix(w, "until=")))
+			}
 		}
 		acts := m.Step(ev)
 		fmt.Fprintf(&out, "%-28s => %s%s\n", cmd, m.state, describe(acts, start))

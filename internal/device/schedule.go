@@ -247,10 +247,12 @@ func (e *endpoint) answers(u *unit) bool {
 func (s *shard) hangUp(e *endpoint, cause error, now time.Time, keep bool) {
 	e.open = false
 	e.push(job{kind: jobClose, keep: keep})
+	var asked *errReconnect
+	lost := event{kind: evLost, at: now, asked: errors.As(cause, &asked)}
 	for _, o := range e.units {
 		if o.machine.state.connected() {
 			e.flush(o)
-			s.post(o, event{kind: evLost, at: now}, cause)
+			s.post(o, lost, cause)
 		}
 	}
 }

@@ -47,6 +47,7 @@ func (s Spec) withDefaults() (Spec, error) {
 		s.Slots = 1
 	}
 	errs := []error{s.Profile.Check()}
+	s.Profile = s.Profile.WithDefaults()
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if s.Name == "" {
 		bad("a device needs a name")

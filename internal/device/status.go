@@ -25,11 +25,17 @@ type Status struct {
 	// noticed) to the end of the first read afterwards that brought values. It holds the outage itself and whatever the back-off added to it.
 	LastRecovery, LongestRecovery time.Duration
 
-	RTT      time.Duration // smoothed, 0 when unknown
-	Jitter   time.Duration // smoothed mean deviation of the round trip
-	Timeout  time.Duration // how long the next request waits
-	Reads    uint64        // turns that came back whole
-	Timeouts uint64        // requests
+	RTT     time.Duration // smoothed, 0 when unknown
+	Jitter  time.Duration // smoothed mean deviation of the round trip
+	Timeout time.Duration // how long the next request waits
+	Loss    float64       // share of the last requests (128 at most) that had no reply, from 0 to 1
+
+	JitterRule   bool          // round trips vary, or requests are lost, so much that timeouts follow the rule for that
+	Degraded     DegradeStatus // what it is asked for at once, when that is not all
+	WritesPaused string        // why writes to it are refused now, in words; "" when they are not
+
+	Reads    uint64 // turns that came back whole
+	Timeouts uint64 // requests
 	Late     uint64
 	Foreign  uint64
 	Refused  uint64 // requests that the device answered with a refusal
@@ -39,6 +45,13 @@ type Status struct {
 
 	// What a request costs the device and what a byte of it does, both ways, as measured: a request of n bytes takes RequestCost + n*ByteCost. Both 0 when unknown.
 	RequestCost, ByteCost time.Duration
+}
+
+// DegradeStatus says in how small parts a device is asked.
+type DegradeStatus struct {
+	Level DegradeLevel
+	Since time.Time // of Level, zero for DegradeNone
+	Why   string    // in words, "" for DegradeNone
 }
 
 // GroupStatus is one group of a device.
@@ -89,6 +102,7 @@ func (u *unit) status() Status {
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
 	s.Limits, s.TCP = u.limits, u.link.read()
 	s.RequestCost, s.ByteCost = u.costs()
+	s.WritesPaused = u.pausedNow()
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}

@@ -36,6 +36,7 @@ type unit struct {
 	mu      sync.Mutex // guards what follows; held for a few instructions
 	rto     resilience.RTO
 	waited  time.Duration // by the request that timed out last
+	silence silence       // since its last reply
 	cost    resilience.Cost
 	priced  int    // samples of cost when it was looked at last
 	limits  Limits // configured, negotiated and learned: what plans are made for
