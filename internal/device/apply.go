@@ -133,6 +133,7 @@ func (r *Runtime) commit(p prepared) Change {
 			c.Changed = append(c.Changed, name)
 			gone = append(gone, old)
 			fresh.table.inherit(old.table)
+			fresh.remember(old)
 		}
 		units[name] = fresh
 	}

@@ -14,6 +14,13 @@ type wallClock struct {
 	start  time.Time
 	offset atomic.Int64 // wall less monotonic since start, in ns, as it was last accepted
 	steps  atomic.Uint64
+	last   atomic.Pointer[clockStep]
+}
+
+// clockStep is how the clock was set.
+type clockStep struct {
+	at time.Time // by the new clock
+	by time.Duration
 }
 
 // look compares the clocks at now and returns the offset: it is another one after a step.
@@ -29,6 +36,7 @@ func (c *wallClock) compare(wall int64, run time.Duration) int64 {
 	}
 	if c.offset.CompareAndSwap(was, is) {
 		c.steps.Add(1)
+		c.last.Store(&clockStep{at: time.Now(), by: time.Duration(is - was)})
 	}
 	return is
 }

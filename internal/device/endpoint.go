@@ -264,6 +264,7 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	}
 	g.stats.rtt.observe(rtt)
 	g.unit.mu.Lock()
+	g.unit.rtts.observe(rtt)
 	g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
 	g.unit.silence = silence{}
 	g.unit.mu.Unlock()
@@ -295,6 +296,7 @@ func (e *endpoint) Late(by time.Duration) {
 		u.mu.Lock()
 		u.rto.Late(by)
 		u.life.late++
+		u.noted().fault(FaultLate, nil, time.Now())
 		u.mu.Unlock()
 	}
 }
@@ -304,6 +306,7 @@ func (e *endpoint) Foreign() {
 	if u := e.unit(); u != nil {
 		u.mu.Lock()
 		u.life.foreign++
+		u.noted().fault(FaultForeign, nil, time.Now())
 		u.mu.Unlock()
 	}
 }
@@ -314,6 +317,7 @@ func (e *endpoint) Refused(_ Span, err error) {
 		g.unit.mu.Lock()
 		g.unit.life.refused++
 		g.refusal = err
+		g.unit.noted().fault(FaultRefusal, err, time.Now())
 		g.unit.mu.Unlock()
 	}
 }
@@ -389,6 +393,7 @@ func (g *group) count(began, due time.Time, err error, whole bool) {
 	u := g.unit
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.rtts.roll(began)
 	if !due.IsZero() {
 		g.lag = began.Sub(due)
 		g.stats.lag.observe(g.lag)

@@ -1,119 +1,125 @@
 package device
 
 import (
-	"sync"
+	"slices"
 	"time"
 )
 
-// Inspector is a Session that can tell what the system knows of its connection.
-type Inspector interface {
-	// TCPInfo returns it as it is now, and whether it is known; of a pool it is that of one of its connections. Who has the turn calls it; it asks the
-	// system, not the device, takes about a microsecond, and allocates nothing after the first time.
-	TCPInfo() (TCPInfo, bool)
+// Evidence is what was noticed of a device that is not as it should be, or tells why. It is a copy: the caller keeps it.
+type Evidence struct {
+	Faults     []Fault     // by when they were there last, the newest first
+	Happenings []Happening // changes of state and what the gateway did by itself, the newest first
+	RTT        RTTPicture  // of requests
+	TCP        TCPSample   // of its connection
+	Moved      Movement    // of its values
 }
 
-// TCPInfo is what the system knows of a connection, below everything that a device says or does not say itself: a device that is slow and a network
-// that is look alike in the round trips of requests, and differ here.
-type TCPInfo struct {
-	RTT     time.Duration // smoothed, of segments and their acknowledgements
-	RTTVar  time.Duration // smoothed mean deviation of it
-	MinRTT  time.Duration // the least that was seen, 0 unknown
-	Timeout time.Duration // after which a segment is sent again
-
-	Segments    uint32 // with data, sent since the connection stands, repeated ones included
-	Retransmits uint32 // of them, those that were sent again
-	Backoff     uint8  // how often the segment that waits now was sent again in a row
-	Unacked     uint32 // segments that wait for their acknowledgement
-	Unsent      uint32 // bytes that wait to be sent
-
-	LastSent     time.Duration // how long ago data was sent
-	LastReceived time.Duration // how long ago data came
-	LastAck      time.Duration // how long ago an acknowledgement came
+// Happening is an Event as it is remembered.
+type Happening struct {
+	At       time.Time
+	Act      string // "" for a change of state
+	From, To State
+	Reason   string
 }
 
-// TCPSample is a TCPInfo that was taken some time ago, with what happened since the one that began its window.
-type TCPSample struct {
-	At time.Time // zero: nothing is known of the connection
-	TCPInfo
-	Window time.Duration // tcpWindow to twice that, less on a young connection
-	Sent   uint32        // segments with data in the window, repeated ones included
-	Resent uint32        // of them, those that were sent again
+// mostHappenings are remembered of a device.
+const mostHappenings = 12
+
+// notes is what is remembered of a device that had trouble. It is made with the first of it, so that one that is well costs nothing.
+type notes struct {
+	faults     []Fault // by kind
+	happenings []Happening
 }
 
-// Loss returns the share of the window's segments that had to be sent again, 0 when none was sent.
-func (t *TCPSample) Loss() float64 {
-	if t.Sent == 0 {
-		return 0
+// fault notes that err happened to u at now, when it is a fault. The caller holds u.mu.
+func (u *unit) fault(err error, dialling bool, now time.Time) {
+	if k, is := faultOf(err, dialling); is {
+		u.noted().fault(k, err, now)
 	}
-	return float64(t.Resent) / float64(t.Sent)
 }
 
-const (
-	// tcpEvery is how often a connection is looked at: 10,000 of them cost 0.3 % of a core.
-	tcpEvery = 5 * time.Second
-	// tcpEverySick is how often one is looked at whose last turn failed, or whose segments are not acknowledged.
-	tcpEverySick = time.Second
-	// tcpWindow is the time over which segments that were sent again are counted.
-	tcpWindow = 30 * time.Second
-)
-
-// link is what is known of an endpoint's connection. The endpoint's turns write it; all its devices have it.
-type link struct {
-	mu       sync.Mutex // after unit.mu; held for a few instructions
-	session  uint64
-	sample   TCPSample
-	previous counts // where the window began
-	current  counts // where the next one does
+func (u *unit) noted() *notes {
+	if u.notes == nil {
+		u.notes = &notes{}
+	}
+	return u.notes
 }
 
-// counts are those of a connection at one moment.
-type counts struct {
-	at             time.Time
-	sent, repeated uint32
-}
-
-// inspect looks at the connection of e when that is due. err is what the turn ended with.
-func (e *endpoint) inspect(err error) {
-	s, ok := e.session.(Inspector)
+func (n *notes) fault(k FaultKind, err error, now time.Time) {
+	i, ok := slices.BinarySearchFunc(n.faults, k, func(f Fault, k FaultKind) int { return int(f.Kind) - int(k) })
 	if !ok {
+		n.faults = slices.Insert(n.faults, i, Fault{Kind: k, First: now})
+	}
+	f := &n.faults[i]
+	if now.Sub(f.Last) >= faultPause {
+		f.Count, f.First = 0, now
+	}
+	f.Count++
+	f.Total++
+	f.Last, f.Err = now, err
+}
+
+// happened remembers c. That a device is connected and read at first is no news. The caller holds u.mu.
+func (u *unit) happened(c Happening) {
+	if u.notes == nil && c.Act == "" && (c.From == Idle || c.From == Opening && c.To == Ready) {
 		return
 	}
-	now, l := time.Now(), &e.link
-	if !l.due(now, e.number, err != nil) {
-		return
+	n := u.noted()
+	if len(n.happenings) == mostHappenings {
+		n.happenings = slices.Delete(n.happenings, 0, 1)
 	}
-	if info, known := s.TCPInfo(); known {
-		l.take(info, now, e.number)
+	n.happenings = append(n.happenings, c)
+}
+
+// remember takes over what was noticed of u's predecessor. u does not run yet.
+func (u *unit) remember(old *unit) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if old.notes != nil {
+		u.notes = &notes{slices.Clone(old.notes.faults), slices.Clone(old.notes.happenings)}
+	}
+	if sameAddr(u.spec.Addr, old.spec.Addr) {
+		u.rtts = old.rtts
 	}
 }
 
-// due says whether it is time to look at a connection, the session's number session, again.
-func (l *link) due(now time.Time, session uint64, failed bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	age := now.Sub(l.sample.At)
-	return session != l.session || age >= tcpEvery || age >= tcpEverySick && (failed || l.sample.Backoff > 0)
+// Evidence returns what is known of a device by name, and whether there is one.
+func (r *Runtime) Evidence(name string) (Evidence, bool) {
+	u := r.unit(name)
+	if u == nil {
+		return Evidence{}, false
+	}
+	ev := Evidence{Moved: u.table.movement()}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	ev.RTT, ev.TCP = u.rtts.picture(), u.link.read()
+	if u.notes != nil {
+		ev.Faults, ev.Happenings = slices.Clone(u.notes.faults), slices.Clone(u.notes.happenings)
+		slices.SortStableFunc(ev.Faults, func(a, b Fault) int { return b.Last.Compare(a.Last) })
+		slices.Reverse(ev.Happenings)
+	}
+	return ev, true
 }
 
-func (l *link) take(info TCPInfo, now time.Time, session uint64) {
-	is := counts{at: now, sent: info.Segments, repeated: info.Retransmits}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case session != l.session || l.previous.sent > is.sent: // another connection, or another one of a pool
-		l.session, l.previous, l.current = session, is, is
-	case now.Sub(l.current.at) >= tcpWindow:
-		l.previous, l.current = l.current, is
-	}
-	l.sample = TCPSample{At: now, TCPInfo: info, Window: now.Sub(l.previous.at), Sent: is.sent - l.previous.sent, Resent: is.repeated - l.previous.repeated}
+// Movement says how a device's values change. A CPU in STOP answers, and its values stand still.
+type Movement struct {
+	Changes     uint64 // turns that brought a value other than the one before
+	First, Last time.Time
 }
 
-// read returns the last sample.
-func (l *link) read() TCPSample {
-	if l == nil {
-		return TCPSample{}
+// moved counts a turn that brought something new. The caller holds mu.
+func (t *table) moved(at int64) {
+	if t.changes++; t.changes == 1 {
+		t.firstChange = at
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.sample
+	t.lastChange = at
+}
+
+func (t *table) movement() Movement {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.changes == 0 {
+		return Movement{}
+	}
+	return Movement{Changes: t.changes, First: time.Unix(0, t.firstChange), Last: time.Unix(0, t.lastChange)}
 }

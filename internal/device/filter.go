@@ -19,7 +19,11 @@ func (t *table) take(b *tag.Batch, plan Plan, part bool) (read, filtered int) {
 	if part {
 		t.markMissing(b, plan)
 	}
-	return t.passRows(b, seq)
+	read, filtered = t.passRows(b, seq)
+	if t.seq == seq {
+		t.moved(b.Received)
+	}
+	return read, filtered
 }
 
 // scaleRows makes engineering values of raw ones and gives rows without a time the one at which they came.

@@ -170,6 +170,9 @@ func (s *shard) stepAll() {
 func (s *shard) step(u *unit, ev event, cause error) {
 	if cause != nil {
 		u.cause = cause
+		u.mu.Lock()
+		u.fault(cause, ev.kind == evRefused, ev.at)
+		u.mu.Unlock()
 	}
 	was, wasDown := u.machine.state, u.machine.down
 	actions := u.machine.Step(ev)
@@ -200,6 +203,9 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	if down {
 		u.life.downSince = u.machine.failing
 	}
+	if !down || !wasDown {
+		u.happened(Happening{At: ev.at, From: was, To: is, Reason: reason}) // the tries of an outage are counted as faults
+	}
 	u.mu.Unlock()
 	if !is.connected() {
 		u.endpoint.dropErrands(u)
@@ -210,6 +216,9 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 // note tells the world what was done about u without a change of its state.
 func (s *shard) note(u *unit, act, reason string, now time.Time) {
 	m := &u.machine
+	u.mu.Lock()
+	u.happened(Happening{At: now, Act: act, From: m.state, To: m.state, Reason: reason})
+	u.mu.Unlock()
 	s.rt.emit(Event{Time: now, Device: u.spec.Name, Act: act, From: m.state, To: m.state, Reason: reason, Down: m.down})
 }
 
@@ -228,6 +237,9 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		}
 	case actArm:
 		s.timers.arm(&u.timer, a.at)
+		u.mu.Lock()
+		u.retryAt = a.at
+		u.mu.Unlock()
 	case actDown:
 		u.outage()
 		s.rt.counters.outages.Add(1)

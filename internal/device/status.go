@@ -17,6 +17,9 @@ type Status struct {
 	Reason       string    // why it is in State, in plain words
 	Since        time.Time // of State
 	DownSince    time.Time // the first failure of the outage that runs, zero without one
+	RetryAt      time.Time // when it is tried again, of one that is down and waits
+	Configured   time.Time // when its configuration took effect
+	Shares       string    // devices that share connections have equal ones
 	OutOfService bool      // the switch is on
 	Slots        int       // connections that its endpoint may hold
 
@@ -96,7 +99,10 @@ func (u *unit) status() Status {
 	defer u.mu.Unlock()
 	l := &u.life
 	s.State, s.Reason, s.Since, s.OutOfService = l.state, l.reason, l.since, l.outOfService
-	s.DownSince = l.downSince
+	s.DownSince, s.Configured, s.Shares = l.downSince, u.made, u.key
+	if l.state == Cooling {
+		s.RetryAt = u.retryAt
+	}
 	s.Outages, s.LastRecovery, s.LongestRecovery = l.outages, l.lastRecovery, l.longestRecovery
 	s.RTT, s.Jitter, s.Timeout = u.rto.SRTT(), u.rto.Var(), u.rto.Timeout()
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
@@ -125,8 +131,10 @@ type Stats struct {
 	Opens, OpenFailures              uint64
 	Sessions                         int // open now
 	Outages                          uint64
-	Timeouts, Late, Foreign, Refused uint64       // requests and replies
-	ClockSteps                       uint64       // how often the gateway's clock was set
+	Timeouts, Late, Foreign, Refused uint64    // requests and replies
+	ClockSteps                       uint64    // how often the gateway's clock was set
+	ClockSet                         time.Time // when it was last, zero when it was not
+	ClockSetBy                       time.Duration
 	States                           [states]int  // devices, by State
 	Groups                           []GroupStats // by name
 }
@@ -163,6 +171,9 @@ func (r *Runtime) Stats() Stats {
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
 		Refused: c.refused.Load(), ClockSteps: r.clock.steps.Load(),
+	}
+	if step := r.clock.last.Load(); step != nil {
+		s.ClockSet, s.ClockSetBy = step.at, step.by
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()

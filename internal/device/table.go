@@ -30,6 +30,9 @@ type table struct {
 	seq   uint64     // the highest of any cell
 	turn  uint32     // counts takes, to know which rows one of them had
 
+	changes                 uint64 // turns that brought something new
+	firstChange, lastChange int64  // when, ns since 1970
+
 	bequeathed bool // another table has inherited: nothing passes any more
 }
 

@@ -17,6 +17,7 @@ import (
 type unit struct {
 	spec   Spec
 	key    string // of its endpoint
+	made   time.Time
 	driver Driver
 	groups []*group
 	table  *table
@@ -45,6 +46,9 @@ type unit struct {
 	shared  bool   // of them, some are of the connection: for the others on it too
 	life    life
 	link    *link // of its endpoint; nil until it has one
+	rtts    rtts
+	notes   *notes    // nil: it had no trouble yet
+	retryAt time.Time // when it is tried again, of one that is down
 }
 
 // life is what Status says of a unit beyond its state.
@@ -90,7 +94,7 @@ type group struct {
 
 // newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.
 func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
-	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr)}
+	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr), made: time.Now()}
 	u.learned = merge(Limits{}, Limits{}, spec.Learned)
 	u.limits = merge(spec.Limits, spec.Limits, spec.Learned)
 	u.limits.Generation = 1
