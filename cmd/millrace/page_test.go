@@ -19,12 +19,7 @@ func TestPageOfARunningGateway(t *testing.T) {
 	m := plant(t, sim.ModbusConfig{Devices: 2, ByPort: true})
 	text := strings.Replace(pageConfig(dir, m), "listen: 'off'", "listen: '127.0.0.1:0'", 1)
 	r := startRig(t, dir, text, rigOptions{})
-	base := ""
-	until(t, "the page is there", func() bool {
-		base, _, _ = strings.Cut(r.log.find("page and API address="), " ")
-		base = strings.TrimSuffix(base, "/")
-		return base != ""
-	})
+	base := r.page()
 	r.reads("a", 3)
 	if err := m.Stop(2, sim.BlackHole); err != nil {
 		t.Fatal(err)

@@ -93,6 +93,17 @@ func (r *rig) stop() {
 	})
 }
 
+// page waits for the address of page and API, and returns it without a slash at its end.
+func (r *rig) page() (base string) {
+	r.t.Helper()
+	until(r.t, "the page is there", func() bool {
+		base, _, _ = strings.Cut(r.log.find("page and API address="), " ")
+		base = strings.TrimSuffix(base, "/")
+		return base != ""
+	})
+	return base
+}
+
 // configText is the beginning of every test's configuration: no page, data in dir, segments that are soon made.
 func configText(dir string) string {
 	return fmt.Sprintf("gateway: {name: test, data: %q, listen: 'off'}\njournal: {segment_bytes: 1MiB, max_bytes: 256MiB, flush_every: 5ms}\n", filepath.Join(dir, "data"))

@@ -99,10 +99,11 @@ func (g *gateway) Devices() []web.Device {
 		reason, refuses := reasonOf(s)
 		d := web.Device{
 			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
-			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, Groups: make([]web.Group, len(s.Groups)),
+			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
+			Groups: make([]web.Group, len(s.Groups)),
 		}
 		for k, x := range s.Groups {
-			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed}
+			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}
 		}
 		out[i] = d
 	}

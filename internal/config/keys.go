@@ -170,7 +170,7 @@ var optionKeys = mapping[device.Spec]{
 		passed("max_registers", formInteger, "Modbus: most 16-bit registers in one read, 125 without it."),
 		passed("max_bits", formInteger, "Modbus: most bits in one read, 2000 without it."),
 		passed("max_write", formInteger, "Modbus: most registers in one write, 123 without it."),
-		passed("gap", formInteger, "Addresses of no interest that may be read to save a request; S7: bytes, 0 for none. Without it the plan weighs what costs less."),
+		passed("gap", formInteger, "Addresses of no interest that may be read to save a request; S7: bytes, 0 for none. Without it the plan weighs what costs less, by what a request and a byte of that device were measured to cost."),
 		passed("echo_id", formBool, "Modbus: false for a device that does not repeat the transaction id."),
 		passed("dial_timeout", formDuration, "Longest time that a connection may take to be made, handshake included."),
 		passed("heartbeat", formDuration, "Modbus: how long a connection may be silent before the device is asked heartbeat_read over it, at least 1s; never without it."),

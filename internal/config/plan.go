@@ -58,6 +58,8 @@ type DevicePlan struct {
 	Endpoint string      `json:"endpoint"`
 	Profile  string      `json:"profile"`
 	Groups   []GroupPlan `json:"groups"`
+
+	Measured *DeviceMeasured `json:"measured,omitempty"` // by Compare, of a device that the gateway has too
 }
 
 // GroupPlan is the plan of one group of a device.
@@ -74,7 +76,10 @@ type GroupPlan struct {
 	Cycle             Millis        `json:"cycle_ms"`         // from due to done at worst, waiting for others included
 	Reads             []RequestPlan `json:"reads"`
 
+	Measured *GroupMeasured `json:"measured,omitempty"`
+
 	connections int
+	bytes       int // of frames both ways, in a cycle
 }
 
 // RequestPlan is one request of a cycle.
@@ -175,6 +180,7 @@ func (p *GroupPlan) fill(spec *device.Spec, g *device.Group, driver device.Drive
 		bytes += r.BytesOut + r.BytesIn
 		p.Reads = append(p.Reads, RequestPlan{r.Op, r.From, r.To, r.Tags})
 	}
+	p.bytes = bytes
 	p.RequestsPerSecond = round(float64(p.Requests) / g.Interval.Seconds())
 	p.BytesPerSecond = round(float64(bytes) / g.Interval.Seconds())
 	pace := paceOf(plan)

@@ -99,3 +99,34 @@ func TestPlanJSON(t *testing.T) {
 		}
 	}
 }
+
+// What a running gateway has measured stands beside the plan: 3 requests of 23 bytes both ways, each 40 ms and 100 µs a byte.
+func TestPlanBesideWhatWasMeasured(t *testing.T) {
+	r := PlanOf(mustLoad(t, overloaded), drivers())
+	known := r.Compare([]MeasuredDevice{
+		{ID: "u1", RTTMS: 42.3, RequestMS: 40, ByteUS: 100, Groups: []MeasuredGroup{{Name: "fast", Requests: 2, TookMS: 90, LagMS: 1.5, Missed: 7}, {Name: "gone"}}},
+		{ID: "not in the file", RTTMS: 1},
+	})
+	fast, slow, other := r.Devices[0].Groups[0], r.Devices[0].Groups[1], r.Devices[1]
+	if known != 1 || slow.Measured != nil || other.Measured != nil {
+		t.Fatalf("%d known; %+v, %+v", known, slow, other)
+	}
+	if m := *fast.Measured; m != (GroupMeasured{Requests: 2, Busy: millis(90), Lag: millis(1.5), Missed: 7, Expected: millis(3*40 + 3*23*0.1)}) {
+		t.Errorf("%+v", m)
+	}
+	if m := *r.Devices[0].Measured; m != (DeviceMeasured{RTT: millis(42.3), Request: millis(40), ByteUS: 100}) {
+		t.Errorf("%+v", m)
+	}
+	var b bytes.Buffer
+	if err := r.WriteMeasured(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"u1", "42.3ms", "40ms", "100.0 µs", "90ms", "1.5s", "126.9ms"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "u2") {
+		t.Errorf("u2 was not measured:\n%s", b.String())
+	}
+}

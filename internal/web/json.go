@@ -51,6 +51,10 @@ func appendDevice(b []byte, d *Device) []byte {
 	b = strconv.AppendUint(append(b, `,"outages":`...), d.Outages, 10)
 	b = strconv.AppendInt(append(b, `,"recovery_ms":`...), d.Recovery.Milliseconds(), 10)
 	b = appendMillis(append(b, `,"rtt_ms":`...), d.RTT)
+	if d.RequestCost > 0 || d.ByteCost > 0 {
+		b = appendMillis(append(b, `,"request_ms":`...), d.RequestCost)
+		b = strconv.AppendFloat(append(b, `,"byte_us":`...), float64(d.ByteCost)/1e3, 'f', -1, 64)
+	}
 	b = strconv.AppendBool(append(b, `,"out_of_service":`...), d.OutOfService)
 	if d.Refuses {
 		b = append(b, `,"refuses":true`...)
@@ -71,6 +75,8 @@ func appendGroup(b []byte, g *Group) []byte {
 	b = appendMillis(append(b, `,"lag_ms":`...), g.Lag)
 	b = strconv.AppendInt(append(b, `,"tags":`...), int64(g.Tags), 10)
 	b = strconv.AppendUint(append(b, `,"missed":`...), g.Missed, 10)
+	b = strconv.AppendInt(append(b, `,"requests":`...), int64(g.Requests), 10)
+	b = appendMillis(append(b, `,"took_ms":`...), g.Took)
 	return append(b, '}')
 }
 

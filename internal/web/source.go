@@ -85,6 +85,9 @@ type Device struct {
 	OutOfService bool          // the maintenance switch is on
 	Refuses      bool          // it answers, and refuses some of what it is asked; Reason says what
 	Groups       []Group
+
+	// What a request costs the device, and each byte of it, both ways, as measured; 0 when that is not known.
+	RequestCost, ByteCost time.Duration
 }
 
 // Group is a set of tags of a device that are read together.
@@ -93,7 +96,9 @@ type Group struct {
 	Interval time.Duration
 	Lag      time.Duration // by which the last read started late
 	Tags     int
-	Missed   uint64 // reads that were due and did not happen
+	Requests int           // of a read
+	Took     time.Duration // by a read that came back whole, smoothed; 0 before the first
+	Missed   uint64        // reads that were due and did not happen
 }
 
 // Tag describes one tag. What changes with every read is a Sample.
