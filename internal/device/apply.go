@@ -81,8 +81,11 @@ func (r *Runtime) newUnit(s Spec) (*unit, error) {
 func sameSpec(a, b Spec) bool {
 	return a.Name == b.Name && a.Number == b.Number && a.Driver == b.Driver && a.Profile == b.Profile && sameAddr(a.Addr, b.Addr) &&
 		a.Limits.equal(b.Limits) && a.OutOfService == b.OutOfService && a.Reason == b.Reason && a.Slots == b.Slots &&
-		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect && slices.EqualFunc(a.Groups, b.Groups, sameGroup)
+		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect && slices.EqualFunc(a.Groups, b.Groups, sameGroup) &&
+		a.Routing == b.Routing && a.RouteName == b.RouteName && slices.EqualFunc(a.Routes, b.Routes, sameRoute)
 }
+
+func sameRoute(a, b Route) bool { return a.Name == b.Name && sameAddr(a.Addr, b.Addr) }
 
 func sameAddr(a, b Addr) bool {
 	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path && maps.Equal(a.Options, b.Options)
@@ -177,6 +180,7 @@ func (r *Runtime) hire(fresh map[string]*unit, gone []*unit) {
 	r.mail.call(func(s *shard) {
 		now := time.Now()
 		for _, u := range order {
+			u.follow(gone)
 			s.attach(u)
 		}
 		for _, u := range order {

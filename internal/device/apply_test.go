@@ -304,7 +304,7 @@ func TestStatesAreTold(t *testing.T) {
 func TestSameSpecKnowsEveryField(t *testing.T) {
 	full := Spec{Name: "a", Number: 1, Driver: "fake", Reason: "x", Slots: 1, RequestsPerSecond: 1, PauseAfterConnect: 1,
 		Addr: Addr{Options: map[string]string{"a": "1"}}, Profile: resilience.LAN(), Limits: Limits{Holes: []Span{{}}},
-		Groups: []Group{{Tags: []TagSpec{{ID: 1}}}}}
+		Groups: []Group{{Tags: []TagSpec{{ID: 1}}}}, Routes: []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}}
 	same := full
 	same.Learned = Limits{Window: 3}
 	if !sameSpec(full, same) {
@@ -316,6 +316,7 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 		other := full
 		other.Groups = []Group{{Tags: []TagSpec{{ID: 1}}}}
 		other.Limits.Holes = []Span{{}}
+		other.Routes = []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}
 		other.Addr.Options = map[string]string{"a": "1"}
 		v := at(&other)
 		switch v.Kind() {

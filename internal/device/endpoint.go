@@ -24,6 +24,7 @@ type endpoint struct {
 	// Owned by the shard.
 	profile   resilience.Profile // of the most patient of units
 	units     []*unit
+	holders   int // units that have an address here, wherever they are
 	queue     []job
 	errands   []*errand // writes and read-backs that wait, in front of all reads
 	inRow     int       // errands since the last read that waited for one
@@ -86,6 +87,7 @@ const (
 type outcome struct {
 	err   error
 	part  bool // err is a timeout after values had come
+	said  charge
 	ended time.Time
 }
 
@@ -141,7 +143,7 @@ func (e *endpoint) connect(ctx context.Context, u *unit, lim Limits) (Session, e
 		}
 		e.forget()
 	}
-	return u.driver.Open(ctx, u.spec.Addr, lim, e)
+	return u.driver.Open(ctx, u.addr, lim, e)
 }
 
 // forget ends a session that is kept.
@@ -201,6 +203,9 @@ func (e *endpoint) flush(u *unit) {
 
 // settle reckons what the specs of the devices on e allow: the strictest of each, and the profile that is the most patient.
 func (e *endpoint) settle() {
+	if len(e.units) == 0 {
+		return // it is as it was: it is held for the sake of its dials, and nobody uses it
+	}
 	e.profile = e.units[0].spec.Profile
 	for _, u := range e.units[1:] {
 		if u.spec.Profile.Ceiling > e.profile.Ceiling {
@@ -210,7 +215,7 @@ func (e *endpoint) settle() {
 	patience := e.profile.Ceiling
 	for _, u := range e.units {
 		if p, ok := u.driver.(Patient); ok {
-			patience = max(patience, p.Patience(u.spec.Addr))
+			patience = max(patience, p.Patience(u.addr))
 		}
 	}
 	e.patience.Store(int64(patience))
@@ -348,6 +353,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	defer e.rt.free(b)
 	done, err := e.read(ctx, g, b)
 	e.inspect(err)
+	e.outcome.said = u.charge(b)
 	e.rt.stamp(u, b)
 	part = err != nil && timedOut(err) && usable(b)
 	for _, id := range g.unplanned {
@@ -358,7 +364,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole)
 	u.reckon()
-	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil {
+	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil && u.scout.of == nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)
 	}
 	return part, err
@@ -367,6 +373,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 // read reads g's plan. done is nil when nobody waits for the rows to be safe.
 func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done func(error), err error) {
 	s, pushed := e.session.(Subscriber)
+	pushed = pushed && g.unit.scout.of == nil // a scout asks: what is sent to it nobody would take
 	if pushed {
 		s.Wake(g.plan, g.spec.Interval, g.wake)
 	}

@@ -63,6 +63,7 @@ const (
 	evIn                        // put back in service
 	evDrain                     // go
 	evGone                      // nothing of the device runs any more
+	evRoute                     // use the address route
 )
 
 type event struct {
@@ -70,6 +71,9 @@ type event struct {
 	at    time.Time
 	until time.Time // when the device may be tried again if this takes it down; zero is by its own back-off
 	asked bool      // of evLost: somebody wanted it so, which is no failure
+	route int       // evRoute: the address
+	pin   bool      // evRoute: and stay there
+	why   string    // evRoute: in plain words
 }
 
 type actionKind uint8
@@ -83,11 +87,13 @@ const (
 	actUp                      // the outage that began at at is over
 	actOut                     // mark the tags as out of service
 	actClose                   // let go of the session
+	actRoute                   // from now on the device is at the address route
 )
 
 type action struct {
-	kind actionKind
-	at   time.Time
+	kind  actionKind
+	at    time.Time
+	route int
 }
 
 // machine is the life of a device. Step is pure: no socket, no clock, no log.
@@ -106,6 +112,8 @@ type action struct {
 // only when that fails. One that breaks too soon (before anything was read, or younger than the profile's floor) is not:
 // then something that is read makes the device hang up. For the same reason the back-off begins anew with a whole read on a session older than
 // that, not with an open: a device that accepts and stays silent is not dialled faster than one that refuses.
+//
+// A device with several addresses goes to the next one where it would go down, by Opening, and is down when all of them have failed.
 type machine struct {
 	state   State
 	since   time.Time     // when state began
@@ -114,6 +122,7 @@ type machine struct {
 	fresh   bool          // nothing was read on this session yet
 	opened  time.Time     // when the session was had
 	settle  time.Duration // how old a session must be to count as one that works
+	choice  choice        // of its addresses
 
 	breaker resilience.Breaker
 	backoff resilience.Backoff
@@ -122,13 +131,16 @@ type machine struct {
 }
 
 func newMachine(p resilience.Profile, r resilience.Rand, now time.Time) machine {
-	return machine{since: now, settle: p.Floor, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 4)}
+	return machine{since: now, settle: p.Floor, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 5)}
 }
 
 // Step takes one event and returns what is to be done, in order.
 func (m *machine) Step(ev event) []action {
-	m.actions = m.actions[:0]
+	m.actions, m.choice.moved = m.actions[:0], false
 	switch {
+	case ev.kind == evRoute && m.state < Draining:
+		m.reroute(ev)
+		return m.actions
 	case ev.kind == evDrain && m.state < Draining:
 		m.becomeDraining(ev)
 		return m.actions
@@ -174,7 +186,7 @@ func (m *machine) opening(ev event) {
 		}
 	case evRefused:
 		m.failed(ev)
-		m.becomeCooling(ev)
+		m.giveUp(ev)
 	}
 }
 
@@ -193,7 +205,7 @@ func (m *machine) running(ev event) {
 	case evTimedOut:
 		m.failed(ev)
 		if m.breaker.Fail(ev.at) {
-			m.becomeCooling(ev)
+			m.giveUp(ev)
 		} else {
 			m.becomeSuspect(ev)
 		}
@@ -218,7 +230,7 @@ func (m *machine) suspect(ev event) {
 		m.do(actRead, time.Time{})
 	case evTimedOut:
 		if tripped := m.breaker.Fail(ev.at); tripped || m.down {
-			m.becomeCooling(ev)
+			m.giveUp(ev)
 		} else {
 			m.do(actProbe, time.Time{})
 		}
@@ -229,7 +241,7 @@ func (m *machine) suspect(ev event) {
 
 func (m *machine) cooling(ev event) {
 	if ev.kind == evTick {
-		m.becomeOpening(ev)
+		m.again(ev)
 	}
 }
 
@@ -255,7 +267,7 @@ func (m *machine) lost(ev event) {
 	if m.settled(ev) {
 		m.becomeOpening(ev)
 	} else {
-		m.becomeCooling(ev)
+		m.giveUp(ev)
 	}
 }
 
@@ -279,11 +291,7 @@ func (m *machine) becomeCooling(ev event) {
 	if held {
 		m.do(actClose, time.Time{})
 	}
-	until := ev.until
-	if until.IsZero() {
-		until = ev.at.Add(m.backoff.Next(m.rand))
-	}
-	m.do(actArm, until)
+	m.do(actArm, m.coolUntil(ev))
 }
 
 func (m *machine) becomeOutOfService(ev event) {
@@ -302,11 +310,14 @@ func (m *machine) becomeDraining(ev event) {
 
 func (m *machine) become(s State, ev event) { m.state, m.since = s, ev.at }
 
-func (m *machine) do(k actionKind, at time.Time) { m.actions = append(m.actions, action{k, at}) }
+func (m *machine) do(k actionKind, at time.Time) {
+	m.actions = append(m.actions, action{kind: k, at: at})
+}
 
 func (m *machine) replied(ev event) {
 	m.fresh, m.failing = false, time.Time{}
 	m.breaker.OK()
+	m.choice.begin()
 	if m.settled(ev) {
 		m.backoff.Reset()
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ type halfRand struct{}
 
 func (halfRand) Int64N(n int64) int64 { return n / 2 }
 
-// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", or "+AFTER EVENT [until=+AFTER] [asked]" with the
+// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", "routes N", or "+AFTER EVENT [until=+AFTER] [asked] [to=ROUTE] [pin]" with the
 // time since the line before; behind => stands what followed: the state and the actions with their times since the beginning.
 func TestMachine(t *testing.T) {
 	files, err := filepath.Glob("testdata/machine/*.txt")
@@ -60,6 +61,10 @@ func transcript(t *testing.T, in []byte) []byte {
 		case len(words) == 0 || words[0] == "#":
 			fmt.Fprintln(&out, cmd)
 			continue
+		case words[0] == "routes":
+			m.choice.routes = number(t, words[1])
+			fmt.Fprintln(&out, cmd)
+			continue
 		case words[0] == "profile":
 			p, ok := resilience.ProfileNamed(words[1])
 			if !ok {
@@ -72,11 +77,18 @@ func transcript(t *testing.T, in []byte) []byte {
 		now = now.Add(duration(t, words[0]))
 		ev := event{kind: parseEvent(t, words[1]), at: now}
 		for _, w := range words[2:] {
-			switch {
-			case w == "asked":
+			what, value, _ := strings.Cut(w, "=")
+			switch what {
+			case "until":
+				ev.until = now.Add(duration(t, value))
+			case "to":
+				ev.route = number(t, value)
+			case "pin":
+				ev.pin = true
+			case "asked":
 				ev.asked = true
 			default:
-				ev.until = now.Add(duration(t, strings.TrimPrefix(w, "until=")))
+				t.Fatalf("%q", cmd)
 			}
 		}
 		acts := m.Step(ev)
@@ -88,12 +100,23 @@ func transcript(t *testing.T, in []byte) []byte {
 func describe(acts []action, start time.Time) string {
 	var b strings.Builder
 	for _, a := range acts {
-		b.WriteString("; " + [...]string{"open", "read", "probe", "arm", "down", "up", "out", "close"}[a.kind])
+		b.WriteString("; " + [...]string{"open", "read", "probe", "arm", "down", "up", "out", "close", "route"}[a.kind])
+		if a.kind == actRoute {
+			fmt.Fprintf(&b, " %d", a.route)
+		}
 		if !a.at.IsZero() {
 			fmt.Fprintf(&b, " %v", a.at.Sub(start))
 		}
 	}
 	return b.String()
+}
+
+func number(t *testing.T, s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func duration(t *testing.T, s string) time.Duration {
@@ -105,7 +128,7 @@ func duration(t *testing.T, s string) time.Duration {
 }
 
 func parseEvent(t *testing.T, s string) eventKind {
-	for k, name := range [...]string{"tick", "opened", "refused", "replied", "partial", "timedout", "lost", "out", "in", "drain", "gone"} {
+	for k, name := range [...]string{"tick", "opened", "refused", "replied", "partial", "timedout", "lost", "out", "in", "drain", "gone", "route"} {
 		if name == s {
 			return eventKind(k)
 		}
@@ -117,7 +140,7 @@ func parseEvent(t *testing.T, s string) eventKind {
 // Any event in any state leads to a state that exists, and Step allocates nothing.
 func TestMachineTakesEverything(t *testing.T) {
 	for s := range states {
-		for k := evTick; k <= evGone; k++ {
+		for k := evTick; k <= evRoute; k++ {
 			m := newMachine(resilience.LAN(), halfRand{}, time.Unix(0, 0))
 			m.state = s
 			m.Step(event{kind: k, at: time.Unix(1, 0)})

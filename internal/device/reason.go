@@ -27,6 +27,8 @@ func (u *unit) reason(was State, ev event) string {
 	switch u.machine.state {
 	case Opening:
 		switch {
+		case u.machine.choice.moved:
+			return u.routeReason(ev)
 		case was.connected():
 			return "connecting again: " + u.why()
 		case was == Cooling:
@@ -61,11 +63,19 @@ func (u *unit) reason(was State, ev event) string {
 
 // why says what failed last.
 func (u *unit) why() string {
+	n := u.machine.breaker.Count()
+	if !timedOut(u.cause) || u.machine.state == Opening || n == 0 {
+		return plain(u.cause)
+	}
+	return u.saysNothing(n)
+}
+
+// saysNothing says that n requests in a row timed out.
+func (u *unit) saysNothing(n int) string {
 	u.mu.Lock()
 	waited := u.waited
 	u.mu.Unlock()
-	n := u.machine.breaker.Count()
-	if !timedOut(u.cause) || u.machine.state == Opening || n == 0 || waited == 0 {
+	if waited == 0 {
 		return plain(u.cause)
 	}
 	text := fmt.Sprintf("no answer within %v", waited.Round(time.Millisecond))

@@ -148,6 +148,9 @@ var errNoRoom = errors.New("device: the journal has no room")
 // hand counts the rows of a turn or a mark and offers those in b, which passed. Those for which there is no room pass again when they
 // are next read. done, which may be nil, hears once of what became of them.
 func (r *Runtime) hand(u *unit, b *tag.Batch, read, filtered int, done func(error)) {
+	if u.scout.of != nil {
+		return // nobody waits for its rows, and they are no values of the device
+	}
 	if read > 0 {
 		r.counters.rows.Add(uint64(read))
 		r.counters.filtered.Add(uint64(filtered))

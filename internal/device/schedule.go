@@ -15,10 +15,8 @@ var (
 // attach gives u its endpoint, which may be new. All units are attached before the first of them dials: what each of them says of its endpoint
 // counts.
 func (s *shard) attach(u *unit) {
-	e := s.endpoints[u.key]
-	if e == nil {
-		e = s.newEndpoint(u)
-	}
+	s.hold(u)
+	e := s.endpoint(u, u.key)
 	u.endpoint = e
 	u.mu.Lock()
 	u.link = &e.link
@@ -43,8 +41,8 @@ func (s *shard) add(u *unit, now time.Time) {
 	s.next(e, now)
 }
 
-func (s *shard) newEndpoint(u *unit) *endpoint {
-	e := &endpoint{rt: s.rt, key: u.key}
+func (s *shard) newEndpoint(u *unit, key string) *endpoint {
+	e := &endpoint{rt: s.rt, key: key}
 	e.timer = timer{owner: e, order: uint64(u.spec.Number) << 16}
 	s.endpoints[e.key] = e
 	s.rt.counters.endpoints.Add(1)
@@ -73,6 +71,7 @@ func (s *shard) remove(u *unit, now time.Time) {
 	s.forgoDial(e)
 	s.reap(e)
 	s.next(e, now)
+	s.tend(u)
 }
 
 // forgoDial gives up e's dial, on its way or still to come, when no device waits for it.
@@ -114,9 +113,11 @@ func (s *shard) reap(e *endpoint) {
 		}
 		s.step(u, event{kind: evGone, at: now}, nil)
 		s.timers.disarm(&u.timer)
+		s.timers.disarm(&u.standby)
 		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
+		s.release(u)
 	}
-	if len(e.units) > 0 {
+	if len(e.units) > 0 || e.holders > 0 || e.busy || len(e.queue) > 0 {
 		e.settle()
 		return
 	}
@@ -206,6 +207,9 @@ func (s *shard) rouse(g *group, now time.Time) {
 // want asks for a session on behalf of u.
 func (s *shard) want(u *unit, now time.Time) {
 	e := u.endpoint
+	if u.moving {
+		return // it asks where it goes
+	}
 	if e.open && e.held > e.slots.Limit() {
 		s.hangUp(e, errSlots, now, false) // the configuration has fewer now
 	}
@@ -228,11 +232,12 @@ func (s *shard) want(u *unit, now time.Time) {
 func (s *shard) leave(u *unit, now time.Time) {
 	e := u.endpoint
 	stays := e.answers(u)
-	if u.machine.state != Cooling {
+	silent := u.machine.state == Cooling || u.machine.state == Opening && !u.machine.failing.IsZero()
+	if !silent {
 		stays = slices.ContainsFunc(e.units, func(o *unit) bool { return o != u && o.machine.state.connected() })
 	}
 	if e.open && !stays {
-		s.hangUp(e, errSilent, now, u.machine.state == Cooling)
+		s.hangUp(e, errSilent, now, silent)
 	}
 }
 
@@ -321,6 +326,9 @@ func (s *shard) ended(e *endpoint) {
 	case jobErrand:
 		s.errandEnded(e)
 	}
+	if u := e.job.unit; u != nil && u.moving {
+		s.moved(u, e.outcome.ended)
+	}
 }
 
 // marked makes the device read what was marked as soon as it can be read, whatever its interval.
@@ -398,6 +406,9 @@ func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 func (s *shard) turned(e *endpoint, g *group) {
 	u, o := g.unit, e.outcome
 	g.queued = false
+	if o.err == nil {
+		s.judge(g, o.said)
+	}
 	defer s.once(g, o.ended)
 	e.share(u)
 	ev := event{at: o.ended}

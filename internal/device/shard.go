@@ -22,6 +22,8 @@ type shard struct {
 	dials     resilience.Bucket
 	sockets   resilience.Slots // of all endpoints together
 	events    []posted         // to be stepped, in order
+	tending   []*unit          // whose scouts are to be looked at
+	left      []*endpoint      // that may be idle now
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
@@ -121,6 +123,7 @@ func (s *shard) run(ctx context.Context) {
 			t.owner.fire(s, now)
 			s.stepAll()
 		}
+		s.look()
 		if s.draining && len(s.endpoints) == 0 {
 			s.jobs.Wait()
 			return
@@ -176,11 +179,14 @@ func (s *shard) step(u *unit, ev event, cause error) {
 	}
 	was, wasDown := u.machine.state, u.machine.down
 	actions := u.machine.Step(ev)
-	if u.machine.state != was {
+	if u.machine.state != was || u.machine.choice.moved {
 		s.changed(u, was, wasDown, ev)
 	}
 	for _, a := range actions {
 		s.act(u, a, ev.at)
+	}
+	if u.scout.of != nil {
+		s.scouted(u, ev)
 	}
 }
 
@@ -210,7 +216,15 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	if !is.connected() {
 		u.endpoint.dropErrands(u)
 	}
-	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
+	if u.scout.of != nil {
+		return // it is no device
+	}
+	s.tend(u)
+	act := ""
+	if u.machine.choice.moved {
+		act = "route"
+	}
+	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, Act: act, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 
 // note tells the world what was done about u without a change of its state.
@@ -225,6 +239,15 @@ func (s *shard) note(u *unit, act, reason string, now time.Time) {
 func (s *shard) act(u *unit, a action, now time.Time) {
 	e := u.endpoint
 	switch a.kind {
+	case actDown, actUp, actOut:
+		if u.scout.of != nil {
+			return // it has nothing that anybody would be told of
+		}
+	}
+	switch a.kind {
+	case actRoute:
+		s.takeRoute(u, a.route, now)
+		return
 	case actOpen:
 		s.want(u, now)
 	case actRead:

@@ -23,6 +23,10 @@ type Spec struct {
 	OutOfService bool   // set by hand: not polled, its connection given back
 	Reason       string // why it is out of service, in the words of who said so
 
+	Routes    []Route // further addresses of the same device, the one to take first first; Addr is the one that it likes best
+	RouteName string  // what people call Addr
+	Routing   Routing
+
 	Slots             int           // connections its endpoint may hold at once; 0 is 1. The gateway opens one, or Limits.Connections
 	RequestsPerSecond float64       // most requests a second to the endpoint, reckoned over whole turns; 0 is no limit
 	PauseAfterConnect time.Duration // between the end of the handshake and the first request
@@ -46,6 +50,7 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.Slots == 0 {
 		s.Slots = 1
 	}
+	s.Routing = s.Routing.withDefaults()
 	errs := []error{s.Profile.Check()}
 	s.Profile = s.Profile.WithDefaults()
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -65,6 +70,9 @@ func (s Spec) withDefaults() (Spec, error) {
 		bad("the pause after connect must not be below 0, not %v", s.PauseAfterConnect)
 	}
 	if err := s.CheckConnections(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := s.CheckRoutes(); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, checkGroups(s.Groups)...)

@@ -23,6 +23,12 @@ type Status struct {
 	OutOfService bool      // the switch is on
 	Slots        int       // connections that its endpoint may hold
 
+	Route        int // which of Routes is in use
+	Routes       []RouteStatus
+	RoutePinned  bool   // it was told to stay there
+	RouteChanges uint64 // how often it went from one to another
+	Standby      bool   // a session is open on another one
+
 	Outages uint64 // how often it went down; one that is there again at the first try does not count
 	// A recovery is the time from the first failure that led to an outage (the timeout, the lost connection, the refused dial, when it was
 	// noticed) to the end of the first read afterwards that brought values. It holds the outage itself and whatever the back-off added to it.
@@ -93,7 +99,7 @@ func (r *Runtime) Device(name string) (Status, bool) {
 }
 
 func (u *unit) status() Status {
-	s := Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Endpoint: u.spec.Addr.String(), Slots: u.spec.Slots,
+	s := Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Slots: u.spec.Slots,
 		Groups: make([]GroupStatus, len(u.groups))}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -109,6 +115,8 @@ func (u *unit) status() Status {
 	s.Limits, s.TCP = u.limits, u.link.read()
 	s.RequestCost, s.ByteCost = u.costs()
 	s.WritesPaused = u.pausedNow()
+	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
+	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}
@@ -122,6 +130,7 @@ func (u *unit) status() Status {
 // counters are of the whole Runtime since it was made; those of devices that were removed are in them.
 type counters struct {
 	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
+	switches, standbys                                                                      atomic.Uint64
 	sessions, endpoints                                                                     atomic.Int64
 }
 
@@ -131,6 +140,7 @@ type Stats struct {
 	Opens, OpenFailures              uint64
 	Sessions                         int // open now
 	Outages                          uint64
+	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
 	ClockSteps                       uint64    // how often the gateway's clock was set
 	ClockSet                         time.Time // when it was last, zero when it was not
@@ -170,7 +180,7 @@ func (r *Runtime) Stats() Stats {
 	s := Stats{
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
-		Refused: c.refused.Load(), ClockSteps: r.clock.steps.Load(),
+		Refused: c.refused.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
 	}
 	if step := r.clock.last.Load(); step != nil {
 		s.ClockSet, s.ClockSetBy = step.at, step.by

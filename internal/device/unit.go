@@ -25,12 +25,24 @@ type unit struct {
 	// Owned by the shard.
 	machine  machine
 	endpoint *endpoint
-	timer    timer // the end of Cooling, or of Draining
-	waiting  bool  // for its endpoint's dial
+	lanes    []lane    // its addresses, when it has several
+	target   int       // the one that it is going to, or at
+	moving   bool      // it goes there when the job that runs has ended
+	arrived  time.Time // at its address
+	tended   bool      // in shard.tending
+	standby  timer     // when a standby is no longer wanted
+	leftFor  string    // what failed on the address that was left last
+	scout    scout     // of another unit; of is nil for all others
+	active   *TagSpec  // tells who is in charge of a redundant pair, nil for none; never changes
+	known    bool      // it did so when it was read last
+	passive  int       // reads in a row that said that the other one is
+	timer    timer     // the end of Cooling, or of Draining
+	waiting  bool      // for its endpoint's dial
 	lastOK   time.Time
 	cause    error // the failure heard of last
 
 	// Owned by the endpoint's jobs.
+	addr    Addr   // the one that it is at; the shard changes it while none of them runs
 	session uint64 // the endpoint's session whose limits it has learned
 	offset  int64  // of the wall clock at its last batch
 
@@ -57,6 +69,10 @@ type life struct {
 	reason, outReason                                string
 	since, downSince                                 time.Time
 	outOfService                                     bool
+	route                                            int // which of lanes it is at
+	routeSince                                       time.Time
+	pinned                                           bool
+	switches                                         uint64 // of its route
 	outages, timeouts, late, foreign, refused, reads uint64
 	lastRecovery, longestRecovery                    time.Duration
 }
@@ -111,11 +127,13 @@ func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}
 	u.table = newTable(spec.Groups, &rt.seq)
+	u.addr = spec.Addr
 	for _, g := range u.groups {
 		if err := g.replan(); err != nil {
 			errs = append(errs, fmt.Errorf("device %s: group %s: %w", spec.Name, g.spec.Name, err))
 		}
 	}
+	errs = append(errs, u.makeLanes())
 	return u, errors.Join(errs...)
 }
 
@@ -134,7 +152,7 @@ func (g *group) replan() error {
 		g.planHas(0, 0)
 		return nil
 	}
-	plan, err := u.driver.Compile(u.spec.Addr, tags, lim)
+	plan, err := u.driver.Compile(u.addr, tags, lim)
 	g.planned = lim.Generation
 	if plan == nil && err == nil {
 		err = errors.New("the driver made no plan")

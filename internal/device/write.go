@@ -279,7 +279,7 @@ func (e *endpoint) readBack(ctx context.Context, x *errand) error {
 	u.mu.Lock()
 	lim := u.limits
 	u.mu.Unlock()
-	plan, err := u.driver.Compile(u.spec.Addr, u.table.specs(x.tags), lim)
+	plan, err := u.driver.Compile(u.addr, u.table.specs(x.tags), lim)
 	if plan == nil {
 		return &NotSentError{Device: x.device, Reason: "its tags cannot be planned", Err: err}
 	}
