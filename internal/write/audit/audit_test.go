@@ -1,0 +1,558 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millrace/internal/journal/faultfs"
+	"millrace/internal/journal/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const dir = "/data/audit"
+
+func open(t testing.TB, fs vfs.FS) *Log {
+	t.Helper()
+	l, found, err := Open(Config{Dir: dir, FS: fs, FileBytes: 4 << 10})
+	if err != nil || len(found) > 0 {
+		t.Fatalf("open: %v, %v", err, found)
+	}
+	return l
+}
+
+func record(i int) *Record {
+	return &Record{Time: time.Unix(1_000_000, int64(i)).UTC(), Stage: Sending, Who: "shift", Via: "api", Device: "press", Tag: "press/temp",
+		Old: json.RawMessage(`21.5`), New: json.RawMessage(fmt.Sprint(i)), Why: "trial <b> \u00fc"}
+}
+
+// fill appends n records and returns their numbers.
+func fill(t testing.TB, l *Log, n int) (seqs []uint64) {
+	t.Helper()
+	for i := range n {
+		r := record(i)
+		if err := l.Append(r); err != nil {
+			t.Fatal(err)
+		}
+		seqs = append(seqs, r.Seq)
+	}
+	return seqs
+}
+
+func verify(t testing.TB, fs vfs.FS) Report {
+	t.Helper()
+	r, err := Verify(fs, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// seqsOf returns the numbers of the records with a write in them, as Verify shows them.
+func seqsOf(t testing.TB, fs vfs.FS) (seqs []uint64) {
+	t.Helper()
+	if _, err := Verify(fs, dir, func(r Record) {
+		if r.Stage != File {
+			seqs = append(seqs, r.Seq)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return seqs
+}
+
+// Records come back in order over restarts and over files.
+func TestLog(t *testing.T) {
+	fs := faultfs.New()
+	var want []uint64
+	for range 5 {
+		l := open(t, fs)
+		want = append(want, fill(t, l, 17)...)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(record(0)); !errors.Is(err, ErrClosed) {
+			t.Errorf("an append to a closed log: %v", err)
+		}
+	}
+	r := verify(t, fs)
+	if len(r.Found)+len(r.Notes) > 0 || r.Files < 4 || r.Last != want[len(want)-1] || r.Records != r.Last {
+		t.Errorf("%+v", r)
+	}
+	if got := seqsOf(t, fs); !slices.Equal(got, want) {
+		t.Errorf("records %v, want %v", got, want)
+	}
+}
+
+// An open shows what is younger than it was asked for, whole files at least.
+func TestOpenShowsRecent(t *testing.T) {
+	fs := faultfs.New()
+	l := open(t, fs)
+	for i := range 100 {
+		r := record(i)
+		r.Time = time.Time{}
+		if err := l.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	half := time.Now()
+	last := fill(t, l, 1)[0]
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		since time.Time
+		least int
+		most  int
+	}{{time.Time{}, 1, 30}, {half.Add(-time.Hour), 101, 101}, {half, 1, 30}} {
+		n, has := 0, false
+		l, _, err := Open(Config{Dir: dir, FS: fs, FileBytes: 4 << 10, Since: c.since, Visit: func(r Record) {
+			if r.Stage != File {
+				n++
+			}
+			has = has || r.Seq == last
+		}})
+		if err != nil || n < c.least || n > c.most || !has {
+			t.Errorf("since %v: %d records, the last one %v, %v", c.since, n, has, err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Records that come at once share syncs.
+func TestGroupCommit(t *testing.T) {
+	slow := &slowFS{FS: faultfs.New(), gate: make(chan struct{})}
+	l, _, err := Open(Config{Dir: dir, FS: slow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.slow.Lock()
+	slow.on = true
+	slow.slow.Unlock()
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if err := l.Append(record(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for n := 0; n < 100; { // all but the first wait for its sync
+		l.mu.Lock()
+		n = len(l.next.records) + 1
+		l.mu.Unlock()
+	}
+	close(slow.gate)
+	wg.Wait()
+	if s := l.Stats(); s.Records != 100 || s.Commits != 2 {
+		t.Errorf("%+v", s)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if r := verify(t, slow.FS); r.Records != 101 || len(r.Found) > 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// slowFS holds up the syncs of files until gate is closed.
+type slowFS struct {
+	*faultfs.FS
+	gate chan struct{}
+	slow sync.Mutex
+	on   bool
+}
+
+func (s *slowFS) OpenFile(name string, flag int) (vfs.File, error) {
+	f, err := s.FS.OpenFile(name, flag)
+	return slowFile{f, s}, err
+}
+
+type slowFile struct {
+	vfs.File
+	fs *slowFS
+}
+
+func (f slowFile) Sync() error {
+	f.fs.slow.Lock()
+	on := f.fs.on
+	f.fs.slow.Unlock()
+	if on {
+		<-f.fs.gate
+	}
+	return f.File.Sync()
+}
+
+// sample is a closed log of several files, by name.
+func sample(t *testing.T) map[string][]byte {
+	t.Helper()
+	fs := faultfs.New()
+	l := open(t, fs)
+	fill(t, l, 30)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	entries, err := fs.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if out[e.Name], err = readAll(fs, filepath.Join(dir, e.Name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(out) < 4 {
+		t.Fatalf("%d files", len(out))
+	}
+	return out
+}
+
+// lay puts files on a new file system.
+func lay(t testing.TB, files map[string][]byte) *faultfs.FS {
+	t.Helper()
+	fs := faultfs.New()
+	for name, b := range files {
+		f, err := fs.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE)
+		if err == nil {
+			_, err = f.WriteAt(b, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fs
+}
+
+// edited is files with one of them edited.
+func edited(files map[string][]byte, name string, f func(b []byte) []byte) map[string][]byte {
+	out := map[string][]byte{}
+	for n, b := range files {
+		out[n] = slices.Clone(b)
+	}
+	out[name] = f(out[name])
+	return out
+}
+
+// Whichever byte is changed, in whichever way, it is found, and stays found when the log goes on.
+func TestEveryByteFlippedIsFound(t *testing.T) {
+	files := sample(t)
+	for name, b := range files {
+		for i := range b {
+			flip := byte(1) << (i * 5 % 8)
+			fs := lay(t, edited(files, name, func(b []byte) []byte { b[i] ^= flip; return b }))
+			if r := verify(t, fs); len(r.Found) == 0 {
+				t.Fatalf("%s: byte %d with bit %x flipped is not found: %+v", name, i, flip, r)
+			}
+		}
+	}
+	for range 50 { // one of them all the way
+		for name, b := range files {
+			i := rand.IntN(len(b))
+			if name == headName {
+				continue // an open makes it anew
+			}
+			fs := lay(t, edited(files, name, func(b []byte) []byte { b[i] ^= 4; return b }))
+			l, _, err := Open(Config{Dir: dir, FS: fs, FileBytes: 4 << 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, l, 3)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r := verify(t, fs); len(r.Found) == 0 {
+				t.Fatalf("%s: byte %d is not found once the log went on", name, i)
+			}
+		}
+	}
+}
+
+// Records removed, moved, doubled, cut off, and files removed or swapped are found, and where it was is said.
+func TestTamperingIsFound(t *testing.T) {
+	files := sample(t)
+	lines := func(b []byte) []string { return strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n") }
+	first, last := fileName(1), fileName(uint64(len(files)-1))
+	n := len(lines(files[first]))
+	for i := range n {
+		for what, edit := range map[string]func([]string) []string{
+			"removed": func(s []string) []string { return slices.Delete(s, i, i+1) },
+			"swapped": func(s []string) []string { s[i], s[(i+1)%n] = s[(i+1)%n], s[i]; return s },
+			"doubled": func(s []string) []string { return slices.Insert(s, i, s[i]) },
+		} {
+			fs := lay(t, edited(files, first, func(b []byte) []byte {
+				s := lines(b)
+				s[len(s)-1] = strings.TrimSuffix(s[len(s)-1], "\n") + "\n"
+				return []byte(strings.Join(edit(s), ""))
+			}))
+			r := verify(t, fs)
+			if len(r.Found) == 0 {
+				t.Errorf("line %d of %d %s: not found", i+1, n, what)
+			} else if f := r.Found[0]; f.Line > i+2 && i < n-1 {
+				t.Errorf("line %d %s: found at %v", i+1, what, f)
+			}
+		}
+	}
+	for cut := range files[last] { // at every byte
+		fs := lay(t, edited(files, last, func(b []byte) []byte { return b[:cut] }))
+		if r := verify(t, fs); len(r.Found) == 0 {
+			t.Fatalf("cut off at byte %d: not found", cut)
+		}
+	}
+	for name := range files {
+		less := edited(files, name, func(b []byte) []byte { return b })
+		delete(less, name)
+		if r := verify(t, lay(t, less)); len(r.Found) == 0 {
+			t.Errorf("%s removed: not found", name)
+		}
+	}
+	swapped := edited(files, first, func([]byte) []byte { return files[last] })
+	swapped[last] = files[first]
+	if r := verify(t, lay(t, swapped)); len(r.Found) == 0 {
+		t.Error("files swapped: not found")
+	}
+	if r := verify(t, lay(t, files)); len(r.Found) > 0 {
+		t.Errorf("untouched: %v", r.Found)
+	}
+}
+
+// A log that was made anew from some record on, with hashes that fit, is found by the head.
+func TestLogWrittenAnew(t *testing.T) {
+	files := sample(t)
+	fs := faultfs.New()
+	l := open(t, fs)
+	fill(t, l, 30) // another one: its id differs
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	anew := map[string][]byte{headName: files[headName]}
+	for n := uint64(1); n < uint64(len(files)); n++ {
+		b, err := readAll(fs, filepath.Join(dir, fileName(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		anew[fileName(n)] = b
+	}
+	r := verify(t, lay(t, anew))
+	if len(r.Found) == 0 || !strings.Contains(r.Found[0].What, "written anew") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// life is a stretch of a log's life with files, restarts, and the head's syncs in it. It returns the numbers of what was acknowledged, and ends at the first error.
+func life(t *testing.T, fs *faultfs.FS) (acked []uint64) {
+	for range 2 {
+		l, _, err := Open(Config{Dir: dir, FS: fs, FileBytes: 4 << 10})
+		if err != nil {
+			return acked
+		}
+		for i := range 20 {
+			r := record(i)
+			if l.Append(r) != nil {
+				return acked
+			}
+			acked = append(acked, r.Seq)
+			if i%5 == 0 && l.SyncHead() != nil {
+				return acked
+			}
+		}
+		if l.Close() != nil {
+			return acked
+		}
+	}
+	return acked
+}
+
+// At every step on the disk the power goes, or the process is killed: what was acknowledged is there, the log goes on, and nothing of it is taken for tampering.
+func TestCrashAtEveryStep(t *testing.T) {
+	fs := faultfs.New()
+	life(t, fs)
+	steps := fs.Steps()
+	if steps < 80 {
+		t.Fatalf("only %d steps", steps)
+	}
+	for n := 1; n <= steps; n++ {
+		for name, after := range map[string]func(*faultfs.FS) *faultfs.FS{
+			"power cut, nothing kept": func(fs *faultfs.FS) *faultfs.FS { return fs.After(faultfs.None) },
+			"power cut, all kept":     func(fs *faultfs.FS) *faultfs.FS { return fs.After(faultfs.All) },
+			"power cut, some kept": func(fs *faultfs.FS) *faultfs.FS {
+				return fs.After(faultfs.Some(rand.New(rand.NewPCG(7, uint64(n)))))
+			},
+			"power cut, torn": func(fs *faultfs.FS) *faultfs.FS { return fs.After(faultfs.Torn(n * 37 % 600)) },
+			"killed":          func(fs *faultfs.FS) *faultfs.FS { fs.Kill(); return fs },
+		} {
+			fs := faultfs.New()
+			fs.CutAt(n)
+			acked := life(t, fs)
+			fs = after(fs)
+			if err := survived(t, fs, acked, strings.Contains(name, "torn")); err != nil {
+				t.Fatalf("step %d of %d, %s: %v", n, steps, name, err)
+			}
+		}
+	}
+}
+
+// survived checks the log against what was acknowledged, before and after it went on. With sectors, one of them was torn, which disks do not do.
+func survived(t *testing.T, fs *faultfs.FS, acked []uint64, sectors bool) error {
+	l, found, err := Open(Config{Dir: dir, FS: fs, FileBytes: 4 << 10})
+	found = slices.DeleteFunc(found, func(f Finding) bool { return sectors && f.What == "the head is damaged" })
+	if err != nil || len(found) > 0 {
+		return fmt.Errorf("open: %w, %v", err, found)
+	}
+	acked = append(acked, fill(t, l, 3)...)
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if r := verify(t, fs); len(r.Found) > 0 {
+		return fmt.Errorf("taken for tampering: %v", r.Found)
+	}
+	have := seqsOf(t, fs)
+	for _, seq := range acked {
+		if !slices.Contains(have, seq) {
+			return fmt.Errorf("record %d was acknowledged and is gone", seq)
+		}
+	}
+	return nil
+}
+
+// A disk that refuses a write or a sync once: that record is refused, the next ones go into another file, and the chain goes on.
+func TestDiskFaults(t *testing.T) {
+	for _, op := range []faultfs.Op{faultfs.Write, faultfs.Sync, faultfs.SyncDir, faultfs.Open} {
+		for skip := range 12 {
+			fs := faultfs.New()
+			l := open(t, fs)
+			var acked []uint64
+			fs.FailAfter(skip, op, "audit", syscall.EIO, 2)
+			failed := 0
+			for i := range 40 {
+				r := record(i)
+				if l.Append(r) == nil {
+					acked = append(acked, r.Seq)
+				} else {
+					failed++
+				}
+			}
+			fs.Heal()
+			acked = append(acked, fill(t, l, 2)...)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r := verify(t, fs); len(r.Found) > 0 {
+				t.Fatalf("op %d after %d: %v", op, skip, r.Found)
+			}
+			if have := seqsOf(t, fs); !slices.Equal(have, acked) {
+				t.Fatalf("op %d after %d, %d refused: %v, want %v", op, skip, failed, have, acked)
+			}
+		}
+	}
+}
+
+// A full disk refuses records, and takes them again when there is room.
+func TestFullDisk(t *testing.T) {
+	fs := faultfs.New()
+	l := open(t, fs)
+	fill(t, l, 5)
+	fs.SetCapacity(fs.Used() + 100)
+	if err := l.Append(record(1)); !vfs.IsFull(err) {
+		t.Errorf("%v", err)
+	}
+	fs.SetCapacity(0)
+	fill(t, l, 5)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if r := verify(t, fs); len(r.Found) > 0 || len(seqsOf(t, fs)) != 10 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A record that is too long is refused, and costs nobody else.
+func TestTooLong(t *testing.T) {
+	fs := faultfs.New()
+	l := open(t, fs)
+	r := record(1)
+	r.Why = strings.Repeat("x", maxLine)
+	if err := l.Append(r); err == nil {
+		t.Error("it was taken")
+	}
+	fill(t, l, 1)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if r := verify(t, fs); len(r.Found) > 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	b, _, err := appendRecord(nil, record(7), hash{1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	b, _, err = appendRecord(nil, &Record{Seq: 1, Stage: File, Begin: &Begin{Version: 1, Number: 2, PrevHash: "00"}}, hash{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"seq":1,"hash":"` + strings.Repeat("0", 64) + "\"}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l, err := split(text)
+		if err != nil {
+			return
+		}
+		r, err := l.record()
+		if err != nil {
+			return
+		}
+		again, _, err := appendRecord(nil, &r, hash{})
+		if err != nil {
+			t.Fatalf("%q was read and cannot be written: %v", text, err)
+		}
+		if n := len(again) - hashSize - len(hashEnd); string(again[:n]) != string(text[:n]) || len(again) != len(text) {
+			t.Fatalf("%q was read, and is written %q", text, again)
+		}
+	})
+}
+
+func FuzzHead(f *testing.F) {
+	f.Add(head{seq: 7, file: 2, bytes: 900}.slot())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, ok := parseSlot(b); ok && string(h.slot()) != string(b) {
+			t.Fatalf("%q", b)
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	l, _, err := Open(Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := l.Append(record(1)); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	s := l.Stats()
+	b.ReportMetric(float64(s.Records)/float64(s.Commits), "records/sync")
+}
