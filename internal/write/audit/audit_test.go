@@ -202,7 +202,7 @@ func sample(t *testing.T) map[string][]byte {
 	t.Helper()
 	fs := faultfs.New()
 	l := open(t, fs)
-	fill(t, l, 30)
+	fill(t, l, 34)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func TestLogWrittenAnew(t *testing.T) {
 	files := sample(t)
 	fs := faultfs.New()
 	l := open(t, fs)
-	fill(t, l, 30) // another one: its id differs
+	fill(t, l, 34) // another one: its id differs
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
