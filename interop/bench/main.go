@@ -29,7 +29,8 @@ func main() {
 type settings struct {
 	rounds   int           // each contestant runs once a round
 	each     time.Duration // one run
-	millrace string        // the gateway's binary, for the data path
+	millrace string        // the gateway's binary, for the data path and the devices
+	debug    string        // where a gateway with many devices serves its profiles; empty is nowhere
 }
 
 // part is a table of the report.
@@ -66,6 +67,7 @@ var parts = []part{
 	{"opcuaidle", benchOPCUAIdle},
 	{"opcuastart", benchOPCUAStart},
 	{"opcuastorm", benchOPCUAStorm},
+	{"devices", benchDevices},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS,
@@ -93,7 +95,8 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&s.rounds, "rounds", 5, "rounds; each contestant runs once a round")
 	flags.DurationVar(&s.each, "each", 2*time.Second, "length of one run")
-	flags.StringVar(&s.millrace, "millrace", "", "the gateway's binary, for the data path")
+	flags.StringVar(&s.millrace, "millrace", "", "the gateway's binary, for the data path and the devices")
+	flags.StringVar(&s.debug, "debug", "", "where a gateway with many devices serves its profiles")
 	one := flags.String("part", "all", strings.Join(names, ", ")+" or all")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -219,7 +219,19 @@ func takeSample(ctx context.Context, pid int, webPort string) (s sample, err err
 	return s, err
 }
 
+// scrape returns the metrics at url, summed over labels.
 func scrape(ctx context.Context, url string) (map[string]float64, error) {
+	all, err := scrapeSeries(ctx, url)
+	out := make(map[string]float64, len(all))
+	for series, v := range all {
+		name, _, _ := strings.Cut(series, "{")
+		out[name] += v
+	}
+	return out, err
+}
+
+// scrapeSeries returns the metrics at url by name with labels.
+func scrapeSeries(ctx context.Context, url string) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -240,8 +252,7 @@ func scrape(ctx context.Context, url string) (map[string]float64, error) {
 		if err != nil {
 			continue
 		}
-		name, _, _ := strings.Cut(line[:i], "{")
-		out[name] += v
+		out[line[:i]] = v
 	}
 	return out, nil
 }
