@@ -70,6 +70,7 @@ type job struct {
 	group *group    // to read; for jobMark the one that has a tag back in service, or nil
 	keep  bool      // jobClose may leave on the device what a later dial can go on with
 	due   time.Time // zero for a turn that is not on schedule
+	by    time.Time // of jobRead: the deadline by which turns are ordered
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
 
@@ -168,17 +169,31 @@ func (e *endpoint) close() {
 	e.rt.counters.sessions.Add(-1)
 }
 
-// push appends j to the queue; marks go before everything but other marks, since what they say comes before what is asked next.
+// push puts j into the queue: marks before everything but other marks, since what they say comes before what is asked next; reads before those whose deadline is later,
+// but for one whose turn is reserved already and never past a job that makes or ends the session; all else at the end.
 func (e *endpoint) push(j job) {
-	if j.kind != jobMark {
-		e.queue = append(e.queue, j)
-		return
-	}
-	i := 0
-	for i < len(e.queue) && e.queue[i].kind == jobMark {
-		i++
+	i := len(e.queue)
+	switch j.kind {
+	case jobMark:
+		i = 0
+		for i < len(e.queue) && e.queue[i].kind == jobMark {
+			i++
+		}
+	case jobRead:
+		for i > 0 && e.queue[i-1].kind == jobRead && e.queue[i-1].at.IsZero() && j.by.Before(e.queue[i-1].by) {
+			i--
+		}
+	case jobOpen, jobClose, jobErrand:
 	}
 	e.queue = slices.Insert(e.queue, i, j)
+}
+
+// deadline returns by when what is first in the queue has to be done; what is no read goes before all reads.
+func (e *endpoint) deadline() time.Time {
+	if len(e.queue) == 0 {
+		return time.Time{}
+	}
+	return e.queue[0].by
 }
 
 func (e *endpoint) pop() job {

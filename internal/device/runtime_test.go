@@ -39,7 +39,7 @@ func ours() int {
 
 // The schedule of healthy devices is the same, to the nanosecond, whatever the others do.
 func TestIsolation(t *testing.T) {
-	const devices, while = 1000, 20 * time.Second
+	const devices, while = 1000, 20*time.Second + time.Millisecond // no due time of a second lies at the end
 	run := func(t *testing.T, fault mode, latency time.Duration) (healthy map[string][]time.Time, missed uint64) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, Config{})

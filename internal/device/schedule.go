@@ -145,21 +145,21 @@ func (u *unit) fire(s *shard, now time.Time) {
 func (g *group) fire(s *shard, now time.Time) {
 	due := g.due
 	if now.Before(due) { // what a read left out is read again meanwhile
-		s.enqueue(g, time.Time{}, now)
+		s.enqueue(g, time.Time{}, now.Add(g.every))
 		s.timers.arm(&g.timer, due)
-		s.next(g.unit.endpoint, now)
+		s.due = append(s.due, g.unit.endpoint)
 		return
 	}
-	g.due = due.Add(g.spec.Interval)
+	g.due = due.Add(g.every)
 	missed := g.skip(now)
 	if g.queued {
 		missed++
 	} else {
-		s.enqueue(g, due, now)
+		s.enqueue(g, due, g.due)
 	}
 	g.miss(missed)
 	s.timers.arm(&g.timer, g.due)
-	s.next(g.unit.endpoint, now)
+	s.due = append(s.due, g.unit.endpoint)
 }
 
 // fire is when the first job in the queue may start.
@@ -179,17 +179,32 @@ func (s *shard) resume(u *unit, now time.Time) {
 		}
 		s.timers.arm(&g.timer, g.due)
 		if g.owed {
-			s.enqueue(g, time.Time{}, now)
+			s.enqueue(g, time.Time{}, now.Add(g.every))
 		}
 	}
 }
 
-func (s *shard) enqueue(g *group, due, now time.Time) {
+// enqueue has g read before others whose deadline is later than by. due is zero for a turn that is not on schedule.
+func (s *shard) enqueue(g *group, due, by time.Time) {
 	if g.queued || !g.reads() {
 		return
 	}
 	g.queued = true
-	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due})
+	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due, by: by})
+}
+
+// beginDue starts what fell due at this wake-up, on the endpoint with the earliest deadline first: when the gateway is late itself, groups with short intervals have the
+// least time left.
+func (s *shard) beginDue(now time.Time) {
+	if len(s.due) > 1 {
+		slices.SortStableFunc(s.due, func(a, b *endpoint) int { return a.deadline().Compare(b.deadline()) })
+	}
+	for i, e := range s.due {
+		s.next(e, now)
+		s.stepAll()
+		s.due[i] = nil
+	}
+	s.due = s.due[:0]
 }
 
 // rouse has g read what waits for it. While it is not polled nothing is lost: with the first turn comes what waits by then.
@@ -199,7 +214,7 @@ func (s *shard) rouse(g *group, now time.Time) {
 		return
 	}
 	if g.unit.machine.state.polled() {
-		s.enqueue(g, time.Time{}, now)
+		s.enqueue(g, time.Time{}, now) // it is there already, and costs the device nothing
 		s.next(g.unit.endpoint, now)
 	}
 }

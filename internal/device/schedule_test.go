@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,36 +19,48 @@ func TestTimers(t *testing.T) {
 	for i := range all {
 		all[i] = &timer{order: uint64(i)}
 	}
-	for range 20000 {
-		x := all[r.IntN(len(all))]
-		switch r.IntN(4) {
-		case 0, 1:
-			h.arm(x, start.Add(time.Duration(r.IntN(50))))
-		case 2:
-			h.disarm(x)
-		case 3:
-			now := start.Add(time.Duration(r.IntN(50)))
-			least := slices.MinFunc(append(slices.Clone(h), &timer{at: now.Add(1)}), func(a, b *timer) int {
-				if c := a.at.Compare(b.at); c != 0 {
-					return c
-				}
-				return int(a.order) - int(b.order)
-			})
-			if got := h.pop(now); got != nil && got != least || got == nil && !least.at.After(now) {
-				t.Fatalf("seed %d: popped %v, least is %v", seed, got, least)
+	armed := map[*timer]time.Time{}
+	least := func() (first *timer) {
+		for x, at := range armed {
+			if c := at.Compare(armed[first]); first == nil || c < 0 || c == 0 && x.order < first.order {
+				first = x
 			}
 		}
-		for i, x := range h {
-			if x.pos != i+1 {
-				t.Fatalf("seed %d: timer at %d believes to be at %d", seed, i, x.pos)
+		return first
+	}
+	for range 20000 {
+		x, at := all[r.IntN(len(all))], start.Add(time.Duration(r.IntN(50)))
+		switch r.IntN(4) {
+		case 0, 1:
+			h.arm(x, at)
+			armed[x] = at
+		case 2:
+			h.disarm(x)
+			delete(armed, x)
+		case 3:
+			want := least()
+			if want != nil && armed[want].After(at) {
+				want = nil
 			}
+			if got := h.pop(at); got != want {
+				t.Fatalf("seed %d: popped %v, first is %v", seed, got, want)
+			}
+			delete(armed, want)
+		}
+		for i, d := range h.heap {
+			if d.timer.pos != i+1 || d.timer.order != d.order {
+				t.Fatalf("seed %d: timer at %d believes to be at %d", seed, i, d.timer.pos)
+			}
+		}
+		if wait, any := h.next(start); any != (len(armed) > 0) || any && wait != armed[least()].Sub(start) {
+			t.Fatalf("seed %d: the first is in %v, %v", seed, wait, any)
 		}
 	}
 }
 
 func TestDueTimes(t *testing.T) {
 	u := &unit{spec: Spec{Number: 5}}
-	g := &group{unit: u, spec: Group{Interval: time.Second}}
+	g := &group{unit: u, every: time.Second}
 	u.groups = []*group{g}
 	now := time.Unix(1000, 123)
 	first := g.firstDue(now)

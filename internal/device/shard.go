@@ -24,6 +24,7 @@ type shard struct {
 	events    []posted         // to be stepped, in order
 	tending   []*unit          // whose scouts are to be looked at
 	left      []*endpoint      // that may be idle now
+	due       []*endpoint      // whose groups fell due at this wake-up
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
@@ -123,13 +124,14 @@ func (s *shard) run(ctx context.Context) {
 			t.owner.fire(s, now)
 			s.stepAll()
 		}
+		s.beginDue(now)
 		s.look()
 		if s.draining && len(s.endpoints) == 0 {
 			s.jobs.Wait()
 			return
 		}
-		if len(s.timers) > 0 {
-			timer.Reset(time.Until(s.timers[0].at))
+		if wait, any := s.timers.next(time.Now()); any {
+			timer.Reset(wait)
 		}
 	}
 }
@@ -254,7 +256,7 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		s.resume(u, now)
 	case actProbe:
 		if g := u.smallest(); g != nil {
-			s.enqueue(g, time.Time{}, now)
+			s.enqueue(g, time.Time{}, now.Add(g.every))
 		} else {
 			s.post(u, event{kind: evReplied, at: now}, nil) // there is nothing to ask: the connection must do
 		}

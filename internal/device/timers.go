@@ -4,26 +4,37 @@ import "time"
 
 // timer is a deadline that belongs to something. The zero value, with owner and order set, is not armed.
 type timer struct {
-	at    time.Time
 	order uint64 // decides between equal deadlines, so that a run can be repeated exactly
 	pos   int    // place in the heap, from 1; 0 is not armed
 	owner interface{ fire(s *shard, now time.Time) }
 }
 
-// timers is a heap of deadlines, the next one first.
-type timers []*timer
+// timers is a heap of deadlines, the next one first. Each has four below it, and what they are compared by lies in the heap itself: a step down
+// looks at one or two lines of the cache, and at no timer but the one that moves. The zero value is empty.
+type timers struct {
+	base time.Time // that deadlines are counted from: the first that was armed
+	heap []deadline
+}
+
+type deadline struct {
+	at    time.Duration // since base
+	order uint64
+	timer *timer
+}
+
+const timersBelow = 4
 
 // arm sets t's deadline to at, whether it has one or not.
 func (h *timers) arm(t *timer, at time.Time) {
-	t.at = at
-	if t.pos == 0 {
-		*h = append(*h, t)
-		t.pos = len(*h)
-		h.up(t.pos - 1)
-		return
+	if h.base.IsZero() {
+		h.base = at
 	}
-	h.up(t.pos - 1)
-	h.down(t.pos - 1)
+	d := deadline{at: at.Sub(h.base), order: t.order, timer: t}
+	if t.pos == 0 {
+		h.heap = append(h.heap, d)
+		t.pos = len(h.heap)
+	}
+	h.place(t.pos-1, d)
 }
 
 // disarm takes t out.
@@ -31,63 +42,72 @@ func (h *timers) disarm(t *timer) {
 	if t.pos == 0 {
 		return
 	}
-	i, last := t.pos-1, len(*h)-1
-	h.swap(i, last)
-	*h = (*h)[:last]
+	i, last := t.pos-1, len(h.heap)-1
 	t.pos = 0
+	moved := h.heap[last]
+	h.heap[last] = deadline{}
+	h.heap = h.heap[:last]
 	if i < last {
-		moved := (*h)[i]
-		h.up(i)
-		h.down(moved.pos - 1)
+		h.place(i, moved)
 	}
 }
 
 // pop takes out and returns the first timer whose deadline is not after now, nil when there is none.
 func (h *timers) pop(now time.Time) *timer {
-	if len(*h) == 0 || (*h)[0].at.After(now) {
+	if len(h.heap) == 0 || h.heap[0].at > now.Sub(h.base) {
 		return nil
 	}
-	t := (*h)[0]
+	t := h.heap[0].timer
 	h.disarm(t)
 	return t
 }
 
-func (h timers) less(i, j int) bool {
-	if c := h[i].at.Compare(h[j].at); c != 0 {
-		return c < 0
+// next returns how long after now the first deadline is, 0 or less when it has passed, and false when there is none.
+func (h *timers) next(now time.Time) (time.Duration, bool) {
+	if len(h.heap) == 0 {
+		return 0, false
 	}
-	return h[i].order < h[j].order
+	return h.heap[0].at - now.Sub(h.base), true
 }
 
-func (h timers) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i+1, j+1
-}
+func (d *deadline) before(o *deadline) bool { return d.at < o.at || d.at == o.at && d.order < o.order }
 
-func (h timers) up(i int) {
+// place puts d where it belongs, from i on, where there is room.
+func (h *timers) place(i int, d deadline) {
 	for i > 0 {
-		p := (i - 1) / 2
-		if !h.less(i, p) {
-			return
+		p := (i - 1) / timersBelow
+		if !d.before(&h.heap[p]) {
+			break
 		}
-		h.swap(i, p)
+		h.set(i, h.heap[p])
 		i = p
 	}
-}
-
-func (h timers) down(i int) {
 	for {
-		c := 2*i + 1
-		if c >= len(h) {
-			return
+		c := h.first(i)
+		if c < 0 || !h.heap[c].before(&d) {
+			break
 		}
-		if c+1 < len(h) && h.less(c+1, c) {
-			c++
-		}
-		if !h.less(c, i) {
-			return
-		}
-		h.swap(i, c)
+		h.set(i, h.heap[c])
 		i = c
 	}
+	h.set(i, d)
+}
+
+// first returns the first of those below i, -1 when there is none.
+func (h *timers) first(i int) int {
+	first := timersBelow*i + 1
+	if first >= len(h.heap) {
+		return -1
+	}
+	for c := first + 1; c < min(timersBelow*i+1+timersBelow, len(h.heap)); c++ {
+		if h.heap[c].before(&h.heap[first]) {
+			first = c
+		}
+	}
+	return first
+}
+
+func (h *timers) set(i int, d deadline) {
+	h.heap[i] = d
+	d.timer.pos = i + 1
 }

@@ -87,10 +87,11 @@ type group struct {
 
 	// Owned by the shard.
 	timer  timer
-	due    time.Time // zero before the first
-	queued bool      // in the endpoint's queue, or running
-	owed   bool      // its values are older than they should be
-	again  bool      // values came while it was queued, or running
+	every  time.Duration // the interval that is kept: the configured one, or that stretched
+	due    time.Time     // zero before the first
+	queued bool          // in the endpoint's queue, or running
+	owed   bool          // its values are older than they should be
+	again  bool          // values came while it was queued, or running
 
 	// Owned by the endpoint's turns.
 	plan      Plan
@@ -122,7 +123,7 @@ func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
 	var errs []error
 	for i, g := range spec.Groups {
-		u.groups = append(u.groups, &group{unit: u, spec: g, stats: rt.groupStats(g.Name)})
+		u.groups = append(u.groups, &group{unit: u, spec: g, every: g.Interval, stats: rt.groupStats(g.Name)})
 		u.groups[i].wake = func() { rt.mail.woken(u.groups[i]) }
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}
@@ -193,21 +194,33 @@ func missing(want, have []TagSpec) []tag.ID {
 // phi spreads numbers that count up evenly over a turn: frac(n*phi), as 64-bit fixed point.
 const phi = 0x9E3779B97F4A7C15
 
+// beats an interval has at most: its due times lie on a grid, so that what falls due together shares the wake-ups of scheduler, poller and journal. Ten thousand devices are
+// twenty a beat.
+const (
+	beats       = 500
+	longestBeat = 100 * time.Millisecond
+)
+
+// beat returns the grid of due times of an interval, 0 when it has none.
+func beat(interval time.Duration) time.Duration {
+	return min((interval / beats).Truncate(time.Millisecond), longestBeat)
+}
+
 // phase is where in its interval the group is polled. It depends on the device's number alone, so that neither other devices nor a
 // restart move it.
 func (g *group) phase() time.Duration {
 	n := uint64(g.unit.spec.Number) + uint64(slices.Index(g.unit.groups, g))<<20
-	return time.Duration(float64(n*phi) / (1 << 64) * float64(g.spec.Interval))
+	at := time.Duration(float64(n*phi) / (1 << 64) * float64(g.every))
+	return at.Truncate(max(beat(g.every), 1))
 }
 
 // firstDue returns the first due time of the group after now.
 func (g *group) firstDue(now time.Time) time.Time {
-	interval := g.spec.Interval
-	past := (now.UnixNano() - int64(g.phase())) % int64(interval)
+	past := (now.UnixNano() - int64(g.phase())) % int64(g.every)
 	if past < 0 {
-		past += int64(interval)
+		past += int64(g.every)
 	}
-	return now.Add(interval - time.Duration(past))
+	return now.Add(g.every - time.Duration(past))
 }
 
 // skip moves due behind now and returns how many due times that were not after now it left behind.
@@ -215,8 +228,8 @@ func (g *group) skip(now time.Time) uint64 {
 	if g.due.After(now) {
 		return 0
 	}
-	n := now.Sub(g.due)/g.spec.Interval + 1
-	g.due = g.due.Add(n * g.spec.Interval)
+	n := now.Sub(g.due)/g.every + 1
+	g.due = g.due.Add(n * g.every)
 	return uint64(n)
 }
 
