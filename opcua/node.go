@@ -72,8 +72,8 @@ const (
 	AccessTimestampWrite
 )
 
-// MethodFunc does what a method does. It answers ua.Good, or why it refuses; with ua.BadInvalidArgument it has set InputResults. It may block: ctx ends with the connection and
-// with the deadline of the request.
+// MethodFunc does what a method does. It answers ua.Good, or why it refuses; with ua.BadInvalidArgument it has set InputResults. It may block, without holding up anything but the
+// session's own calls, writes and reads of history: ctx ends with the request's deadline, with Cancel, and with the session and the connection. context.Cause is a ua.StatusCode but for the deadline.
 type MethodFunc func(ctx context.Context, m *MethodCall) ua.StatusCode
 
 // MethodCall is one call of a method. It is valid during the call only. Number and types of Inputs are those that the method declares.

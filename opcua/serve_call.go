@@ -10,8 +10,8 @@ import (
 // minCallMethod is the shortest CallMethodRequest: two NodeIds of 2, null array of arguments 4.
 const minCallMethod = 8
 
-// serveCall answers a Call [OPC 10000-4 5.11.2]: one method after the other, in the goroutine of the connection, so that a client has no more of them under way than
-// one a session.
+// serveCall answers a Call [OPC 10000-4 5.11.2]: one method after the other, so that a client has no more of them under way than one a session. ctx ends with the
+// request's TimeoutHint, with Cancel, and with the session and the connection; methods that are not begun by then are not called.
 func (s *Server) serveCall(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	n := d.Count(minCallMethod)
 	if status := operations(d, n, s.space.limits.Call); status != ua.Good {
@@ -29,8 +29,10 @@ func (s *Server) serveCall(ctx context.Context, c *call, d *ua.Decoder, out []by
 	room := c.room(out)
 	out = ua.AppendInt32(out, int32(n))
 	for i := range list {
-		r := ua.CallMethodResult{StatusCode: ua.BadTimeout} // of those that are not begun any more
-		if ctx.Err() == nil {
+		r := ua.CallMethodResult{}
+		if ctx.Err() != nil {
+			r.StatusCode = endedBy(ctx)
+		} else {
 			r = s.callMethod(ctx, c, &list[i])
 		}
 		if out = r.AppendTo(out); len(out) > room {
@@ -50,17 +52,17 @@ func (s *Server) callMethod(ctx context.Context, c *call, r *ua.CallMethodReques
 	if !s.space.describe(method, &n) {
 		return ua.CallMethodResult{StatusCode: ua.BadMethodInvalid}
 	}
-	if status := callable(&n, c.session.caller); status != ua.Good {
+	if status := callable(&n, c.asks()); status != ua.Good {
 		return ua.CallMethodResult{StatusCode: status}
 	}
 	results, status := s.space.checkArguments(n.Inputs, r.InputArguments)
 	if status != ua.Good {
 		return ua.CallMethodResult{StatusCode: status, InputArgumentResults: results}
 	}
-	m := MethodCall{Caller: c.session.caller, Object: r.ObjectId, Method: n.Id, Inputs: r.InputArguments, InputResults: results, call: c}
-	status = n.Call(ctx, &m)
+	m := MethodCall{Caller: c.asks(), Object: r.ObjectId, Method: n.Id, Inputs: r.InputArguments, InputResults: results, call: c}
+	c.unlocked(func() { status = n.Call(ctx, &m) })
 	if ctx.Err() != nil && status.IsBad() {
-		status = ua.BadTimeout
+		status = endedBy(ctx)
 	}
 	if status.IsBad() {
 		m.Outputs = nil

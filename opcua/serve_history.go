@@ -12,7 +12,7 @@ const minHistoryReadValueId = 16
 // serveHistoryRead answers a HistoryRead of raw values [OPC 10000-4 5.10.3, OPC 10000-11 6.4.3]. Processed and modified values and events are not
 // offered.
 func (s *Server) serveHistoryRead(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
-	h := historyReader{space: s.space, session: c.session, now: c.now()}
+	h := historyReader{space: s.space, call: c, session: c.session, now: c.now()}
 	list, status := h.decode(d)
 	if status != ua.Good {
 		return out, status
@@ -76,6 +76,7 @@ func rawStatus(raw *ua.ReadRawModifiedDetails) ua.StatusCode {
 // historyReader reads one node of a HistoryRead after the other.
 type historyReader struct {
 	space   *Space
+	call    *call
 	session *session
 	raw     ua.ReadRawModifiedDetails
 	stamps  ua.TimestampsToReturn
@@ -120,7 +121,7 @@ func (h *historyReader) begin(what *ua.HistoryReadValueId) (*historyPoint, ua.St
 	switch {
 	case n.Class != ua.NodeClassVariable || historian == nil || levelOf(&n)&AccessHistoryRead == 0:
 		return nil, ua.BadHistoryOperationUnsupported
-	case h.session.caller.Roles&read == 0:
+	case h.call.asks().Roles&read == 0:
 		return nil, ua.BadUserAccessDenied
 	case what.IndexRange != "":
 		return nil, ua.BadIndexRangeNoData
@@ -140,7 +141,13 @@ func (h *historyReader) read(ctx context.Context, p *historyPoint, r *ua.History
 	}
 	q := p.query
 	q.Max = most
-	values, next, status := p.historian.ReadHistory(ctx, &q, nil)
+	var values []ua.DataValue
+	var next []byte
+	var status ua.StatusCode
+	h.call.unlocked(func() { values, next, status = p.historian.ReadHistory(ctx, &q, nil) })
+	if ctx.Err() != nil && status.IsBad() {
+		status = endedBy(ctx)
+	}
 	r.StatusCode = status
 	if status.IsBad() {
 		return

@@ -9,13 +9,14 @@ import (
 // minWriteValue is the shortest WriteValue: NodeId 2, AttributeId 4, null IndexRange 4, empty DataValue 1.
 const minWriteValue = 11
 
-// serveWrite answers a Write [OPC 10000-4 5.10.4]. Values that go to one ValueStore and follow each other reach it in one call.
+// serveWrite answers a Write [OPC 10000-4 5.10.4]. Values that go to one ValueStore and follow each other reach it in one call. What has not reached one by the time that
+// ctx ends, as that of a method does, is not written.
 func (s *Server) serveWrite(ctx context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	n := d.Count(minWriteValue)
 	if status := operations(d, n, s.space.limits.Write); status != ua.Good {
 		return out, status
 	}
-	w := spaceWriter{space: s.space, caller: c.session.caller, results: make([]ua.StatusCode, n)}
+	w := spaceWriter{space: s.space, call: c, results: make([]ua.StatusCode, n)}
 	list := make([]ua.WriteValue, n)
 	for i := range list {
 		list[i].DecodeFrom(d)
@@ -23,6 +24,8 @@ func (s *Server) serveWrite(ctx context.Context, c *call, d *ua.Decoder, out []b
 	if _, status := endOfRequest(d, nil); status != ua.Good {
 		return out, status // nothing has been written
 	}
+	ctx, cancel := c.context(ctx)
+	defer cancel()
 	for i := range list {
 		w.add(ctx, i, &c.session.aliases, &list[i])
 	}
@@ -33,7 +36,7 @@ func (s *Server) serveWrite(ctx context.Context, c *call, d *ua.Decoder, out []b
 // spaceWriter takes one write after the other, and gives those that go to the same store to it together.
 type spaceWriter struct {
 	space   *Space
-	caller  *Caller
+	call    *call
 	results []ua.StatusCode
 
 	store  ValueStore // of the writes that wait
@@ -52,7 +55,7 @@ func (w *spaceWriter) add(ctx context.Context, i int, aliases *nodeAliases, v *u
 		w.results[i] = w.space.attributeWritable(ref, v.AttributeId)
 		return
 	}
-	n, status := w.space.writable(w.caller.Roles, ref)
+	n, status := w.space.writable(w.call.asks().Roles, ref)
 	if status != ua.Good {
 		w.results[i] = status
 		return
@@ -93,7 +96,13 @@ func (w *spaceWriter) flush(ctx context.Context) {
 	if len(w.writes) == 0 {
 		return
 	}
-	w.store.WriteValues(ctx, w.caller, w.writes)
+	if ctx.Err() == nil {
+		w.call.unlocked(func() { w.store.WriteValues(ctx, w.call.asks(), w.writes) })
+	} else {
+		for i := range w.writes {
+			w.writes[i].Status = endedBy(ctx)
+		}
+	}
 	for i := range w.writes {
 		w.results[w.places[i]] = w.writes[i].Status
 	}

@@ -104,7 +104,8 @@ func (s *Server) activate(x *session, c *serverConn, user sessionUser, nonce []b
 	x.roles.Store(uint32(user.roles))
 	x.active.Store(true)
 	c.last = x
-	if from := s.sessions.move(x, c); from != c {
+	if from, left := s.sessions.move(x, c); from != c {
+		left.stop(ua.BadSecureChannelClosed)
 		s.subs.detach(x, from)
 	}
 }
@@ -129,13 +130,14 @@ func (s *Server) serveCloseSession(_ context.Context, c *call, d *ua.Decoder, ou
 	return out, ua.Good
 }
 
-// serveCancel gives up requests that wait. Only Publish does: all others are served one after the other [OPC 10000-4 5.7.5].
+// serveCancel gives up requests that wait: Publish, and what the host's code does; all others are served one after the other [OPC 10000-4 5.7.5].
 func (s *Server) serveCancel(_ context.Context, c *call, d *ua.Decoder, out []byte) ([]byte, ua.StatusCode) {
 	handle := d.U32()
 	if status := decoded(d); status != ua.Good {
 		return out, status
 	}
-	return ua.AppendUInt32(out, s.subs.cancel(c.session, handle)), ua.Good
+	n := s.subs.cancel(c.session, handle) + uint32(c.session.work.Load().cancel(handle))
+	return ua.AppendUInt32(out, n), ua.Good
 }
 
 // identify finds out who the user is and what he may do.

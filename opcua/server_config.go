@@ -61,7 +61,8 @@ type ServerConfig struct {
 type ServerQuotas struct {
 	Sessions           uint32 // default 1000
 	SessionsPerChannel uint32 // default 16
-	ReceiveBytes       int    // parts of requests that wait for the rest, of all connections together; default 256 MiB
+	Work               uint32 // requests of one session that run the host's code (Call, Write, HistoryRead): one that is being done, the others wait; default 100
+	ReceiveBytes       int    // requests that wait for their rest, or for those before them, of all connections together; default 256 MiB
 	SendBytes          int    // responses of one connection that wait for its socket; default 1 MiB, and one more of any length
 }
 
@@ -86,6 +87,7 @@ func (c ServerConfig) withDefaults() (ServerConfig, error) {
 	c.AnonymousRoles = cmp.Or(c.AnonymousRoles, RoleRead)
 	c.Quotas.Sessions = cmp.Or(c.Quotas.Sessions, 1000)
 	c.Quotas.SessionsPerChannel = cmp.Or(c.Quotas.SessionsPerChannel, 16)
+	c.Quotas.Work = cmp.Or(c.Quotas.Work, 100)
 	c.Quotas.ReceiveBytes = cmp.Or(c.Quotas.ReceiveBytes, 256<<20)
 	c.Quotas.SendBytes = cmp.Or(c.Quotas.SendBytes, 1<<20)
 	c.Admission = c.Admission.withDefaults()

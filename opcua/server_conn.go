@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace/internal/listen"
@@ -30,6 +32,9 @@ type serverConn struct {
 
 	sessions []*session // guarded by Server.sessions.mu
 
+	workers sync.WaitGroup // what does the sessions' work
+	owed    atomic.Int32   // requests that are work; any goroutine
+
 	call    call   // the request at hand
 	out     []byte // sealed responses, and behind them the one at hand; valid within Serve
 	sealing bool   // this goroutine has the turn to send, and something sealed in out
@@ -42,6 +47,9 @@ const gatherBytes = 64 << 10
 func (s *Server) serveConn(ctx context.Context, nc *listen.Conn) error {
 	c := s.newConn(nc)
 	err := nc.Loop(ctx, protocol{c})
+	if drained(err) {
+		c.finish()
+	}
 	c.over()
 	return err
 }
@@ -52,11 +60,24 @@ func (s *Server) newConn(nc *listen.Conn) *serverConn {
 	}
 }
 
+// drained says whether the server ended the connection because it stops.
+func drained(err error) bool {
+	var e *listen.Error
+	return errors.As(err, &e) && e.Reason == listen.ReasonDrained
+}
+
+// finish waits for the answers to what was asked before the server began to stop. Its context ends them when that takes too long.
+func (c *serverConn) finish() {
+	c.workers.Wait()
+	c.waitTurn()
+}
+
 // over is the end of the connection.
 func (c *serverConn) over() {
 	c.srv.held.Add(int64(-c.held))
 	c.closeSend()
 	c.srv.detach(c)
+	c.workers.Wait()
 }
 
 // remoteAddr returns the client's address.
@@ -67,6 +88,9 @@ type protocol struct{ *serverConn }
 
 // Pending returns which message is half there.
 func (c protocol) Pending() uint64 { return c.channel.Pending() }
+
+// Owes says whether a method is under way, whose context ends with the connection.
+func (c protocol) Owes() bool { return c.owed.Load() > 0 }
 
 // Sent gives the turn to send back.
 func (c protocol) Sent() { c.releaseTurn() }

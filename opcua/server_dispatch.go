@@ -9,7 +9,7 @@ import (
 )
 
 // call is one request, for the time that it is being served. It belongs to the connection's goroutine and is used again for the next one; what is answered later
-// keeps a late of it.
+// keeps a late of it, and a job a copy.
 type call struct {
 	server   *Server
 	conn     *serverConn
@@ -19,6 +19,8 @@ type call struct {
 	service  uint32           // encoding id of the request
 	received time.Time
 	deadline time.Time // by TimeoutHint; zero when the client gave none
+	caller   *Caller   // who asks
+	hosted   bool      // served by the session's work, not by the connection's goroutine
 }
 
 // late is what is left of a request that is answered later, by another goroutine.
@@ -33,6 +35,14 @@ type late struct {
 // late keeps the request for an answer that comes later.
 func (c *call) late() late {
 	return late{conn: c.conn, id: c.id, handle: c.header.RequestHandle, limit: c.session.maxResponse, deadline: c.deadline}
+}
+
+// asks returns who asks.
+func (c *call) asks() *Caller {
+	if c.caller != nil {
+		return c.caller
+	}
+	return c.session.caller
 }
 
 // context returns ctx with the deadline of the request, for services that wait for somebody else's code.
@@ -112,13 +122,9 @@ func needOf(request uint32) need {
 	return needUnknown
 }
 
-// takesLong says whether somebody else's code may have to be waited for.
+// takesLong says whether the connection's goroutine may have to wait: for who knows the users, and for the private key.
 func takesLong(request uint32) bool {
-	switch request {
-	case idCall, idWrite, idHistoryRead, idCreateSession, idActivateSession:
-		return true
-	}
-	return false
+	return request == idCreateSession || request == idActivateSession
 }
 
 // serve calls the service of the request at hand. A service decodes its request, which d holds from behind the RequestHeader on, and appends its response from

@@ -305,6 +305,11 @@ func (p *peer) receive(id uint32, m ua.Message) error {
 	if got.RequestID != id {
 		p.t.Fatalf("the response is to request %d, not %d", got.RequestID, id)
 	}
+	return p.decode(got, m)
+}
+
+// decode reads a response into m. A ServiceFault is its status.
+func (p *peer) decode(got uasc.Message, m ua.Message) error {
 	d := ua.NewDecoder(got.Body, ua.Limits{})
 	switch encoding := d.EncodingId(); encoding {
 	case m.EncodingId():
@@ -455,6 +460,12 @@ func setHeader(m ua.Message, h ua.RequestHeader) {
 	case *ua.CreateSubscriptionRequest:
 		m.RequestHeader = h
 	case *ua.PublishRequest:
+		m.RequestHeader = h
+	case *ua.CallRequest:
+		m.RequestHeader = h
+	case *ua.WriteRequest:
+		m.RequestHeader = h
+	case *ua.HistoryReadRequest:
 		m.RequestHeader = h
 	case *ua.QueryFirstRequest:
 		m.RequestHeader = h

@@ -26,7 +26,8 @@ const tokenHead = "\x05\x00\x00\x20\x00\x00\x00"
 
 // request serves a MSG.
 //
-//	encoding id, token ─► needs ─► session, channel ─► Intercept ─► service ─► response or ServiceFault
+//	encoding id, token ─► needs ─► session, channel ─► Intercept ─┬► service ─► response or ServiceFault
+//	                                                              └► work: Call, Write, HistoryRead
 //
 // The body is looked at when it is certain that somebody may ask for the service at all.
 func (c *serverConn) request(ctx context.Context, m uasc.Message, now time.Time) error {
@@ -53,6 +54,11 @@ func (c *serverConn) request(ctx context.Context, m uasc.Message, now time.Time)
 		var err error
 		if status, err = c.intercept(ctx, m.Body[len(m.Body)-d.Left():]); err != nil || status == noAnswer {
 			return err
+		}
+	}
+	if status == ua.Good && hosted(k.service) {
+		if status = c.host(ctx, m, &d); status == ua.Good {
+			return nil
 		}
 	}
 	return c.answer(ctx, &d, status)
@@ -135,7 +141,7 @@ func (c *serverConn) answer(ctx context.Context, d *ua.Decoder, status ua.Status
 		start := len(c.out)
 		c.out = c.channel.Begin(c.out, k.id)
 		c.out = appendResponseHeader(c.out, responseTo(k.service), k.header.RequestHandle, ua.Good, k.received)
-		c.out, status = c.run(ctx, d, c.out)
+		c.out, status = c.run(ctx, k, d, c.out)
 		if status == ua.Good {
 			return c.respond(start, k.limit())
 		}
@@ -161,10 +167,9 @@ func (c *call) limit() uint32 {
 	return c.session.maxResponse
 }
 
-// run calls the service with its session's turn.
-func (c *serverConn) run(ctx context.Context, d *ua.Decoder, out []byte) (b []byte, status ua.StatusCode) {
-	k, s := &c.call, c.srv
-	x := k.session
+// run calls the service with its session's turn. What is done as work was in use when it came, and is no sign of its client afterwards.
+func (c *serverConn) run(ctx context.Context, k *call, d *ua.Decoder, out []byte) (b []byte, status ua.StatusCode) {
+	s, x := c.srv, k.session
 	if x == nil {
 		return s.serve(ctx, k, d, out)
 	}
@@ -174,9 +179,14 @@ func (c *serverConn) run(ctx context.Context, d *ua.Decoder, out []byte) (b []by
 		return out, ua.BadSessionClosed
 	}
 	s.counts.requests.Add(1)
-	x.touch(s.now())
-	b, status = s.serve(ctx, k, d, out)
-	x.touch(s.now())
+	if k.hosted {
+		b, status = s.serve(ctx, k, d, out)
+	} else {
+		k.caller = x.caller
+		x.touch(s.now())
+		b, status = s.serve(ctx, k, d, out)
+		x.touch(s.now())
+	}
 	x.counts.count(k.service, status)
 	return b, status
 }

@@ -94,13 +94,19 @@ func (c *serverConn) enqueue(m *outgoing) bool {
 	q := &c.send
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.over {
-		c.srv.putOutgoing(m)
-		return false
-	}
-	if q.full(c) {
+	if !q.over && q.full(c) {
 		c.srv.putOutgoing(m)
 		c.conn.End(errSlow)
+		return false
+	}
+	return c.put(m)
+}
+
+// put queues m unless the connection is over; for one who holds send.mu.
+func (c *serverConn) put(m *outgoing) bool {
+	q := &c.send
+	if q.over {
+		c.srv.putOutgoing(m)
 		return false
 	}
 	q.push(m)
@@ -227,15 +233,15 @@ func (c *serverConn) respond(start int, limit uint32) (err error) {
 	return nil
 }
 
-// enqueueOwn is enqueue for the connection's goroutine. It may wait: it would only fetch more requests of the same client.
+// enqueueOwn is enqueue for the connection's goroutine and those that do the sessions' work. They may wait: they would only go on with more requests of the same client.
 func (c *serverConn) enqueueOwn(m *outgoing) {
 	q := &c.send
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	for q.full(c) && q.taken && !q.over {
 		q.wait()
 	}
-	q.mu.Unlock()
-	c.enqueue(m)
+	c.put(m)
 }
 
 // takeTurn takes the turn for the connection's goroutine if it has it already or nobody has.

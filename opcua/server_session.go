@@ -29,12 +29,13 @@ type session struct {
 	maxResponse uint32 // bytes of a response that the client takes; 0 no limit
 
 	conn   atomic.Pointer[serverConn] // nil while detached; set under sessions.mu
+	work   atomic.Pointer[work]       // on conn, or where it was last; set under sessions.mu
 	active atomic.Bool                // activated once
 	used   atomic.Int64               // when the last request came, as distance from the server's start
 	roles  atomic.Uint32              // Roles of its user; 0 before activation
 
-	// turn is held while a service of the session runs, Publish excepted: when the session moves to another connection, a service of the old one may still run.
-	// It guards ended and caller. Outermost of all locks.
+	// turn is held while a service of the session runs, Publish excepted, but not while the host's code does what work is for: when the session moves to another
+	// connection, a service of the old one may still run. It guards ended and caller. Outermost of all locks.
 	turn  sync.Mutex
 	ended bool
 
@@ -95,12 +96,14 @@ func (s *Server) endSession(x *session, deleteSubscriptions bool) bool {
 	}
 	x.ended = true
 	s.sessions.remove(x)
+	x.work.Load().stop(ua.BadSessionClosed)
 	s.subs.sessionEnded(x, deleteSubscriptions)
 	x.browse.clear()
 	return true
 }
 
-// endIdle is endSession for one who is no service: the sweep and the end of a connection. A session in use is left alone; it was used just now.
+// endIdle is endSession for one who is no service: the sweep and the end of a connection. A session in use is left alone; it was used just now. One that waits for a method
+// is not in use: its client has said nothing for so long.
 func (s *Server) endIdle(x *session, deleteSubscriptions bool) bool {
 	if !x.turn.TryLock() {
 		return false
@@ -121,6 +124,9 @@ func (s *Server) sweep() {
 // detach is the end of c for its sessions: those that were never activated end with it.
 func (s *Server) detach(c *serverConn) {
 	for _, x := range s.sessions.leave(c) {
+		if w := x.work.Load(); w.conn == c {
+			w.stop(ua.BadSecureChannelClosed)
+		}
 		if !x.active.Load() {
 			s.endIdle(x, true)
 			continue

@@ -60,6 +60,7 @@ func (p *sessions) add(x *session, c *serverConn, perChannel int) (idle *session
 	p.byToken[x.token] = x
 	c.sessions = append(c.sessions, x)
 	x.conn.Store(c)
+	x.work.Store(&work{conn: c})
 	return nil, ua.Good
 }
 
@@ -73,17 +74,17 @@ func (p *sessions) oldestIdle() (oldest *session) {
 	return oldest
 }
 
-// move puts the session on c, and returns where it was.
-func (p *sessions) move(x *session, c *serverConn) (from *serverConn) {
+// move puts the session on c, and returns where it was, and what it had under way there.
+func (p *sessions) move(x *session, c *serverConn) (from *serverConn, left *work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	from = x.conn.Swap(c)
 	if from == c {
-		return c
+		return c, nil
 	}
 	from.lose(x)
 	c.sessions = append(c.sessions, x)
-	return from
+	return from, x.work.Swap(&work{conn: c})
 }
 
 // remove takes the session out. False means that it was out already.

@@ -23,7 +23,7 @@ type ValueStore interface {
 	// afterwards (strings, arrays) is read after the call, and must not be changed by anybody.
 	ReadValues(ctx context.Context, keys []uint64, values []ua.DataValue)
 	// WriteValues takes the writes in their order and sets the Status of each, which comes as Good. Access level, roles and type have been checked. Values may
-	// point into the request: what is kept is cloned.
+	// point into the request: what is kept is cloned. It may wait, and ctx ends as that of a method does.
 	WriteValues(ctx context.Context, c *Caller, writes []ValueWrite)
 }
 
@@ -55,7 +55,7 @@ type StampWriter interface {
 	WritesStamps() (status, timestamps bool)
 }
 
-// Historian is a ValueStore that knows earlier values.
+// Historian is a ValueStore that knows earlier values. ReadHistory may wait, and its ctx ends as that of a method does.
 type Historian interface {
 	// ReadHistory appends raw values of r.Key to values and answers how it went. next, when not nil, is what the following call gets as r.Next to go on where
 	// this one ended; it is the Historian's own and never leaves the server.

@@ -29,6 +29,12 @@ type Sender interface {
 	Sent()
 }
 
+// Owing is a Protocol that answers some frames later, from other goroutines.
+type Owing interface {
+	// Owes says whether such answers are still to come. Loop then makes sure that it hears of the end of the connection, which costs a read.
+	Owes() bool
+}
+
 // buffer is lent to a connection while a frame is in flight.
 type buffer struct {
 	in  []byte // full length; n of it are filled
@@ -45,6 +51,7 @@ type loop struct {
 	p       Protocol
 	parts   Pending // nil when frames come whole
 	sender  Sender  // nil when nobody wants to know
+	owing   Owing   // nil when all answers are given by Serve
 	pending uint64  // the frame of which parts were used
 	buf     *buffer // nil while nothing is in flight
 	// send writes the gathered answers.
@@ -58,6 +65,7 @@ func (c *Conn) Loop(ctx context.Context, p Protocol) error {
 	l.send = l.sendPlain
 	l.parts, _ = p.(Pending)
 	l.sender, _ = p.(Sender)
+	l.owing, _ = p.(Owing)
 	defer l.release()
 	if run, ok := l.raw(); ok {
 		return run(ctx)
@@ -100,6 +108,9 @@ func (l *loop) readError(err error) error {
 
 // partial reports whether a frame has begun.
 func (l *loop) partial() bool { return l.pending != 0 || l.buf != nil && l.buf.n > 0 }
+
+// owes reports whether answers are still to come.
+func (l *loop) owes() bool { return l.owing != nil && l.owing.Owes() }
 
 // arrived serves what is whole after n more bytes came into the buffer.
 func (l *loop) arrived(ctx context.Context, n int) error {

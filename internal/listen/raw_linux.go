@@ -18,7 +18,8 @@ const settling = 2
 //
 // Its trap: a half-close that arrives together with a request is not seen, because a short read ends the turn and no further edge comes.
 // The first reads of a connection are therefore read again until the socket is empty (clients that ask once and half-close), and so is one
-// that ends within a frame; the others are left to the idle deadline. A full close shows itself: our answer draws a reset.
+// that ends within a frame, and one whose answers come later (Owing); the others are left to the idle deadline. A full close shows itself:
+// our answer draws a reset.
 type rawLoop struct {
 	*loop
 	rc    syscall.RawConn
@@ -83,7 +84,7 @@ func (r *rawLoop) turn(ctx context.Context) bool {
 			r.c.calledLast = true
 			return r.rest()
 		}
-		if r.turns++; n < len(room) && r.turns > settling && !r.partial() {
+		if r.turns++; n < len(room) && r.turns > settling && !r.partial() && !r.owes() {
 			return r.rest()
 		}
 	}
