@@ -3,6 +3,8 @@ package device
 import (
 	"slices"
 	"time"
+
+	"millrace/internal/tag"
 )
 
 // Evidence is what was noticed of a device that is not as it should be, or tells why. It is a copy: the caller keeps it.
@@ -99,6 +101,28 @@ func (r *Runtime) Evidence(name string) (Evidence, bool) {
 		slices.Reverse(ev.Happenings)
 	}
 	return ev, true
+}
+
+// Told returns the value of a tag that consumers know: the one that passed its deadband last. It says whether there is one.
+func (r *Runtime) Told(id tag.ID) (tag.Value, bool) {
+	r.mu.RLock()
+	u := r.byTag[id]
+	r.mu.RUnlock()
+	if u == nil {
+		return tag.Value{}, false
+	}
+	return u.table.toldOf(id)
+}
+
+func (t *table) toldOf(id tag.ID) (tag.Value, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	i := t.index(id, 0)
+	if i < 0 || !t.cells[i].passed.any {
+		return tag.Value{}, false
+	}
+	c := &t.cells[i]
+	return tag.Value{Kind: c.passed.kind, Bits: c.passed.bits, Aux: slices.Clone(c.told())}, true
 }
 
 // Movement says how a device's values change. A CPU in STOP answers, and its values stand still.

@@ -272,3 +272,27 @@ func TestRTTBuckets(t *testing.T) {
 		t.Error("ends")
 	}
 }
+
+// What consumers know of a tag is not what was read last when the deadband is between them.
+func TestTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		n := uint64(9)
+		b.plc(1).value = func(tag.ID) (tag.Kind, uint64, tag.Quality) {
+			n++
+			return tag.Uint16, n, tag.Good
+		}
+		s := b.spec(1, time.Second, 1)
+		s.Groups[0].Tags[0].Deadband = Deadband{Abs: 100}
+		if v, ok := b.Told(s.Groups[0].Tags[0].ID); ok {
+			t.Errorf("before there is such a tag: %v", v)
+		}
+		b.apply(s)
+		b.run()
+		time.Sleep(10*time.Second + 500*time.Millisecond)
+		if v, ok := b.Told(s.Groups[0].Tags[0].ID); !ok || v.Bits != 10 || b.last(s.Groups[0].Tags[0].ID).Value.Bits < 15 {
+			t.Errorf("told %v of %v", v, b.last(s.Groups[0].Tags[0].ID).Value)
+		}
+		b.quit()
+	})
+}

@@ -1,0 +1,89 @@
+package why
+
+import (
+	"fmt"
+
+	"millrace/internal/device"
+)
+
+// happened returns when the gateway last did act by itself.
+func (f *Facts) happened(act string) *device.Happening {
+	for i := range f.Evidence.Happenings {
+		if h := &f.Evidence.Happenings[i]; h.Act == act {
+			return h
+		}
+	}
+	return nil
+}
+
+func findDegraded(f *Facts, x *Finding) bool {
+	d := f.Device.Degraded
+	if d.Level == device.DegradeNone {
+		return false
+	}
+	x.Title = fmt.Sprintf("The gateway asks it for less at once (%s): %s", d.Level, d.Why)
+	x.Since = d.Since
+	x.add("level %s for %s", d.Level, short(f.Now.Sub(d.Since)))
+	if f.Device.Loss > 0 {
+		x.add("%s of the last requests had no answer", percent(f.Device.Loss))
+	}
+	if h := f.happened("degrade"); h != nil {
+		x.add("%s ago: %s", short(f.Now.Sub(h.At)), h.Reason)
+	}
+	return true
+}
+
+func findWritesPaused(f *Facts, x *Finding) bool {
+	if f.Device.WritesPaused == "" {
+		return false
+	}
+	x.Title = "Writes to it are refused for now"
+	x.add("%s", f.Device.WritesPaused)
+	if of := f.recent(device.FaultTimeout); of != nil {
+		x.Since = of.First
+	}
+	return true
+}
+
+func findSwitched(f *Facts, x *Finding) bool {
+	d := &f.Device
+	if d.Route == 0 || d.Route >= len(d.Routes) {
+		return false
+	}
+	x.Title = fmt.Sprintf("It is read over %s in place of its first address", routeName(&d.Routes[d.Route]))
+	if d.RoutePinned {
+		x.Title += ", and was told to stay there"
+	}
+	x.Since = d.Routes[d.Route].Since
+	f.addRoutes(x)
+	x.add("it went from one address to another %s", times(d.RouteChanges))
+	if h := f.happened("route"); h != nil {
+		x.add("%s ago: %s", short(f.Now.Sub(h.At)), h.Reason)
+	}
+	return true
+}
+
+func routeName(r *device.RouteStatus) string {
+	if r.Name == "" {
+		return r.Addr
+	}
+	return r.Name + " (" + r.Addr + ")"
+}
+
+// addRoutes appends how the device's addresses stand, of one that has several.
+func (f *Facts) addRoutes(x *Finding) {
+	if len(f.Device.Routes) < 2 {
+		return
+	}
+	for i := range f.Device.Routes {
+		r := &f.Device.Routes[i]
+		line := fmt.Sprintf("%s: %s", routeName(r), r.State)
+		if r.Cause != "" {
+			line += ", " + r.Cause
+		}
+		if r.RTT > 0 {
+			line += ", answers in " + short(r.RTT)
+		}
+		x.Evidence = append(x.Evidence, line)
+	}
+}

@@ -1,0 +1,352 @@
+package why
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/modbus"
+	"millrace/opcua"
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+	"millrace/s7"
+)
+
+// findOwnLimit: the gateway itself had nothing left.
+func findOwnLimit(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultOwn)
+	if of == nil {
+		return false
+	}
+	x.Title = "The gateway has no connection left for " + f.Device.Name
+	x.fault(f, of)
+	open := 0
+	for i := range f.All {
+		if s := f.All[i].State; s == device.Ready || s == device.Degraded || s == device.Suspect {
+			open++
+		}
+	}
+	x.add("%d of %s are connected", open, many(len(f.All), "device"))
+	x.add("its endpoint may hold %s", many(f.Device.Slots, "connection"))
+	return true
+}
+
+// togetherWithin is by how much devices that went down together may differ: their timeouts and schedules do.
+const togetherWithin = 30 * time.Second
+
+// findSubnet: several devices of one subnet, with connections of their own, are down at once.
+func findSubnet(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultNoAnswer, device.FaultRoute, device.FaultTimeout, device.FaultUnheard, device.FaultMute)
+	here, ok := subnetOf(f.Device.Endpoint)
+	if of == nil || !ok || f.Device.DownSince.IsZero() {
+		return false
+	}
+	down, well, others := map[string]string{}, map[string]bool{}, 0
+	for i := range f.All {
+		o := &f.All[i]
+		net, ok := subnetOf(o.Endpoint)
+		switch up := o.State == device.Ready || o.State == device.Degraded; {
+		case !ok || net != here:
+			if up {
+				others++
+			}
+		case up:
+			well[o.Shares] = true
+		case !o.DownSince.IsZero() && o.DownSince.Sub(f.Device.DownSince).Abs() <= togetherWithin:
+			down[o.Shares] = o.Name
+		}
+	}
+	if len(down) < 3 || len(down) < len(well) {
+		return false
+	}
+	names := sortedValues(down)
+	x.Title = fmt.Sprintf("%d devices of %s went down together: look at what they have in common, a switch or an uplink", len(down), here)
+	x.fault(f, of)
+	x.add("down within %s of one another: %s", short(togetherWithin), list(names, 8))
+	x.add("%s of that subnet answer, and %d elsewhere", many(len(well), "device"), others)
+	if others == 0 && len(well) == 0 {
+		x.Title = fmt.Sprintf("All %d devices went down together: look at the gateway's own network connection first", len(down))
+	}
+	return true
+}
+
+// subnetOf returns the /24, or /64, of an endpoint that is given as an address.
+func subnetOf(endpoint string) (netip.Prefix, bool) {
+	h, _ := hostOf(endpoint)
+	a, err := netip.ParseAddr(h)
+	if err != nil {
+		return netip.Prefix{}, false
+	}
+	bits := 24
+	if a = a.Unmap(); a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	return p, err == nil
+}
+
+// findUnit: one unit behind a connection on which others answer.
+func findUnit(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultTimeout)
+	if of == nil {
+		return false
+	}
+	var answer []string
+	units := 0
+	for i := range f.All {
+		o := &f.All[i]
+		if o.Shares != f.Device.Shares || o.Name == f.Device.Name {
+			continue
+		}
+		units++
+		if o.State == device.Ready || o.State == device.Degraded {
+			answer = append(answer, o.Name)
+		}
+	}
+	if len(answer) == 0 {
+		return false
+	}
+	x.Title = fmt.Sprintf("Only this unit is silent: %d of the %d others behind the same connection answer", len(answer), units)
+	x.fault(f, of)
+	x.add("behind %s answer %s", f.address(), list(answer, 5))
+	var e *modbus.Error
+	if errors.As(of.Err, &e) && e.Exception != 0 {
+		x.add("the gateway in front of it says exception %d (%s)", uint8(e.Exception), e.Exception)
+		x.Confidence = Certain
+	}
+	return true
+}
+
+func findName(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultName)
+	if of == nil {
+		return false
+	}
+	h, _ := f.host()
+	var dns *net.DNSError
+	if errors.As(of.Err, &dns) && dns.Name != "" {
+		h = dns.Name
+	}
+	x.Title = fmt.Sprintf("The name %s does not resolve", h)
+	x.fault(f, of)
+	if dns != nil {
+		x.add("the resolver says: %s (not found %t, timeout %t, server %q)", dns.Err, dns.IsNotFound, dns.IsTimeout, dns.Server)
+	}
+	x.first("try it on the gateway: getent hosts " + h)
+	return true
+}
+
+func findRoute(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultRoute)
+	if of == nil {
+		return false
+	}
+	h, _ := f.host()
+	x.Title = "There is no route to " + h
+	x.fault(f, of)
+	x.first("look at the gateway's routes: ip route get " + h)
+	return true
+}
+
+func findNoAnswer(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultNoAnswer)
+	if of == nil {
+		return false
+	}
+	h, port := f.host()
+	x.Title = fmt.Sprintf("Nothing answers at %s: the device is off, unplugged, or a firewall swallows port %s", f.address(), port)
+	x.fault(f, of)
+	x.add("the request for a connection (SYN) had no answer, neither yes nor no")
+	x.first(fmt.Sprintf("ping %s: an answer says that a firewall, or the device's own access list, swallows port %s; silence says that the device or its network is off", h, port))
+	return true
+}
+
+func findUnheard(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultUnheard)
+	if of == nil {
+		return false
+	}
+	x.Title = "The device is gone from the network: not even its system acknowledges what was sent"
+	x.fault(f, of)
+	f.addTCP(x)
+	return true
+}
+
+func findRefused(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultRefused)
+	if of == nil {
+		return false
+	}
+	h, port := f.host()
+	x.Title = fmt.Sprintf("%s is there, and nothing listens on port %s", h, port)
+	x.fault(f, of)
+	x.add("the request for a connection was answered with a reset (ECONNREFUSED)")
+	return true
+}
+
+// findHungUp: it takes connections, and ends them before it has said anything.
+func findHungUp(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHungUp, device.FaultReset, device.FaultClosed)
+	if of == nil {
+		return false
+	}
+	x.Title = fmt.Sprintf("%s takes the connection and hangs up at once: its connections are used up, or it does not let this gateway in", f.address())
+	x.fault(f, of)
+	how := "closed (FIN)"
+	if of.Kind == device.FaultReset {
+		how = "reset (RST)"
+	}
+	x.add("the connection was %s by the other side %s before anything was read", how, times(of.Count))
+	x.add("the gateway holds %s to it", many(f.Device.Slots, "connection"))
+	return true
+}
+
+func findMute(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultMute)
+	if of == nil {
+		return false
+	}
+	x.Title = fmt.Sprintf("%s takes the connection and does not answer the handshake", f.address())
+	x.fault(f, of)
+	return true
+}
+
+// findSilent: it takes connections, and answers no request.
+func findSilent(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultTimeout)
+	if late := f.recent(device.FaultLate); of == nil || late != nil && !late.Last.Before(f.Device.DownSince) {
+		return false // what answers late is not silent
+	}
+	x.Title = fmt.Sprintf("%s takes the connection and stays silent: no request is answered", f.address())
+	x.fault(f, of)
+	x.add("%s without an answer so far, each waited for up to %s", times(f.Device.Timeouts), short(f.Device.Timeout))
+	f.addTCP(x)
+	if t := f.tcp(); t != nil && t.Unacked == 0 && t.Resent == 0 {
+		x.add("TCP acknowledges what is sent: the device's system lives, its server does not answer")
+	}
+	return true
+}
+
+func findCertificate(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHandshake)
+	if of == nil || !certificateFault(of.Err) {
+		return false
+	}
+	x.Title = "The certificates do not fit: " + certificateTitle(of.Err)
+	x.fault(f, of)
+	var d *opcua.DialError
+	if errors.As(of.Err, &d) {
+		x.add("at %s, status %v", d.Stage, d.Status)
+		if d.Fingerprint != "" {
+			x.add("this gateway's certificate has the fingerprint %s", d.Fingerprint)
+		}
+		if d.Server != "" {
+			x.add("the server's certificate has the fingerprint %s", d.Server)
+		}
+	}
+	return true
+}
+
+func certificateFault(err error) bool {
+	var own *uasc.CertificateError
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &own) || errors.As(err, &verify) || errors.As(err, &alert) || errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) {
+		return true
+	}
+	var d *opcua.DialError
+	if !errors.As(err, &d) {
+		return false
+	}
+	switch d.Status {
+	case ua.BadSecurityChecksFailed, ua.BadCertificateUntrusted, ua.BadCertificateInvalid, ua.BadCertificateUseNotAllowed, ua.BadCertificateTimeInvalid, ua.BadCertificateUriInvalid,
+		ua.BadCertificateHostNameInvalid, ua.BadCertificateIssuerTimeInvalid, ua.BadApplicationSignatureInvalid:
+		return true
+	}
+	return false
+}
+
+func certificateTitle(err error) string {
+	var own *uasc.CertificateError
+	if errors.As(err, &own) {
+		return "this gateway does not accept the server's (" + own.Reason + ")"
+	}
+	var d *opcua.DialError
+	if errors.As(err, &d) {
+		return "the server does not accept this gateway's"
+	}
+	return "the TLS handshake failed"
+}
+
+func findLogin(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHandshake)
+	var d *opcua.DialError
+	if of == nil || !errors.As(of.Err, &d) || d.Stage < opcua.StageCreate {
+		return false
+	}
+	switch d.Status {
+	case ua.BadIdentityTokenInvalid, ua.BadIdentityTokenRejected, ua.BadUserAccessDenied, ua.BadUserSignatureInvalid:
+	default:
+		return false
+	}
+	x.Title = fmt.Sprintf("The server does not let this user in (%s)", d.User)
+	x.fault(f, of)
+	x.add("at %s, status %v", d.Stage, d.Status)
+	return true
+}
+
+// findFull: the device says that it has no connection, or session, left.
+func findFull(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHandshake)
+	if of == nil {
+		return false
+	}
+	var d *opcua.DialError
+	var dr *s7.DisconnectedError
+	switch {
+	case errors.As(of.Err, &dr) && (dr.Reason == s7.DisconnectCongestion || dr.Reason == s7.DisconnectRemoteCongestion):
+		x.add("disconnect reason %d (%s)", uint8(dr.Reason), dr.Reason)
+	case errors.As(of.Err, &d) && (d.Status == ua.BadTooManySessions || d.Status == ua.BadTcpServerTooBusy || d.Status == ua.BadTcpNotEnoughResources):
+		x.add("at %s, status %v", d.Stage, d.Status)
+	default:
+		return false
+	}
+	x.Title = "The device has no connection resource left: others hold them all"
+	x.fault(f, of)
+	x.add("the gateway holds %s to it", many(f.Device.Slots, "connection"))
+	return true
+}
+
+func findHandshake(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHandshake)
+	if of == nil {
+		return false
+	}
+	x.Title = fmt.Sprintf("%s refuses the handshake", f.address())
+	var h *s7.HandshakeError
+	var dr *s7.DisconnectedError
+	var d *opcua.DialError
+	switch {
+	case errors.As(of.Err, &dr):
+		x.Title = "The PLC refuses the connection: wrong rack, slot or TSAP"
+		x.add("disconnect reason %d (%s)", uint8(dr.Reason), dr.Reason)
+	case errors.As(of.Err, &h) && h.Stage == s7.StageSetup:
+		x.Title = "The PLC takes the connection and refuses S7 communication over it"
+	case errors.As(of.Err, &d):
+		x.Title = fmt.Sprintf("The server refuses at: %s", d.Stage)
+		x.add("at %s, status %v", d.Stage, d.Status)
+	}
+	if errors.As(of.Err, &h) {
+		x.add("asked for TSAP %X, at %v", h.Called, h.Stage)
+	}
+	x.fault(f, of)
+	return true
+}

@@ -1,0 +1,438 @@
+package why
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/driver"
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+	"millrace/modbus"
+	"millrace/opcua"
+	"millrace/opcua/ua"
+	"millrace/opcua/uasc"
+	"millrace/s7"
+)
+
+var update = flag.Bool("update", false, "write the table of causes into docs/why.md")
+
+var noon = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+
+// before returns a time so long before the moment of the facts.
+func before(d time.Duration) time.Time { return noon.Add(-d) }
+
+// healthy returns the facts of a device with which all is well: press, one of four that are alone on their connections.
+func healthy() *Facts {
+	status := func(n int) device.Status {
+		return device.Status{
+			Name: fmt.Sprintf("press%d", n), Number: uint32(n), Protocol: "modbus", Endpoint: fmt.Sprintf("modbus://10.1.%d.7:502/1", n), State: device.Ready, Reason: "connected", Since: before(time.Hour),
+			Configured: before(time.Hour), Shares: fmt.Sprintf("modbus 10.1.%d.7:502", n), Slots: 1, RTT: 5 * time.Millisecond, Jitter: time.Millisecond, Timeout: 200 * time.Millisecond, Reads: 3600,
+			Groups: []device.GroupStatus{{Name: "fast", Interval: time.Second, Tags: 3, Active: 3, Requests: 1, Took: 6 * time.Millisecond, LastRead: before(500 * time.Millisecond)}},
+		}
+	}
+	f := &Facts{
+		Now: noon, Device: status(1), Spec: device.Spec{Profile: resilience.LAN()}, All: []device.Status{status(1), status(2), status(3), status(4)},
+		Gateway: Gateway{Started: before(time.Hour), CPU: -1, Free: -1},
+		Evidence: device.Evidence{
+			RTT:   device.RTTPicture{Began: before(4 * time.Minute), Samples: 240, Min: 4 * time.Millisecond, Median: 5 * time.Millisecond, P99: 7 * time.Millisecond, Max: 9 * time.Millisecond, Usual: 5 * time.Millisecond},
+			TCP:   device.TCPSample{At: before(2 * time.Second), TCPInfo: device.TCPInfo{RTT: time.Millisecond, MinRTT: time.Millisecond}, Window: 40 * time.Second, Sent: 40},
+			Moved: device.Movement{Changes: 3600, First: before(time.Hour), Last: before(time.Second)},
+		},
+	}
+	for i := range 3 {
+		f.Tags = append(f.Tags, TagState{Name: fmt.Sprintf("press1/t%d", i), Group: "fast", Address: fmt.Sprintf("holding:%d:uint16", i), Value: "7", Told: "7", At: before(500 * time.Millisecond)})
+	}
+	return f
+}
+
+// down takes the device down for a minute by faults of a kind.
+func (f *Facts) down(k device.FaultKind, err error) {
+	f.Device.State, f.Device.DownSince, f.Device.Since, f.Device.Reason = device.Cooling, before(time.Minute), before(3*time.Second), "down"
+	f.Device.RetryAt, f.Device.Outages = noon.Add(2*time.Second), 1
+	f.fails(k, err, 17)
+	f.All[0] = f.Device
+	f.quality(tag.UncertainLastUsable)
+}
+
+// fails adds a fault of the last minute.
+func (f *Facts) fails(k device.FaultKind, err error, n uint64) {
+	f.Evidence.Faults = append([]device.Fault{{Kind: k, Count: n, Total: n, First: before(time.Minute), Last: before(3 * time.Second), Err: err}}, f.Evidence.Faults...)
+}
+
+func (f *Facts) quality(q tag.Quality) {
+	for i := range f.Tags {
+		f.Tags[i].Quality = q
+	}
+}
+
+// ask asks about the first tag.
+func (f *Facts) ask() *TagState {
+	f.Tag = &f.Tags[0]
+	return f.Tag
+}
+
+func dialError(err error) error {
+	return fmt.Errorf("modbus: dial 10.1.1.7:502: %w", &net.OpError{Op: "dial", Net: "tcp", Err: err})
+}
+
+// injection makes the facts those of a cause, and says what the evidence has to name.
+type injection struct {
+	cause string
+	names string
+	make  func(f *Facts)
+}
+
+// injections has every cause, some of them in several ways.
+var injections = []injection{
+	{"well", "240", func(*Facts) {}},
+	{"well", "0 outages", func(f *Facts) { f.ask() }},
+	{"well", "idle for 1s", func(f *Facts) { f.Device.State, f.Device.Since = device.Idle, before(time.Second) }},
+	{"draining", "draining for 3s", func(f *Facts) { f.Device.State, f.Device.Since = device.Draining, before(3*time.Second) }},
+	{"out_of_service", "valve is changed, for 1h0m0s", func(f *Facts) {
+		f.Device.State, f.Device.OutOfService, f.Device.Reason = device.OutOfService, true, "out of service: valve is changed"
+	}},
+	{"tag_out_of_service", "1 of the device's 3 tags", func(f *Facts) {
+		t := f.ask()
+		t.OutOfService, t.Quality = true, tag.BadOutOfService
+	}},
+	{"tag_no_place", "PDU 240", func(f *Facts) {
+		f.Device.Limits.PDU = 240
+		f.ask().Quality = tag.BadConfigurationError
+	}},
+	{"tag_refused", "area 3, 7-9", func(f *Facts) {
+		f.Device.Limits.Holes = []device.Span{{Area: 3, From: 7, To: 9}}
+		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Unit: 1, Address: 7, Quantity: 3, Exception: modbus.IllegalDataAddress}, 2)
+		f.ask().Quality = tag.BadNodeIDUnknown
+	}},
+	{"tag_refused", "0x0A", func(f *Facts) {
+		err := &s7.Error{Function: s7.FuncRead, Item: s7.Item{Area: s7.AreaDB, DB: 7, Count: 1}, Code: s7.ReturnNoObject}
+		f.fails(device.FaultRefusal, err, 1)
+		f.Device.Groups[0].Refusal = err.Error()
+		f.ask().Quality = tag.BadNodeIDUnknown
+	}},
+	{"tag_left_out", "degraded: answers only part", func(f *Facts) {
+		f.Device.State, f.Device.Reason = device.Degraded, "answers only part of what it is asked"
+		f.ask().Quality = tag.UncertainLastUsable
+	}},
+	{"tag_waiting", "every 1m0s, last never yet", func(f *Facts) {
+		f.Device.Groups[0].Interval, f.Device.Groups[0].LastRead = time.Minute, time.Time{}
+		t := f.ask()
+		t.Quality, t.At, t.Value = tag.BadWaitingForInitialData, time.Time{}, ""
+	}},
+	{"own_limit", "17 times", func(f *Facts) {
+		f.down(device.FaultOwn, errors.New("the gateway has as many connections open as it may"))
+	}},
+	{"config_changed", "configured 1m10s ago", func(f *Facts) {
+		f.Device.Configured = before(70 * time.Second)
+		f.down(device.FaultRefused, dialError(syscall.ECONNREFUSED))
+	}},
+	{"config_changed", "exception 2", func(f *Facts) {
+		f.Device.Configured = before(70 * time.Second)
+		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 1)
+		f.Tags[1].Quality = tag.BadNodeIDUnknown
+	}},
+	{"subnet_down", "press1, press2, press3", func(f *Facts) {
+		f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded))
+		for i := range 3 {
+			f.All[i].Endpoint, f.All[i].State, f.All[i].DownSince = fmt.Sprintf("s7://10.1.1.%d:102", i+7), device.Cooling, before(time.Duration(60+5*i)*time.Second)
+		}
+	}},
+	{"unit_silent", "press2, press3", func(f *Facts) {
+		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
+		f.All[1].Shares, f.All[2].Shares = f.Device.Shares, f.Device.Shares
+	}},
+	{"unit_silent", "exception 11", func(f *Facts) {
+		f.down(device.FaultTimeout, &driver.UnitError{Unit: 3, Err: &modbus.Error{Function: modbus.FuncReadHolding, Unit: 3, Exception: modbus.GatewayTargetFailed}})
+		f.All[1].Shares = f.Device.Shares
+	}},
+	{"name", "not found true", func(f *Facts) {
+		f.Device.Endpoint = "modbus://press.plant:502/1"
+		f.down(device.FaultName, dialError(&net.DNSError{Err: "no such host", Name: "press.plant", IsNotFound: true}))
+	}},
+	{"no_route", "no route to host", func(f *Facts) { f.down(device.FaultRoute, dialError(syscall.EHOSTUNREACH)) }},
+	{"certificate", "AABBCC", func(f *Facts) {
+		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageOpen, Status: ua.BadSecurityChecksFailed, Fingerprint: "AABBCC", Err: ua.BadSecurityChecksFailed})
+	}},
+	{"certificate", "DDEEFF", func(f *Facts) {
+		cert := &uasc.CertificateError{Check: uasc.CheckTrust, Status: ua.BadCertificateUntrusted, Thumbprint: "DDEEFF", Reason: "it is not in the trust list"}
+		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageChoose, Status: ua.BadCertificateUntrusted, Server: "DDEEFF", Err: cert})
+	}},
+	{"login", "BadIdentityTokenRejected", func(f *Facts) {
+		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageActivate, User: "UserName", Status: ua.BadIdentityTokenRejected, Err: ua.BadIdentityTokenRejected})
+	}},
+	{"sessions_full", "BadTooManySessions", func(f *Facts) {
+		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageCreate, Status: ua.BadTooManySessions, Err: ua.BadTooManySessions})
+	}},
+	{"sessions_full", "reason 129", func(f *Facts) {
+		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectRemoteCongestion}})
+	}},
+	{"handshake_refused", "reason 3", func(f *Facts) {
+		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectAddressUnknown}})
+	}},
+	{"handshake_refused", "960", func(f *Facts) {
+		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageSetup, Called: []byte{2, 1}, Err: &s7.GrantError{Asked: 960, Granted: 9}})
+	}},
+	{"port_closed", "17 times", func(f *Facts) { f.down(device.FaultRefused, dialError(syscall.ECONNREFUSED)) }},
+	{"foreign_answers", "transaction 9", func(f *Facts) {
+		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Why: "unit"}})
+		f.fails(device.FaultForeign, nil, 4)
+		f.Device.Foreign = 4
+	}},
+	{"hangs_up", "reset (RST) by the other side 17 times", func(f *Facts) { f.down(device.FaultReset, syscall.ECONNRESET) }},
+	{"hangs_up", "closed (FIN) by the other side 17 times", func(f *Facts) { f.down(device.FaultHungUp, io.EOF) }},
+	{"handshake_silent", "17 times", func(f *Facts) {
+		f.down(device.FaultMute, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: os.ErrDeadlineExceeded})
+	}},
+	{"no_answer", "17 times", func(f *Facts) { f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded)) }},
+	{"unheard", "2 not acknowledged", func(f *Facts) {
+		f.Evidence.TCP.Unacked = 2
+		f.down(device.FaultUnheard, syscall.ETIMEDOUT)
+	}},
+	{"silent", "51 times without an answer", func(f *Facts) {
+		f.Device.Timeouts = 51
+		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
+	}},
+	{"limited", "412 polls missed", func(f *Facts) {
+		f.Spec.RequestsPerSecond = 8
+		f.Device.Groups[0].Requests, f.Device.Groups[0].Missed = 20, 412
+		f.All[0] = f.Device
+	}},
+	{"gateway_overload", "late by up to 400ms", func(f *Facts) {
+		for i := range f.All {
+			f.All[i].Groups[0].Lag = 400 * time.Millisecond
+		}
+		f.Device.Groups[0].Lag = 400 * time.Millisecond
+	}},
+	{"gateway_overload", "93 %", func(f *Facts) { f.Gateway.CPU = 0.93 }},
+	{"lossy_network", "9 of 40 segments", func(f *Facts) { f.Evidence.TCP.Resent = 9 }},
+	{"lossy_network", "3 times in a row", func(f *Facts) { f.Evidence.TCP.Backoff = 3 }},
+	{"slow_network", "80 % of an answer's time", func(f *Facts) {
+		f.Device.RTT, f.Evidence.TCP.RTT = 500*time.Millisecond, 400*time.Millisecond
+	}},
+	{"slow_device", "500ms", func(f *Facts) { f.Device.RTT = 500 * time.Millisecond }},
+	{"slow_device", "12 answers too late", func(f *Facts) {
+		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
+		f.fails(device.FaultLate, nil, 12)
+	}},
+	{"endpoint_overload", "press2, group fast takes 1.2s, every 1s: 120 %", func(f *Facts) {
+		f.All[1].Shares, f.All[1].Groups[0].Took, f.All[1].Groups[0].Missed = f.Device.Shares, 1200*time.Millisecond, 30
+	}},
+	{"jitter", "deviation 60ms", func(f *Facts) { f.Device.RTT, f.Device.Jitter = 50*time.Millisecond, 60*time.Millisecond }},
+	{"drops", "4 outages", func(f *Facts) {
+		f.fails(device.FaultClosed, io.EOF, 4)
+		f.Device.Outages = 4
+	}},
+	{"plc_stop", "changed 3600 times", func(f *Facts) { f.Evidence.Moved.Last = before(time.Minute) }},
+	{"plc_stop", "0x8404", func(f *Facts) {
+		f.fails(device.FaultRefusal, &s7.Error{Function: s7.FuncRead, Refused: s7.ErrNotPerformed}, 5)
+	}},
+	{"access_denied", "0x8104", func(f *Facts) {
+		f.fails(device.FaultRefusal, &s7.Error{Function: s7.FuncRead, Refused: s7.ErrServiceUnknown}, 5)
+		f.quality(tag.BadUserAccessDenied)
+	}},
+	{"group_refused", "exception 2", func(f *Facts) {
+		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 5)
+		f.quality(tag.BadNodeIDUnknown)
+	}},
+	{"address_missing", "press1/t1", func(f *Facts) {
+		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 5)
+		f.Tags[1].Quality = tag.BadNodeIDUnknown
+	}},
+	{"address_missing", "DB7 bytes 100-103", func(f *Facts) {
+		f.Device.Protocol, f.Device.Limits.Holes = "s7", []device.Span{{Area: uint8(s7.AreaDB), From: 7<<16 | 100, To: 7<<16 | 103}}
+		f.Tags[1].Quality = tag.BadOutOfRange
+	}},
+	{"type_mismatch", "press1/t1", func(f *Facts) { f.Tags[1].Quality = tag.BadTypeMismatch }},
+	{"device_failure", "exception 4", func(f *Facts) {
+		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.ServerDeviceFailure}, 5)
+		f.quality(tag.BadDeviceFailure)
+	}},
+	{"partial", "6 requests without an answer", func(f *Facts) {
+		f.Device.State, f.Device.Reason = device.Degraded, "answers only part of what it is asked"
+		f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 6)
+		f.Tags[2].Quality = tag.UncertainLastUsable
+	}},
+	{"route_switched", "modbus://10.1.1.7:502/1: failed, no answer in time", func(f *Facts) {
+		f.Device.Route, f.Device.RouteChanges = 1, 1
+		f.Device.Routes = []device.RouteStatus{{Addr: f.Device.Endpoint, State: device.RouteFailed, Cause: "no answer in time"}, {Addr: "modbus://10.2.1.7:502/1", Name: "ring", State: device.RouteInUse, Since: before(time.Minute)}}
+	}},
+	{"degraded", "level single for 20s", func(f *Facts) {
+		f.Device.Degraded = device.DegradeStatus{Level: device.DegradeSingle, Since: before(20 * time.Second), Why: "batches failed"}
+	}},
+	{"writes_paused", "last 3 requests", func(f *Facts) { f.Device.WritesPaused = "writes are paused: the last 3 requests had no answer in 2s" }},
+	{"journal", "1812 values had no room", func(f *Facts) {
+		f.Gateway.Journal, f.Gateway.Since, f.Gateway.Dropped, f.Gateway.Free = "the disk is full", before(time.Minute), 1812, 4096
+	}},
+	{"sink_behind", "50000 values wait", func(f *Facts) {
+		f.Gateway.Sinks = []Sink{{ID: "ok"}, {ID: "db", Reason: "connection refused", Since: before(time.Minute), Waiting: 50000, Behind: time.Minute}}
+	}},
+	{"reload_refused", "line 7", func(f *Facts) {
+		f.Gateway.Reload, f.Gateway.ReloadAt = "gateway.yaml: line 7: unknown key", before(time.Minute)
+	}},
+	{"clock_set", "by 1h0m0s", func(f *Facts) { f.Gateway.Clock, f.Gateway.ClockBy = before(time.Minute), time.Hour }},
+	{"deadband", "read 500ms ago: 7; passed on last: 5", func(f *Facts) {
+		t := f.ask()
+		t.Deadband, t.Told = "3", "5"
+	}},
+	{"cooling", "17 attempts", func(f *Facts) {
+		f.down(device.FaultRefused, nil)
+		f.Evidence.Faults[0].Last = before(2 * time.Hour) // and what it was is long ago
+	}},
+}
+
+// Every cause, injected, is the first finding, is explained by its own numbers, and says what to do.
+func TestEveryCauseIsFound(t *testing.T) {
+	seen := map[string]bool{}
+	for _, in := range injections {
+		seen[in.cause] = true
+		f := healthy()
+		in.make(f)
+		got := Explain(*f)
+		x := got[0]
+		evidence := strings.Join(x.Evidence, "\n")
+		if x.Cause != in.cause || !strings.Contains(evidence, in.names) || x.Title == "" || len(x.Todo) == 0 {
+			t.Errorf("%s, %q: first of %d findings is\n%s", in.cause, in.names, len(got), write(x))
+		}
+	}
+	for _, c := range Causes() {
+		if !seen[c.ID] {
+			t.Errorf("%s: no test injects it", c.ID)
+		}
+	}
+}
+
+func write(x Finding) string {
+	return fmt.Sprintf("%s (%s, %s): %s\n\t%s\n\t-> %s", x.Cause, x.Layer, x.Confidence, x.Title, strings.Join(x.Evidence, "\n\t"), strings.Join(x.Todo, "\n\t-> "))
+}
+
+// What is no trouble is not explained as one.
+func TestNoFalseAlarm(t *testing.T) {
+	for what, change := range map[string]func(*Facts){
+		"a timeout now and then":    func(f *Facts) { f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 1) },
+		"one connection that broke": func(f *Facts) { f.fails(device.FaultClosed, io.EOF, 1) },
+		"an old fault": func(f *Facts) {
+			f.fails(device.FaultClosed, io.EOF, 9)
+			f.Evidence.Faults[0].Last = before(time.Hour)
+		},
+		"values that never change": func(f *Facts) {
+			f.Evidence.Moved = device.Movement{Changes: 1, First: before(time.Hour), Last: before(time.Hour)}
+		},
+		"a slow but steady device": func(f *Facts) {
+			f.Device.RTT, f.Evidence.RTT.Usual, f.Evidence.TCP.RTT = 200*time.Millisecond, 190*time.Millisecond, 90*time.Millisecond
+		},
+		"another one that is down":       func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
+		"a turn that was late":           func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
+		"a clock that was set long ago":  func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
+		"a sink that is a little behind": func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
+		"an old sample of a connection":  func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
+	} {
+		f := healthy()
+		change(f)
+		if got := Explain(*f); got[0].Cause != causeWell || len(got) != 1 {
+			t.Errorf("%s: %s", what, write(got[0]))
+		}
+	}
+}
+
+// A finding says what changed just before it.
+func TestWhatChangedBefore(t *testing.T) {
+	f := healthy()
+	f.Device.Configured = before(65 * time.Second)
+	f.Gateway.Clock, f.Gateway.ClockBy = before(90*time.Second), 3*time.Second
+	f.Evidence.Happenings = []device.Happening{
+		{At: before(62 * time.Second), Act: "route", Reason: "the first address does not answer"}, {At: before(time.Hour), Act: "degrade", Reason: "long ago"},
+	}
+	f.All[2].Shares, f.All[2].DownSince, f.All[2].State = f.Device.Shares, before(61*time.Second), device.Cooling
+	f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
+	var got []string
+	for _, m := range Explain(*f)[0].Before {
+		got = append(got, m.What)
+	}
+	want := []string{"press3, behind the same connection, went down", "route: the first address does not answer", "the configuration of press1 changed", "the gateway's clock was set by 3s"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+// A device of several that are down together is not blamed for itself; with half of them well, it is.
+func TestSubnetNeedsAMajority(t *testing.T) {
+	f := healthy()
+	f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded))
+	for i := range f.All {
+		f.All[i].Endpoint = fmt.Sprintf("s7://10.1.1.%d:102", i+7)
+	}
+	f.All[1].State, f.All[1].DownSince = device.Cooling, before(time.Minute)
+	if got := Explain(*f)[0]; got.Cause != "no_answer" {
+		t.Errorf("two of four: %s", write(got))
+	}
+	f.All[2].State, f.All[2].DownSince, f.All[3].State, f.All[3].DownSince = device.Cooling, before(50*time.Second), device.Cooling, before(61*time.Second)
+	if got := Explain(*f)[0]; got.Cause != "subnet_down" || !strings.Contains(got.Title, "All 4 devices") {
+		t.Errorf("all four: %s", write(got))
+	}
+}
+
+func TestTableIsWhole(t *testing.T) {
+	ids := map[string]bool{}
+	for _, c := range Causes() {
+		if c.ID == "" || ids[c.ID] || c.Means == "" || c.Rule == "" || c.find == nil || c.Layer >= layers {
+			t.Errorf("%+v", c)
+		}
+		ids[c.ID] = true
+	}
+}
+
+// The table in the documentation is this one.
+func TestDocs(t *testing.T) {
+	const path, begin, end = "../../docs/why.md", "<!-- causes: begin -->\n", "<!-- causes: end -->\n"
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(was), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the table", path)
+	}
+	now := head + begin + table() + end + tail
+	switch {
+	case now == string(was):
+	case *update:
+		if err := os.WriteFile(path, []byte(now), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s does not have the table as it is: go test ./internal/why -update", path)
+	}
+}
+
+// table writes the causes as Markdown.
+func table() string {
+	var b strings.Builder
+	b.WriteString("| cause | layer | what it is | evidence | sure | what to do |\n|---|---|---|---|---|---|\n")
+	for _, c := range Causes() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", c.ID, c.Layer, c.Means, c.Rule, c.sure, strings.Join(c.Todo, "; "))
+	}
+	return b.String()
+}
+
+func TestNames(t *testing.T) {
+	if layers.String() != "layer 14" || Confidence(9).String() != "confidence 9" || LayerTCP.String() != "TCP" || Certain.String() != "certain" {
+		t.Errorf("%v %v", layers, Confidence(9))
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0s", 123 * time.Microsecond: "123µs", 1234567: "1.23ms", 12345678: "12.3ms", 1234 * time.Millisecond: "1.23s", 12345 * time.Millisecond: "12.3s", 90 * time.Second: "1m30s", -time.Hour: "-1h0m0s",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+}
