@@ -74,20 +74,24 @@ type event struct {
 	route int       // evRoute: the address
 	pin   bool      // evRoute: and stay there
 	why   string    // evRoute: in plain words
+	slow  bool      // of evReplied and evPartial: a reply took as long as a slow one
+	anew  bool      // of evReplied: from now on it is asked for less, or more, at once; what was before says nothing of that
+	quick bool      // of evTimedOut: the rule for links that jitter holds
 }
 
 type actionKind uint8
 
 const (
-	actOpen  actionKind = iota // ask the endpoint for a session; it answers evOpened or evRefused
-	actRead                    // poll: what is overdue at once, then on schedule
-	actProbe                   // one read, now
-	actArm                     // send evTick at at
-	actDown                    // an outage begins: mark the tags
-	actUp                      // the outage that began at at is over
-	actOut                     // mark the tags as out of service
-	actClose                   // let go of the session
-	actRoute                   // from now on the device is at the address route
+	actOpen      actionKind = iota // ask the endpoint for a session; it answers evOpened or evRefused
+	actRead                        // poll: what is overdue at once, then on schedule
+	actProbe                       // one read, now
+	actProbeLess                   // one read, now, by another route or in a lesser way
+	actArm                         // send evTick at at
+	actDown                        // an outage begins: mark the tags
+	actUp                          // the outage that began at at is over
+	actOut                         // mark the tags as out of service
+	actClose                       // let go of the session
+	actRoute                       // from now on the device is at the address route
 )
 
 type action struct {
@@ -104,11 +108,17 @@ type action struct {
 //	       tick │  │  └──────────┤           │ replied
 //	            │  │ refused     ▼           │       any ─► Draining ─► Closed
 //	            │  │           Suspect ──────┘
-//	            │  ▼             │  ▲ opened after a failure: half open, one probe decides
-//	          Cooling ◄──────────┘
-//	                    timeouts as many as the profile allows; lost too soon
+//	            │  ▼             │  ▲ │ timed out: repeated at once, then after a while, then in a lesser way
+//	          Cooling ◄──────────┘  └─┘
+//	                    the breaker opens (timeouts as many as the profile allows, a share of failed
+//	                    or slow reads, reads on trial); lost too soon; the first probe failed
 //
-// An open breaker is Cooling, a half-open one is Suspect. A connection that breaks is opened again at once, and the device is down
+// An open breaker is Cooling, for a time with jitter. A half-open one is Suspect at first: after an outage one probe goes alone, and when it fails the breaker is open again. When it
+// comes, the device is Ready and its reads go on as scheduled, the next Probes-1 of them on trial: as soon as the share of failures among all of them is that of the profile the
+// breaker opens again, with fewer failures than it takes otherwise: two reads that had to be repeated among the first three are enough at 60 %. No read waits for the end of the trial, for a value that came is worth as much during it.
+//
+// A read that timed out is repeated in Suspect, which nothing but the repetitions is sent in: at once, after a while with jitter, and from the third time on, or
+// when one more failure would open the breaker, by another route or in a lesser way. A connection that breaks is opened again at once, and the device is down
 // only when that fails. One that breaks too soon (before anything was read, or younger than the profile's floor) is not:
 // then something that is read makes the device hang up. For the same reason the back-off begins anew with a whole read on a session older than
 // that, not with an open: a device that accepts and stays silent is not dialled faster than one that refuses.
@@ -124,14 +134,18 @@ type machine struct {
 	settle  time.Duration // how old a session must be to count as one that works
 	choice  choice        // of its addresses
 
+	probes  int // reads that prove it after an outage
 	breaker resilience.Breaker
+	retries resilience.Retries
+	less    bool // the repetition that waits is to be the lesser way
 	backoff resilience.Backoff
 	rand    resilience.Rand
 	actions []action // returned by Step, valid until the next one
 }
 
 func newMachine(p resilience.Profile, r resilience.Rand, now time.Time) machine {
-	return machine{since: now, settle: p.Floor, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 5)}
+	p = p.WithDefaults()
+	return machine{since: now, settle: p.Floor, probes: p.Probes, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 5)}
 }
 
 // Step takes one event and returns what is to be done, in order.
@@ -193,21 +207,20 @@ func (m *machine) opening(ev event) {
 func (m *machine) running(ev event) {
 	switch ev.kind {
 	case evReplied:
-		m.replied(ev)
-		if m.state == Degraded {
+		if !m.replied(ev) && m.state == Degraded {
 			m.become(Ready, ev)
 		}
 	case evPartial:
-		m.replied(ev)
-		if m.state == Ready {
+		if !m.replied(ev) && m.state == Ready {
 			m.become(Degraded, ev)
 		}
 	case evTimedOut:
 		m.failed(ev)
-		if m.breaker.Fail(ev.at) {
+		if m.breaker.Fail(ev.at, m.retries.Done() > 0) {
 			m.giveUp(ev)
 		} else {
-			m.becomeSuspect(ev)
+			m.become(Suspect, ev)
+			m.repeat(ev)
 		}
 	case evLost:
 		m.lost(ev)
@@ -220,8 +233,11 @@ func (m *machine) suspect(ev event) {
 		if m.down {
 			m.do(actUp, m.failing)
 			m.down = false
+			m.breaker.Trial(m.probes)
 		}
-		m.replied(ev)
+		if m.replied(ev) {
+			return
+		}
 		if ev.kind == evReplied {
 			m.become(Ready, ev)
 		} else {
@@ -229,13 +245,42 @@ func (m *machine) suspect(ev event) {
 		}
 		m.do(actRead, time.Time{})
 	case evTimedOut:
-		if tripped := m.breaker.Fail(ev.at); tripped || m.down {
+		if tripped := m.breaker.Fail(ev.at, m.retries.Done() > 0); tripped || m.down {
 			m.giveUp(ev)
 		} else {
-			m.do(actProbe, time.Time{})
+			m.repeat(ev)
 		}
+	case evTick:
+		m.probe()
 	case evLost:
 		m.lost(ev)
+	}
+}
+
+// repeat has the read that timed out repeated, now or in a while.
+func (m *machine) repeat(ev event) {
+	wait := m.retries.Next(m.rand, ev.quick)
+	again := m.retries.Done() >= lesserAfter
+	if again && m.choice.spare() {
+		m.giveUp(ev)
+		return
+	}
+	m.less = again || m.breaker.Last()
+	if wait == 0 {
+		m.probe()
+	} else {
+		m.do(actArm, ev.at.Add(wait))
+	}
+}
+
+// lesserAfter is from which repetition on a read goes by another route, or is made in a lesser way: three times the same is enough to know.
+const lesserAfter = 3
+
+func (m *machine) probe() {
+	if m.less {
+		m.do(actProbeLess, time.Time{})
+	} else {
+		m.do(actProbe, time.Time{})
 	}
 }
 
@@ -276,14 +321,17 @@ func (m *machine) becomeOpening(ev event) {
 	m.do(actOpen, time.Time{})
 }
 
+// becomeSuspect is for a session after a failure: the first probe on it is as usual.
 func (m *machine) becomeSuspect(ev event) {
 	m.become(Suspect, ev)
-	m.do(actProbe, time.Time{})
+	m.less = false
+	m.probe()
 }
 
 func (m *machine) becomeCooling(ev event) {
 	held := m.state.connected()
 	m.become(Cooling, ev)
+	m.retries.Reset()
 	if !m.down {
 		m.down = true
 		m.do(actDown, time.Time{})
@@ -297,7 +345,8 @@ func (m *machine) becomeCooling(ev event) {
 func (m *machine) becomeOutOfService(ev event) {
 	m.become(OutOfService, ev)
 	m.down, m.failing = false, time.Time{}
-	m.breaker.OK()
+	m.breaker.Reset()
+	m.retries.Reset()
 	m.backoff.Reset()
 	m.do(actOut, time.Time{})
 	m.do(actClose, time.Time{})
@@ -314,13 +363,24 @@ func (m *machine) do(k actionKind, at time.Time) {
 	m.actions = append(m.actions, action{kind: k, at: at})
 }
 
-func (m *machine) replied(ev event) {
+// replied takes a read that brought values, and says whether the breaker opens all the same: slow reads are too many by now.
+func (m *machine) replied(ev event) (gone bool) {
 	m.fresh, m.failing = false, time.Time{}
-	m.breaker.OK()
 	m.choice.begin()
+	repeated := m.retries.Done() > 0
+	m.retries.Reset()
+	if ev.anew {
+		m.breaker.Reset()
+	}
+	slow := m.breaker.OK(ev.at, ev.slow, repeated)
 	if m.settled(ev) {
 		m.backoff.Reset()
 	}
+	if slow {
+		m.failed(ev)
+		m.giveUp(ev)
+	}
+	return slow
 }
 
 func (m *machine) settled(ev event) bool { return !m.fresh && ev.at.Sub(m.opened) >= m.settle }

@@ -22,7 +22,8 @@ type halfRand struct{}
 
 func (halfRand) Int64N(n int64) int64 { return n / 2 }
 
-// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME", "routes N", or "+AFTER EVENT [until=+AFTER] [asked] [to=ROUTE] [pin]" with the
+// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME [FIELD=VALUE...]", "routes N", or "+AFTER EVENT [until=+AFTER] [asked|slow|anew|quick]
+// [to=ROUTE] [pin]" with the
 // time since the line before; behind => stands what followed: the state and the actions with their times since the beginning.
 func TestMachine(t *testing.T) {
 	files, err := filepath.Glob("testdata/machine/*.txt")
@@ -70,6 +71,7 @@ func transcript(t *testing.T, in []byte) []byte {
 			if !ok {
 				t.Fatalf("%q", cmd)
 			}
+			setProfile(t, &p, words[2:])
 			m = newMachine(p, halfRand{}, now)
 			fmt.Fprintln(&out, cmd)
 			continue
@@ -87,6 +89,12 @@ func transcript(t *testing.T, in []byte) []byte {
 				ev.pin = true
 			case "asked":
 				ev.asked = true
+			case "slow":
+				ev.slow = true
+			case "anew":
+				ev.anew = true
+			case "quick":
+				ev.quick = true
 			default:
 				t.Fatalf("%q", cmd)
 			}
@@ -97,10 +105,33 @@ func transcript(t *testing.T, in []byte) []byte {
 	return out.Bytes()
 }
 
+// setProfile sets single fields of p: slow_call=1s, probes=4.
+func setProfile(t *testing.T, p *resilience.Profile, fields []string) {
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, "=")
+		var err error
+		switch name {
+		case "slow_call":
+			p.SlowCall = duration(t, value)
+		case "slow_rate":
+			p.SlowRate, err = strconv.ParseFloat(value, 64)
+		case "failures":
+			p.Failures, err = strconv.Atoi(value)
+		case "probes":
+			p.Probes, err = strconv.Atoi(value)
+		default:
+			t.Fatalf("profile has no %s here", name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func describe(acts []action, start time.Time) string {
 	var b strings.Builder
 	for _, a := range acts {
-		b.WriteString("; " + [...]string{"open", "read", "probe", "arm", "down", "up", "out", "close", "route"}[a.kind])
+		b.WriteString("; " + [...]string{"open", "read", "probe", "probe less", "arm", "down", "up", "out", "close", "route"}[a.kind])
 		if a.kind == actRoute {
 			fmt.Fprintf(&b, " %d", a.route)
 		}

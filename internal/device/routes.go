@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -123,6 +124,11 @@ func (c *choice) fail(until time.Time) int {
 	return -1
 }
 
+// spare says whether there is an address that was not tried since the device was read last.
+func (c *choice) spare() bool {
+	return c.routes > 1 && !c.pinned && bits.OnesCount(c.tried|1<<c.at) < c.routes
+}
+
 // begin forgets what was tried.
 func (c *choice) begin() { c.tried, c.until = 0, time.Time{} }
 
@@ -171,7 +177,8 @@ func (m *machine) becomeRouted(ev event, route int) {
 
 func (m *machine) leaveFor(route int) {
 	m.choice.moved, m.choice.count = true, m.breaker.Count()
-	m.breaker.OK()
+	m.breaker.Reset()
+	m.retries.Reset()
 	m.choice.at = route
 	m.actions = append(m.actions, action{kind: actRoute, route: route})
 }

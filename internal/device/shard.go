@@ -254,7 +254,7 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		s.want(u, now)
 	case actRead:
 		s.resume(u, now)
-	case actProbe:
+	case actProbe, actProbeLess:
 		if g := u.smallest(); g != nil {
 			s.enqueue(g, time.Time{}, now.Add(g.every))
 		} else {

@@ -31,3 +31,31 @@ func (b *Backoff) Follow(p Profile) { b.base, b.limit = p.Floor, p.Cap }
 
 // Reset begins anew, after a success.
 func (b *Backoff) Reset() { b.tries = 0 }
+
+// Retries says how long to wait before a read that failed is repeated: not at all at first, then full jitter under bounds that grow. The zero value is
+// before the first.
+type Retries struct{ done uint8 }
+
+// Next returns the wait before the next repetition. quick repeats at once once more: on a link that loses packets the second is as good as the first.
+func (t *Retries) Next(r Rand, quick bool) time.Duration {
+	t.done = min(t.done+1, 250)
+	n := t.done
+	if quick {
+		n--
+	}
+	switch {
+	case n <= 1:
+		return 0
+	case n == 2:
+		return time.Duration(r.Int64N(int64(100*time.Millisecond) + 1))
+	case n == 3:
+		return time.Duration(r.Int64N(int64(300*time.Millisecond) + 1))
+	}
+	return time.Duration(r.Int64N(int64(900*time.Millisecond) + 1))
+}
+
+// Done returns how many repetitions there were.
+func (t *Retries) Done() int { return int(t.done) }
+
+// Reset begins anew, after a read that came.
+func (t *Retries) Reset() { t.done = 0 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 const ms = time.Millisecond
@@ -97,34 +98,287 @@ func TestRTOLate(t *testing.T) {
 	}
 }
 
+// A letter a call: x fails, r is a repetition that fails, o comes, s comes slowly, O is a repetition that comes; a space is a second. T stands where it opens.
 func TestBreaker(t *testing.T) {
-	start := time.Unix(0, 0)
+	lan, remote := LAN(), Remote()
+	slow := LAN()
+	slow.SlowRate = 0.8
 	for _, c := range []struct {
-		name string
-		at   []int // seconds; -1 is a success
-		want string
+		name    string
+		p       Profile
+		trial   int
+		in, out string
 	}{
-		{"three in a row", []int{0, 1, 2}, "--T"},
-		{"a success between", []int{0, 1, -1, 2, 3, 4}, "--o--T"},
-		{"too slow for three", []int{0, 11}, "-T"},
-		{"slow, but a success between", []int{0, -1, 11, 21, 22}, "-o--T"},
-		{"goes on", []int{0, 1, 2, 3}, "--TT"},
+		{"three in a row", lan, 0, "x r r", "- - T"},
+		{"a success between", lan, 0, "x r O x r r", "- - - - - T"},
+		{"too slow for three", lan, 0, "x           r", "-           T"},
+		{"slow, but a success between", lan, 0, "x O           x          r r", "- -           -          - T"},
+		{"goes on", lan, 0, "x r r r", "- - T T"},
+		{"three of five", lan, 0, "o o x O x O x", "- - - - - - T"},
+		{"four calls are no share", lan, 0, "o x O x O x", "- - - - - -"},
+		{"repetitions are no calls", lan, 0, "o o x r O x r O", "- - - - - - - -"},
+		{"what is older than the window does not count", lan, 0, "x O x O           o o x O x", "- - - -           - - - - -"},
+		{"radio: four of five in a row", remote, 0, "o x r r r O", "- - - - - -"},
+		{"slow calls", slow, 0, "o s s s s", "- - - - T"},
+		{"slow and quick", slow, 0, "s s o s o s s s s", "- - - - - - - - -"},
+		{"on trial", lan, 10, "o x O x", "- - - T"},
+		{"the first on trial", lan, 10, "x", "T"},
+		{"behind the trial", lan, 4, "o o o o x O x O", "- - - - - - - -"},
 	} {
-		b := NewBreaker(LAN())
+		b, now := NewBreaker(c.p), time.Unix(0, 0)
+		b.Trial(c.trial)
 		got := ""
-		for _, s := range c.at {
-			switch {
-			case s < 0:
-				b.OK()
-				got += "o"
-			case b.Fail(start.Add(time.Duration(s) * time.Second)):
-				got += "T"
+		for _, what := range c.in {
+			var open bool
+			switch what {
+			case ' ':
+				now = now.Add(time.Second)
+				got += " "
+				continue
+			case 'x', 'r':
+				open = b.Fail(now, what == 'r')
 			default:
-				got += "-"
+				open = b.OK(now, what == 's', what == 'O')
 			}
+			got += string("-T"[map[bool]int{true: 1}[open]])
 		}
-		if got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		if got != c.out {
+			t.Errorf("%s: %s opens\n%s, want\n%s", c.name, c.in, got, c.out)
+		}
+	}
+}
+
+// A clock that is set, forwards or back, empties the window and does nothing worse.
+func TestBreakerWindowMovesWithTheClock(t *testing.T) {
+	b, now := NewBreaker(LAN()), time.Unix(1e9, 0)
+	for _, d := range []time.Duration{0, time.Second, 240 * time.Hour, -480 * time.Hour, time.Second} {
+		now = now.Add(d)
+		b.OK(now, false, false)
+	}
+	if sum := b.sum(); sum.calls != 2 {
+		t.Errorf("%d calls in the window", sum.calls)
+	}
+	for range 1 << 17 {
+		b.OK(now, false, false)
+	}
+	if sum := b.sum(); sum.calls < 1<<16-1 {
+		t.Errorf("%d calls: a count ran over", sum.calls)
+	}
+}
+
+func TestRetries(t *testing.T) {
+	var r Retries
+	for i, want := range []time.Duration{0, 100 * ms, 300 * ms, 900 * ms, 900 * ms} {
+		if got := r.Next(fixedRand(1), false); got != want {
+			t.Errorf("repetition %d after %v at most, want %v", i+1, got, want)
+		}
+	}
+	if r.Done() != 5 {
+		t.Errorf("%d done", r.Done())
+	}
+	r.Reset()
+	for i, want := range []time.Duration{0, 0, 100 * ms} {
+		if got := r.Next(fixedRand(1), true); got != want {
+			t.Errorf("quick: repetition %d after %v at most, want %v", i+1, got, want)
+		}
+	}
+}
+
+// The rule begins with 25 ms of deviation or 3 % lost, ends below 15 ms and 1 %, and a late reply was not lost.
+func TestJitter(t *testing.T) {
+	var j Jitter
+	feed := func(n int, rtts ...time.Duration) {
+		for i := range n {
+			j.Replied(rtts[i%len(rtts)])
+		}
+	}
+	feed(31, 10*ms, 110*ms)
+	if j.On() {
+		t.Error("31 round trips are enough")
+	}
+	feed(1, 110*ms)
+	if !j.On() || j.Deviation() < 45*ms || j.Deviation() > 55*ms {
+		t.Errorf("on %v with a deviation of %v, want 50ms", j.On(), j.Deviation())
+	}
+	feed(400, 10*ms, 50*ms)
+	if !j.On() {
+		t.Errorf("off with a deviation of %v", j.Deviation())
+	}
+	feed(400, 10*ms, 30*ms)
+	if j.On() {
+		t.Errorf("on with a deviation of %v", j.Deviation())
+	}
+	feed(400, 10*ms, 50*ms)
+	if j.On() {
+		t.Errorf("on again with a deviation of %v", j.Deviation())
+	}
+	j = Jitter{}
+	for i := range 128 {
+		if i%32 == 31 {
+			j.Lost()
+		} else {
+			j.Replied(10 * ms)
+		}
+	}
+	if !j.On() || j.Loss() != 4.0/128 {
+		t.Errorf("on %v with %v lost", j.On(), j.Loss())
+	}
+	j.Late()
+	j.Late()
+	j.Late()
+	if j.Loss() != 1.0/128 || j.On() {
+		t.Errorf("on %v with %v lost after three came late", j.On(), j.Loss())
+	}
+	j.Lost()
+	if j.Replied(10 * ms); j.On() {
+		t.Error("on with 2 of 128")
+	}
+	for range 128 {
+		j.Replied(10 * ms)
+	}
+	if j.Loss() != 0 {
+		t.Errorf("%v lost of a window without losses", j.Loss())
+	}
+	j.Late()
+	if j = (Jitter{}); j.Loss() != 0 {
+		t.Error("of nothing something is lost")
+	}
+}
+
+// Under the rule for links that jitter the timeout is shorter, follows faster, and doubles with the second loss only.
+func TestRTOQuick(t *testing.T) {
+	calm, quick := NewRTO(ms, time.Minute), NewRTO(ms, time.Minute)
+	quick.Quick(true)
+	for range 20 {
+		for _, rtt := range []time.Duration{40 * ms, 120 * ms} {
+			calm.Sample(rtt, false)
+			quick.Sample(rtt, false)
+		}
+	}
+	if quick.Timeout() >= calm.Timeout() || quick.Timeout() < 120*ms {
+		t.Errorf("timeout %v, by the calm rule %v", quick.Timeout(), calm.Timeout())
+	}
+	before := quick.Timeout()
+	if quick.TimedOut(before); quick.Timeout() != before {
+		t.Errorf("the first loss moved the timeout from %v to %v", before, quick.Timeout())
+	}
+	if quick.TimedOut(before); quick.Timeout() != 2*before {
+		t.Errorf("the second loss moved it to %v", quick.Timeout())
+	}
+	quick.Sample(80*ms, false)
+	after := quick.Timeout()
+	if quick.TimedOut(after); quick.Timeout() != after {
+		t.Error("a sample did not end the run")
+	}
+}
+
+// A letter a read: o whole, p half of it missing, m a thirtieth missing, x nothing, l a lesser way worked, + on, - off by hand, a space is a minute. The digit is the level after it.
+func TestLadder(t *testing.T) {
+	site := Site()
+	site.Probes = 3
+	never := site
+	never.NoDegrade = true
+	for _, c := range []struct {
+		name    string
+		p       Profile
+		in, out string
+	}{
+		{"down where less works, and up by whole reads", site, "xlooooooo", "011100000"},
+		{"two in part, in a row", site, "popopp", "000001"},
+		{"never below single for reads in part", site, "ppppp", "01122"},
+		{"a whole read on trial proves the level", site, "llooooooo", "122211100"},
+		{"the trial fails: back, and twice as many whole reads before the next", site, "looo" + "x" + "oooooo" + "p" + "oooooooooooo", "1110" + "1" + "111110" + "1" + "111111111110"},
+		{"single reads are no better: full, and not down again within a minute", site, "ppppmmmm" + "pppppppp" + "pppp" + " pp", "01122222" + "22200000" + "0000" + " 11"},
+		{"down to cached and no further", site, "lllll", "12333"},
+		{"never", never, "lpppplpp", "00000000"},
+		{"by hand", site, "+oooooooo-oooooo", "2222222222111000"},
+	} {
+		l, now := NewLadder(c.p), time.Unix(0, 0)
+		got := ""
+		for _, what := range c.in {
+			switch what {
+			case ' ':
+				now = now.Add(time.Minute)
+				got += " "
+				continue
+			case 'o':
+				l.Whole(now)
+			case 'p':
+				l.Part(now, 0.5)
+			case 'm':
+				l.Part(now, 1.0/30)
+			case 'x':
+				l.Failed()
+			case 'l':
+				l.Less()
+			case '+', '-':
+				l.Hold(what == '+')
+			}
+			got += string(rune('0' + l.Level()))
+		}
+		if got != c.out {
+			t.Errorf("%s: %s leads to\n%s, want\n%s", c.name, c.in, got, c.out)
+		}
+	}
+}
+
+// Timeouts of single devices do not halve a rate; what began before it was halved does not halve it again; when nobody was there it comes back fast.
+func TestAIMD(t *testing.T) {
+	a, now := NewAIMD(400), time.Unix(0, 0)
+	for i := range 2000 {
+		if now = now.Add(5 * ms / 2); i%20 == 0 {
+			a.TimedOut(now, now)
+		} else {
+			a.OK(now, now, false)
+		}
+	}
+	if a.Rate() != 400 || a.Cuts() != 0 {
+		t.Errorf("with one of 20 lost the rate is %v, halved %d times", a.Rate(), a.Cuts())
+	}
+	began := now
+	for range 50 {
+		now = now.Add(5 * ms / 2)
+		a.TimedOut(began, now)
+	}
+	if a.Rate() != 200 || a.Cuts() != 1 {
+		t.Errorf("one flight of timeouts leaves %v, halved %d times", a.Rate(), a.Cuts())
+	}
+	for range 100 {
+		now = now.Add(time.Second)
+		a.TimedOut(now, now)
+	}
+	for range 100 {
+		a.TimedOut(now, now)
+		a.TimedOut(now, now)
+		a.TimedOut(now, now)
+	}
+	if a.Rate() != 25 {
+		t.Errorf("the least rate is %v, want a sixteenth", a.Rate())
+	}
+	for range 375 {
+		now = now.Add(ms)
+		a.OK(now, now, false)
+	}
+	if a.Rate() < 200 {
+		t.Errorf("%v after 375 came", a.Rate())
+	}
+	if low := NewAIMD(0.5); low.Rate() != 0.5 {
+		t.Errorf("%v", low.Rate())
+	}
+}
+
+// What a device carries of these rules.
+func TestSizes(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		bytes, most uintptr
+	}{
+		{"breaker", unsafe.Sizeof(Breaker{}), 128}, {"jitter", unsafe.Sizeof(Jitter{}), 48}, {"ladder", unsafe.Sizeof(Ladder{}), 64},
+		{"rto", unsafe.Sizeof(RTO{}), 64}, {"back-off", unsafe.Sizeof(Backoff{}), 24}, {"retries", unsafe.Sizeof(Retries{}), 1},
+	} {
+		t.Logf("%s: %d bytes", c.name, c.bytes)
+		if c.bytes > c.most {
+			t.Errorf("%s has %d bytes, more than %d", c.name, c.bytes, c.most)
 		}
 	}
 }
@@ -256,8 +510,8 @@ func TestPollPathAllocatesNothing(t *testing.T) {
 		r.Sample(10*ms, false)
 		r.TimedOut(r.Timeout())
 		r.Late(ms)
-		b.Fail(now)
-		b.OK()
+		b.Fail(now, false)
+		b.OK(now, false, false)
 		back.Next(src)
 		back.Reset()
 		bucket.Reserve(now, 1)
@@ -277,6 +531,6 @@ func BenchmarkPollPath(b *testing.B) {
 		bucket.Reserve(now, 1)
 		_ = r.Timeout()
 		r.Sample(10*ms, false)
-		br.OK()
+		br.OK(now, false, false)
 	}
 }

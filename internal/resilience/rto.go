@@ -6,8 +6,11 @@ import "time"
 //
 //	SRTT += (R - SRTT)/8, RTTVAR += (|SRTT - R| - RTTVAR)/4, timeout = SRTT + max(G, 4*RTTVAR)
 //
-// within a floor and a ceiling. A timeout doubles it until the next sample. Make one with NewRTO.
+// within a floor and a ceiling. A timeout doubles it until the next sample. Under the rule for links that jitter (Jitter), newer samples weigh twice as much, the timeout
+// is SRTT + 2*RTTVAR, and only the second timeout in a row doubles it: what is lost is repeated sooner. Make one with NewRTO.
 type RTO struct {
+	quick          bool // the rule for links that jitter holds
+	once           bool // one request timed out since the last sample
 	floor, ceiling time.Duration
 	srtt, rttvar   time.Duration
 	rto            time.Duration
@@ -40,18 +43,30 @@ func (r *RTO) Sample(rtt time.Duration, repeated bool) {
 	if repeated || rtt < 0 {
 		return
 	}
+	weight, k := time.Duration(1), time.Duration(4)
+	if r.quick {
+		weight, k = 2, 2
+	}
 	if !r.sampled {
 		r.sampled, r.srtt, r.rttvar = true, rtt, rtt/2
 	} else {
-		r.rttvar += (abs(r.srtt-rtt) - r.rttvar) / 4
-		r.srtt += (rtt - r.srtt) / 8
+		r.rttvar += weight * (abs(r.srtt-rtt) - r.rttvar) / 4
+		r.srtt += weight * (rtt - r.srtt) / 8
 	}
-	r.rto = min(max(r.srtt+max(granularity, 4*r.rttvar), r.floor), r.ceiling)
+	r.rto = min(max(r.srtt+max(granularity, k*r.rttvar), r.floor), r.ceiling)
+	r.once = false
 }
+
+// Quick says whether the rule for links that jitter holds from now on.
+func (r *RTO) Quick(on bool) { r.quick = on }
 
 // TimedOut doubles the timeout [RFC 6298 5.5]. after is what the request had waited.
 func (r *RTO) TimedOut(after time.Duration) {
 	r.waited = after
+	if r.quick && !r.once {
+		r.once = true
+		return
+	}
 	r.rto = min(2*r.rto, r.ceiling)
 }
 
