@@ -364,6 +364,11 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	if g.plan == nil {
 		return false, nil
 	}
+	told, err := e.grant(ctx, g)
+	defer told()
+	if err != nil {
+		return false, err
+	}
 	b := e.rt.batch()
 	defer e.rt.free(b)
 	done, err := e.read(ctx, g, b)

@@ -73,7 +73,7 @@ func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 	pos, keep := -1, 0
 	for i := range read {
 		pos = t.index(b.ID[i], pos+1)
-		if pos < 0 || t.tags[pos].out && b.Quality[i] != tag.BadOutOfService {
+		if pos < 0 || t.tags[pos].out && b.Quality[i] != tag.BadOutOfService || t.overtaken(pos, b.TS[i]) {
 			continue
 		}
 		t.put(pos, b, i, seq)

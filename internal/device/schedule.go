@@ -65,6 +65,7 @@ func (s *shard) service(u *unit, now time.Time) bool {
 // remove lets go of u. A turn that runs may end, within drainWithin.
 func (s *shard) remove(u *unit, now time.Time) {
 	e := u.endpoint
+	u.dropWishes()
 	s.post(u, event{kind: evDrain, at: now}, nil)
 	s.stepAll()
 	s.timers.arm(&u.timer, now.Add(drainWithin))

@@ -33,6 +33,8 @@ type table struct {
 	changes                 uint64 // turns that brought something new
 	firstChange, lastChange int64  // when, ns since 1970
 
+	asked map[int]asked // by position: tags that were read back, and not read in their turn since
+
 	bequeathed bool // another table has inherited: nothing passes any more
 }
 

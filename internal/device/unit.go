@@ -46,21 +46,22 @@ type unit struct {
 	session uint64 // the endpoint's session whose limits it has learned
 	offset  int64  // of the wall clock at its last batch
 
-	mu      sync.Mutex // guards what follows; held for a few instructions
-	rto     resilience.RTO
-	waited  time.Duration // by the request that timed out last
-	silence silence       // since its last reply
-	cost    resilience.Cost
-	priced  int    // samples of cost when it was looked at last
-	limits  Limits // configured, negotiated and learned: what plans are made for
-	learned Limits // without what was configured: what OnLearned gets
-	untold  bool   // learned holds news
-	shared  bool   // of them, some are of the connection: for the others on it too
-	life    life
-	link    *link // of its endpoint; nil until it has one
-	rtts    rtts
-	notes   *notes    // nil: it had no trouble yet
-	retryAt time.Time // when it is tried again, of one that is down
+	mu       sync.Mutex // guards what follows; held for a few instructions
+	rto      resilience.RTO
+	waited   time.Duration // by the request that timed out last
+	silence  silence       // since its last reply
+	cost     resilience.Cost
+	priced   int    // samples of cost when it was looked at last
+	limits   Limits // configured, negotiated and learned: what plans are made for
+	learned  Limits // without what was configured: what OnLearned gets
+	wishless bool   // no wishes any more
+	untold   bool   // learned holds news
+	shared   bool   // of them, some are of the connection: for the others on it too
+	life     life
+	link     *link // of its endpoint; nil until it has one
+	rtts     rtts
+	notes    *notes    // nil: it had no trouble yet
+	retryAt  time.Time // when it is tried again, of one that is down
 }
 
 // life is what Status says of a unit beyond its state.
@@ -100,7 +101,8 @@ type group struct {
 	unplanned []tag.ID
 
 	// Under unit.mu.
-	active   int // tags that are in plan
+	wishes   []*errand // values to be written with the next turn
+	active   int       // tags that are in plan
 	requests int
 	missed   uint64
 	refusal  error         // what the device refused of it last, nil once all of it came

@@ -18,7 +18,7 @@ const maxErrands = 64
 type NotSentError struct {
 	Device string
 	Reason string // in plain words
-	Err    error  // the end of the caller's context, nil when the gateway refused
+	Err    error  // the end of the caller's context or what its check said, nil when the gateway refused
 }
 
 func (e *NotSentError) Error() string {
@@ -43,6 +43,7 @@ type errand struct {
 	writes []Write  // nil for a read-back
 	res    []Result // of writes
 	tags   []tag.ID // that are written, or read back
+	check  func() error
 	claim  atomic.Int32
 	done   chan struct{} // closed when nobody but the caller touches the errand any more
 
@@ -64,6 +65,12 @@ const (
 // may, or ctx ended while it waited. Once it is on its way the end of ctx changes nothing: Write returns when the device has answered, or has not in its time. Any other error is the
 // transport's; then the results say of each write whether it may have happened.
 func (r *Runtime) Write(ctx context.Context, device string, w []Write, res []Result) error {
+	return r.WriteIf(ctx, device, w, res, nil)
+}
+
+// WriteIf is Write that asks check right before anything leaves, from another goroutine, while nothing else is asked of the device. Its error is why nothing was sent; it is in the
+// *NotSentError. check answers at once. Nil is no check.
+func (r *Runtime) WriteIf(ctx context.Context, device string, w []Write, res []Result, check func() error) error {
 	if len(w) != len(res) {
 		return fmt.Errorf("device: %d writes and %d results", len(w), len(res))
 	}
@@ -72,7 +79,7 @@ func (r *Runtime) Write(ctx context.Context, device string, w []Write, res []Res
 	for i := range w {
 		tags[i] = w[i].Tag.ID
 	}
-	return r.errand(ctx, &errand{device: device, writes: w, res: res, tags: tags, done: make(chan struct{})})
+	return r.errand(ctx, &errand{device: device, writes: w, res: res, tags: tags, check: check, done: make(chan struct{})})
 }
 
 // ReadBack reads tags of a device once, before every read that waits, whatever their interval, and takes what came as their last values. Errors are as those of Write.
@@ -83,6 +90,11 @@ func (r *Runtime) ReadBack(ctx context.Context, device string, tags []tag.ID) er
 // errand has x done and waits for its end.
 func (r *Runtime) errand(ctx context.Context, x *errand) error {
 	r.mail.call(func(s *shard) { s.admit(x, time.Now()) })
+	return r.await(ctx, x)
+}
+
+// await waits for the end of x, or for that of ctx while nothing of it has left.
+func (r *Runtime) await(ctx context.Context, x *errand) error {
 	var why string
 	select {
 	case <-x.done:
@@ -252,12 +264,24 @@ func (e *endpoint) errand(ctx context.Context, x *errand) {
 		x.unsent("its connection has ended", net.ErrClosed)
 		return
 	}
+	if why := x.vetoed(); why != nil {
+		x.unsent(why.Error(), why)
+		return
+	}
 	if x.writes != nil {
 		x.err = e.write(ctx, x)
 	} else {
 		x.err = e.readBack(ctx, x)
 	}
 	x.fault = x.err
+}
+
+// vetoed is what its caller has against x's leaving now.
+func (x *errand) vetoed() error {
+	if x.check == nil {
+		return nil
+	}
+	return x.check()
 }
 
 // write sends x's values.
@@ -293,7 +317,44 @@ func (e *endpoint) readBack(ctx context.Context, x *errand) error {
 	e.rt.stamp(u, b)
 	read, filtered := u.table.take(b, plan, false)
 	e.rt.hand(u, b, read, filtered, nil)
+	u.table.readBack(x.tags)
 	return err
+}
+
+// asked is a tag that was read back.
+type asked struct {
+	ts   int64  // of the value
+	turn uint32 // the first take behind it that had the tag, 0 when none had yet
+}
+
+// readBack remembers when the values of ids are from, for overtaken.
+func (t *table) readBack(ids []tag.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asked == nil {
+		t.asked = map[int]asked{}
+	}
+	for _, id := range ids {
+		if i := t.index(id, 0); i >= 0 {
+			t.asked[i] = asked{ts: t.cells[i].ts}
+		}
+	}
+}
+
+// overtaken says whether a value of the tag at pos is older than the one that was read back: the device had sent it before, and it waited. Only those of the first take behind a read-back
+// are judged so: when the device's clock was set back meanwhile, no more than these is lost. The caller holds the lock.
+func (t *table) overtaken(pos int, ts int64) bool {
+	a, ok := t.asked[pos]
+	switch {
+	case !ok:
+		return false
+	case ts >= a.ts, a.turn != 0 && a.turn != t.turn:
+		delete(t.asked, pos)
+		return false
+	}
+	a.turn = t.turn
+	t.asked[pos] = a
+	return true
 }
 
 // groupOf returns the group that has tag id, the first when none has.

@@ -76,7 +76,7 @@ func float(f float32) tag.Value {
 
 // put writes one value to the first tag of device n.
 func (b *bench) put(ctx context.Context, n uint32, f float32) (Result, error) {
-	s := b.specs[b.name(n)]
+	s := b.spec(n, time.Second, 3)
 	res := make([]Result, 1)
 	err := b.Write(ctx, s.Name, []Write{{Tag: s.Groups[0].Tags[0], Value: float(f)}}, res)
 	return res[0], err
@@ -112,7 +112,7 @@ func TestWriteAndReadBack(t *testing.T) {
 		if l := b.last(100); l.Value.String() != "7" || !l.Quality.IsGood() {
 			t.Errorf("after it %v", l)
 		}
-		if got := b.plc(1).written; len(got) != 1 {
+		if got := b.plc(1).left(); len(got) != 1 {
 			t.Errorf("%d writes left", len(got))
 		}
 	})
@@ -186,7 +186,7 @@ func TestWriteIsRefused(t *testing.T) {
 				if !errors.As(err, &ns) || !errors.As(r.Err, &ns) || r.MayHaveHappened || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%+v, %v", r, err)
 				}
-				if len(b.plc(1).written) != 0 {
+				if len(b.plc(1).left()) != 0 {
 					t.Error("it left all the same")
 				}
 			})
@@ -225,8 +225,8 @@ func TestWriteQueueIsBounded(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if full < 9 || sent+full != maxErrands+10 || len(b.plc(1).written) != sent {
-			t.Errorf("%d refused, %d done, %d left", full, sent, len(b.plc(1).written))
+		if full < 9 || sent+full != maxErrands+10 || len(b.plc(1).left()) != sent {
+			t.Errorf("%d refused, %d done, %d left", full, sent, len(b.plc(1).left()))
 		}
 	})
 }
@@ -256,7 +256,7 @@ func TestWriteAndTheEndOfItsContext(t *testing.T) {
 			t.Errorf("on its way: %v", err)
 		}
 		time.Sleep(time.Second)
-		if got := b.plc(1).written; !slices.Equal(got, []uint64{float(5).Bits}) {
+		if got := b.plc(1).left(); !slices.Equal(got, []uint64{float(5).Bits}) {
 			t.Errorf("%d left", len(got))
 		}
 	})
@@ -276,7 +276,7 @@ func TestWriteFaults(t *testing.T) {
 		}
 		b.plc(1).set(fine)
 		time.Sleep(5 * time.Second)
-		if n := len(b.plc(1).written); n != 1 {
+		if n := len(b.plc(1).left()); n != 1 {
 			t.Errorf("%d writes left", n)
 		}
 		if s := b.status(b.name(1)).State; s != Ready {
@@ -306,7 +306,7 @@ func TestWriteReset(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 		time.Sleep(5 * time.Second)
-		if n := len(b.plc(1).written); n != 1 || b.status(b.name(1)).State != Ready {
+		if n := len(b.plc(1).left()); n != 1 || b.status(b.name(1)).State != Ready {
 			t.Errorf("%d writes left, %v", n, b.status(b.name(1)).State)
 		}
 	})
@@ -332,7 +332,7 @@ func TestWriteToASuspectWaits(t *testing.T) {
 		if r, err := b.put(b.t.Context(), 1, 7); err == nil || r.MayHaveHappened || !strings.Contains(err.Error(), "it went down") {
 			t.Errorf("%+v, %v", r, err)
 		}
-		if n := len(b.plc(1).written); n != 0 {
+		if n := len(b.plc(1).left()); n != 0 {
 			t.Errorf("%d writes left", n)
 		}
 	})
@@ -391,5 +391,41 @@ func TestWriteObeysTheRate(t *testing.T) {
 			t.Errorf("five writes at two a second took %v", d)
 		}
 		b.quit()
+	})
+}
+
+// left returns what left for p, in order.
+func (p *plc) left() []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.written)
+}
+
+// What a device had sent before a read-back and comes behind it does not take the value back.
+func TestOldValuesDoNotOvertakeAReadBack(t *testing.T) {
+	writing(t, func(b *bench) {
+		u := b.unit(b.name(1))
+		row := func(v float32, ts time.Time) {
+			rows := &tag.Batch{Received: time.Now().UnixNano()}
+			rows.Append(100, ts.UnixNano(), tag.Good, tag.Float32, float(v).Bits)
+			u.table.take(rows, nil, false)
+		}
+		old := time.Now()
+		time.Sleep(time.Millisecond)
+		if _, err := b.put(b.t.Context(), 1, 7); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.ReadBack(b.t.Context(), b.name(1), []tag.ID{100}); err != nil {
+			t.Fatal(err)
+		}
+		if row(1, old); b.last(100).Value.String() != "7" {
+			t.Errorf("it went back to %v", b.last(100).Value)
+		}
+		if row(8, time.Now()); b.last(100).Value.String() != "8" {
+			t.Errorf("then it is %v", b.last(100).Value)
+		}
+		if row(9, old); b.last(100).Value.String() != "9" { // the clock was set back
+			t.Errorf("and then %v", b.last(100).Value)
+		}
 	})
 }

@@ -1,0 +1,113 @@
+package device
+
+import (
+	"context"
+	"slices"
+
+	"millrace/internal/tag"
+)
+
+// A wish is a value that a tag is to have, written with the next turn of its group: right before the read, which then shows it. Wishes of one tag are not written one after the other: the
+// newest takes the place of the one that waits.
+
+// Superseded is the Reason of a *NotSentError when a newer wish took the place of one that waited.
+const Superseded = "a newer value took its place"
+
+// Wish has a value written at the next poll of its tag, and returns behind that poll. Until then it waits, for as long as ctx allows, also while the device is down; a wish for the same tag
+// that waited before ends with a *NotSentError. check is as in WriteIf. The Result is as that of Write, and so is the error.
+func (r *Runtime) Wish(ctx context.Context, device string, w Write, check func() error) (Result, error) {
+	x := &errand{device: device, writes: []Write{w}, res: make([]Result, 1), tags: []tag.ID{w.Tag.ID}, check: check, done: make(chan struct{})}
+	u := r.unit(device)
+	if u == nil {
+		return Result{Err: &UnknownError{Name: device}}, &UnknownError{Name: device}
+	}
+	x.unit = u
+	if !u.wish(x) {
+		x.unsent("a tag of it is out of service, not of this device, or the device is being changed", nil)
+		return x.res[0], x.err
+	}
+	err := r.await(ctx, x)
+	return x.res[0], err
+}
+
+// wish has x wait for its group's turn.
+func (u *unit) wish(x *errand) bool {
+	if !u.table.serves(x.tags) {
+		return false
+	}
+	g := u.groupOf(x.tags[0])
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.wishless {
+		return false
+	}
+	g.wishes = slices.DeleteFunc(g.wishes, func(o *errand) bool {
+		if o.tags[0] != x.tags[0] {
+			return o.claim.Load() == forgone
+		}
+		o.refuse(Superseded)
+		return true
+	})
+	g.wishes = append(g.wishes, x)
+	return true
+}
+
+// dropWishes refuses what waits for u, which is on its way out, and whatever comes.
+func (u *unit) dropWishes() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.wishless = true
+	for _, g := range u.groups {
+		for _, x := range g.wishes {
+			x.refuse("the device is being removed or changed")
+		}
+		g.wishes = nil
+	}
+}
+
+// takeWishes claims the wishes of g that may be written now. While writes are paused they wait.
+func (g *group) takeWishes() []*errand {
+	u := g.unit
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(g.wishes) == 0 || u.pausedNow() != "" {
+		return nil
+	}
+	var taking []*errand
+	for _, x := range g.wishes {
+		if x.claim.CompareAndSwap(unclaimed, taken) {
+			taking = append(taking, x)
+		}
+	}
+	g.wishes = nil
+	return taking
+}
+
+// grant writes the wishes of g. What became of them is told by told, behind the read that follows; the error is the transport's, and there is no read then.
+func (e *endpoint) grant(ctx context.Context, g *group) (told func(), err error) {
+	wishes := g.takeWishes()
+	if len(wishes) == 0 {
+		return func() {}, nil
+	}
+	var w []Write
+	var whose []*errand
+	for _, x := range wishes {
+		if why := x.vetoed(); why != nil {
+			x.unsent(why.Error(), why)
+			continue
+		}
+		w, whose = append(w, x.writes[0]), append(whose, x)
+	}
+	if len(w) > 0 {
+		res := make([]Result, len(w))
+		err = e.session.Write(ctx, g.plan, w, res)
+		for i, x := range whose {
+			x.res[0], x.err = res[i], err
+		}
+	}
+	return func() {
+		for _, x := range wishes {
+			close(x.done)
+		}
+	}, err
+}
