@@ -39,6 +39,9 @@ type Client struct {
 // Endpoint returns the endpoint as chosen; the caller changes nothing in it.
 func (c *Client) Endpoint() *ua.EndpointDescription { return &c.choice.endpoint }
 
+// Known returns the endpoint as Config.Known takes it.
+func (c *Client) Known() *KnownEndpoint { return &KnownEndpoint{c.choice} }
+
 // Security returns the policy and mode of the channel.
 func (c *Client) Security() uasc.Security { return c.choice.security }
 

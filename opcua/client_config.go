@@ -31,6 +31,9 @@ type Config struct {
 	ServerCertificate []byte
 	// AnyServer accepts every certificate of the server, and so whoever is in the way: to try something out.
 	AnyServer bool
+	// Known is the endpoint that an earlier client to this URL chose (Client.Known, DialError.Known). Then the server is not asked for its endpoints, which costs a
+	// connection, unless that one does not do any more. One that the rest of Config does not permit counts as none.
+	Known *KnownEndpoint
 	// User is on whose behalf the session is; by default nobody's.
 	User User
 

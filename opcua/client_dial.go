@@ -22,10 +22,7 @@ func Dial(ctx context.Context, url string, cfg Config) (*Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
 	c := newClient(url, cfg)
-	if err := c.dial(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.login(ctx); err != nil {
+	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -36,6 +33,35 @@ func newClient(url string, cfg Config) *Client {
 	c.feed.client, c.feed.publisher.most = c, cfg.Learned.Publishing
 	c.namespaces.Store(&[]string{})
 	return c
+}
+
+// enter connects and makes a session, without discovery if the endpoint is known and the server has no other ones since.
+func (c *Client) enter(ctx context.Context) error {
+	var changed *SessionError
+	if known := c.cfg.Known.fits(&c.cfg); known != nil {
+		err := c.dialKnown(ctx, known)
+		if err == nil {
+			err = c.login(ctx)
+		}
+		if !errors.As(err, &changed) {
+			return err
+		}
+	}
+	if err := c.dial(ctx); err != nil {
+		return err
+	}
+	return c.login(ctx)
+}
+
+// dialKnown connects to an endpoint that is known, and asks for the endpoints when that does not do any more: a server may have a new certificate. One that is too
+// busy is not asked what it has changed.
+func (c *Client) dialKnown(ctx context.Context, known *clientChoice) error {
+	err := c.dialChoice(ctx, known)
+	var e *DialError
+	if errors.As(err, &e) && known.secured() && e.Stage >= StageOpen && e.Status != ua.BadTcpServerTooBusy {
+		return c.dial(ctx)
+	}
+	return err
 }
 
 // dial gets c a connection with a channel to the endpoint of its choice.

@@ -45,8 +45,9 @@ type DialError struct {
 	Security    string // policy/mode of the endpoint; empty before there is one
 	User        string // kind of token, with the stages of the session
 	Status      ua.StatusCode
-	Fingerprint string // SHA-1 of this client's certificate, where that is what is wrong
-	Server      string // SHA-1 of the server's certificate, where that is what is wrong
+	Fingerprint string         // SHA-1 of this client's certificate, where that is what is wrong
+	Server      string         // SHA-1 of the server's certificate, where that is what is wrong
+	Known       *KnownEndpoint // the endpoint that was chosen; nil before there is one. It spares the next attempt the discovery: Config.Known
 	Err         error
 }
 
@@ -175,6 +176,9 @@ func dialFailed(stage Stage, url string, ch *clientChoice, cfg *Config, err erro
 	}
 	if ch != nil && ch.secured() && cfg.Identity != nil {
 		e.Fingerprint = fmt.Sprintf("%X", cfg.Identity.Thumbprint)
+	}
+	if ch != nil && ch.found {
+		e.Known = &KnownEndpoint{ch}
 	}
 	if ch != nil && len(ch.endpoint.ServerCertificate) > 0 {
 		e.Server = fmt.Sprintf("%X", sha1.Sum(uasc.Leaf(ch.endpoint.ServerCertificate)))

@@ -19,6 +19,23 @@ type clientChoice struct {
 	security uasc.Security
 	token    ua.UserTokenPolicy
 	offered  [sha256.Size]byte // all endpoints that discovery returned; zero when there was none
+	found    bool              // by discovery; false for the channel that discovery has
+}
+
+// KnownEndpoint is an endpoint of a server as a client has chosen it, for Config.Known. It does not change, and clients may share it.
+type KnownEndpoint struct{ choice *clientChoice }
+
+// fits returns the endpoint as cfg would choose it, or nil when cfg does not permit it.
+func (e *KnownEndpoint) fits(cfg *Config) *clientChoice {
+	if e == nil {
+		return nil
+	}
+	c, ok := consider(&e.choice.endpoint, cfg)
+	if !ok {
+		return nil
+	}
+	c.offered, c.found = e.choice.offered, true
+	return c
 }
 
 // secured reports whether the channel signs.
@@ -44,7 +61,7 @@ func choose(endpoints []ua.EndpointDescription, cfg *Config) (*clientChoice, err
 	if best == nil {
 		return nil, &ChoiceError{Offered: describe(endpoints), Wanted: wanted(cfg)}
 	}
-	best.offered = digest(endpoints)
+	best.offered, best.found = digest(endpoints), true
 	best.keep()
 	return best, nil
 }

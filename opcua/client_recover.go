@@ -85,19 +85,16 @@ func (c *Client) readNamespaces(ctx context.Context) error {
 	return nil
 }
 
-// redial connects to the endpoint of before, and asks for the endpoints when that does not do any more: a server may have a new certificate.
+// redial connects to the endpoint of before, or to what has become of it.
 func (c *Client) redial(ctx context.Context, before *clientChoice) error {
-	err := c.dialChoice(ctx, before)
-	var e *DialError
-	if err != nil && before.secured() && errors.As(err, &e) && e.Stage >= StageOpen {
-		if err = c.dial(ctx); err == nil && !bytes.Equal(uasc.Leaf(c.choice.endpoint.ServerCertificate), uasc.Leaf(before.endpoint.ServerCertificate)) {
-			c.conn.event(Event{Kind: EventEndpointChanged})
-		}
+	if err := c.dialKnown(ctx, before); err != nil {
+		return err
 	}
-	if err == nil {
-		c.conn.event(Event{Kind: EventReconnected})
+	if !bytes.Equal(uasc.Leaf(c.choice.endpoint.ServerCertificate), uasc.Leaf(before.endpoint.ServerCertificate)) {
+		c.conn.event(Event{Kind: EventEndpointChanged})
 	}
-	return err
+	c.conn.event(Event{Kind: EventReconnected})
+	return nil
 }
 
 // resume brings the subscriptions up to date. How long that takes depends on how many there are: each request has its time-out, and ctx bounds them all.

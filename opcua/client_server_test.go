@@ -76,6 +76,61 @@ func TestClientTakesTheStrongestEndpoint(t *testing.T) {
 	}
 }
 
+// A client that knows its endpoint asks for it again only when it is not there any more, or not what the configuration permits.
+func TestClientKnowsItsEndpoint(t *testing.T) {
+	cfg := Config{Identity: testIdentity(t, "client"), AnyServer: true, Policy: "Basic256Sha256"}
+	dial := func(s *servingUA, cfg Config) *Client {
+		t.Helper()
+		c, err := Dial(t.Context(), s.url(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Detach)
+		return c
+	}
+	s := serveUA(t, secured(t))
+	cfg.Known = dial(s, cfg).Known()
+	for _, x := range []struct {
+		name     string
+		server   func(*ServerConfig)
+		client   func(*Config)
+		channels uint64
+		want     uasc.Security
+	}{
+		{"the same", nil, nil, 1, sealed},
+		{"with another certificate", func(s *ServerConfig) { s.Identity = testIdentity(t, "user") }, nil, 2, sealed},
+		{"with less to offer", func(s *ServerConfig) { s.Security = []uasc.Security{sealed} }, nil, 3, sealed},
+		{"for which another policy is configured", nil, func(c *Config) { c.Policy = "Aes128_Sha256_RsaOaep"; c.Mode = ua.MessageSecurityModeSign }, 2,
+			uasc.Security{Policy: uasc.Aes128Sha256RsaOaep, Mode: ua.MessageSecurityModeSign}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			server, mine := secured(t), cfg
+			if x.server != nil {
+				x.server(&server)
+			}
+			if x.client != nil {
+				x.client(&mine)
+			}
+			s := serveUA(t, server)
+			c := dial(s, mine)
+			if c.Security() != x.want {
+				t.Errorf("%v", c.Security())
+			}
+			c.Detach()
+			if n := s.ended().Channels; n != x.channels {
+				t.Errorf("%d channels", n)
+			}
+		})
+	}
+	var e *DialError
+	mine := cfg
+	mine.User = User{Name: "nobody", Password: "x"}
+	users := serveUA(t, withUsers(t))
+	if _, err := Dial(t.Context(), users.url(), mine); !errors.As(err, &e) || e.Known == nil {
+		t.Errorf("%v: the endpoint that was found is not said", err)
+	}
+}
+
 // What keeps a client out is said in words.
 func TestClientIsKeptOut(t *testing.T) {
 	distrusting, trusting := secured(t), withUsers(t)

@@ -50,8 +50,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, space: cfg.Space, started: time.Now().Add(-1)}
 	s.sessions = newSessions(int(cfg.Quotas.Sessions))
-	s.keys = newGate(cfg.Admission.RSAAtOnce, cfg.Admission.Waiting)
-	s.passwords = newGate(cfg.Admission.PasswordsAtOnce, cfg.Admission.Waiting)
+	s.keys = newGate(cfg.Admission.RSAAtOnce, cfg.Admission, s.now)
+	s.passwords = newGate(cfg.Admission.PasswordsAtOnce, cfg.Admission, s.now)
 	s.openings = newOpenings(cfg.Admission)
 	s.tokens = tokenPolicies(&cfg)
 	s.outgoings.New = func() any { return new(outgoing) }

@@ -2,22 +2,20 @@ package opcua
 
 import (
 	"cmp"
-	"context"
 	"net"
 	"net/netip"
 	"runtime"
 	"sync"
 	"time"
-
-	"millrace/opcua/ua"
 )
 
-// Admission bounds what new channels may cost. An RSA operation with a private key takes a processor about a millisecond, and a secured session needs three: 10,000
-// clients that come back at once are let in one after the other, and told BadTcpServerTooBusy when the queue is long, so that they come again instead of waiting
+// Admission bounds what new channels may cost. An RSA operation with a private key takes a processor about a millisecond, and a secured session needs four: 10,000
+// clients that come back at once are let in one after the other, and told BadTcpServerTooBusy when they would wait for long, so that they come again instead of waiting
 // for answers that are late. The zero value is a good default.
 type Admission struct {
-	RSAAtOnce int // operations with the private key at the same time; default half of the processors
-	Waiting   int // OpenSecureChannel requests that wait for their turn; default 256
+	RSAAtOnce int           // operations with the private key at the same time; default the processors but one, and two at least where there are two
+	Patience  time.Duration // how long an OpenSecureChannel may have to wait for its turn, by what those before it took; default 2 s
+	Waiting   int           // OpenSecureChannel requests that wait for their turn, at most; default 1,024
 
 	OpenRate     float64 // channels opened a second, renewals included; default 1,000
 	OpenBurst    int     // at once; default 2,000
@@ -28,93 +26,16 @@ type Admission struct {
 }
 
 func (a Admission) withDefaults() Admission {
-	a.RSAAtOnce = cmp.Or(a.RSAAtOnce, (runtime.GOMAXPROCS(0)+1)/2)
-	a.Waiting = cmp.Or(a.Waiting, 256)
+	procs := runtime.GOMAXPROCS(0)
+	a.RSAAtOnce = cmp.Or(a.RSAAtOnce, min(procs, max(2, procs-1)))
+	a.Patience = cmp.Or(a.Patience, 2*time.Second)
+	a.Waiting = cmp.Or(a.Waiting, 1024)
 	a.OpenRate = cmp.Or(a.OpenRate, 1000)
 	a.OpenBurst = cmp.Or(a.OpenBurst, 2000)
 	a.PerAddrRate = cmp.Or(a.PerAddrRate, 500)
 	a.PerAddrBurst = cmp.Or(a.PerAddrBurst, 1000)
 	a.PasswordsAtOnce = cmp.Or(a.PasswordsAtOnce, 2)
 	return a
-}
-
-// gate lets so many through at once. Those that are further on in their set-up go first: what was begun gets done, or a storm would let nobody in.
-type gate struct {
-	mu      sync.Mutex
-	free    int
-	first   []chan struct{} // of channels that are open: sessions, renewals
-	then    []chan struct{} // of channels that are not
-	waiting int             // most in then
-}
-
-func newGate(atOnce, waiting int) *gate { return &gate{free: atOnce, waiting: waiting} }
-
-// enter takes a place, and waits for one unless too many do so already: BadTcpServerTooBusy. Who is first waits however many there are, because each of them is
-// the one request of a connection that was let in. leave gives the place back.
-func (g *gate) enter(ctx context.Context, first bool) ua.StatusCode {
-	g.mu.Lock()
-	if g.free > 0 {
-		g.free--
-		g.mu.Unlock()
-		return ua.Good
-	}
-	if !first && len(g.then) >= g.waiting {
-		g.mu.Unlock()
-		return ua.BadTcpServerTooBusy
-	}
-	turn := make(chan struct{})
-	queue := g.queue(first)
-	*queue = append(*queue, turn)
-	g.mu.Unlock()
-	select {
-	case <-turn:
-		return ua.Good
-	case <-ctx.Done():
-		g.giveUp(queue, turn)
-		return ua.BadTimeout
-	}
-}
-
-func (g *gate) queue(first bool) *[]chan struct{} {
-	if first {
-		return &g.first
-	}
-	return &g.then
-}
-
-// giveUp takes turn out of its queue, or passes it on when it had just come.
-func (g *gate) giveUp(queue *[]chan struct{}, turn chan struct{}) {
-	g.mu.Lock()
-	for i, t := range *queue {
-		if t == turn {
-			*queue = append((*queue)[:i], (*queue)[i+1:]...)
-			g.mu.Unlock()
-			return
-		}
-	}
-	g.mu.Unlock()
-	g.leave()
-}
-
-// leave gives the place to who waits longest.
-func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, queue := range []*[]chan struct{}{&g.first, &g.then} {
-		if q := *queue; len(q) > 0 {
-			close(q[0])
-			*queue = append(q[:0], q[1:]...)
-			return
-		}
-	}
-	g.free++
-}
-
-// full says that an OpenSecureChannel would be turned away now.
-func (g *gate) full() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.free == 0 && len(g.then) >= g.waiting
 }
 
 // bucket is a token bucket: so many at once, and so many a second.

@@ -26,6 +26,7 @@ type serverConn struct {
 	url     string // that the client dialled, by its HEL
 
 	open     bool
+	greeted  bool // its first OpenSecureChannel is expected
 	renewals bucket
 	held     int      // bytes of requests that are half here, counted in Server.held
 	last     *session // that the request before was of; nil before the first activation here
@@ -75,6 +76,7 @@ func (c *serverConn) finish() {
 // over is the end of the connection.
 func (c *serverConn) over() {
 	c.srv.held.Add(int64(-c.held))
+	c.came()
 	c.closeSend()
 	c.srv.detach(c)
 	c.workers.Wait()
@@ -184,9 +186,9 @@ var (
 	errSlow          = &listen.Error{Reason: "slow reader", Reset: true}
 )
 
-// hello answers HEL. While the queue of openings is full, the client is told at once and not after it has waited.
+// hello answers HEL. While openings would have to wait for too long, the client is told at once, before either side has calculated anything.
 func (c *serverConn) hello(m uasc.Message) error {
-	if c.srv.keys.full() {
+	if c.greeted = c.srv.keys.greet(); !c.greeted {
 		return errBusy
 	}
 	out, h, err := c.channel.AcceptHello(c.out, m)
@@ -195,6 +197,14 @@ func (c *serverConn) hello(m uasc.Message) error {
 	}
 	c.out, c.url = out, h.EndpointURL
 	return nil
+}
+
+// came ends the wait for the client's OpenSecureChannel, if there is one.
+func (c *serverConn) came() {
+	if c.greeted {
+		c.srv.keys.came()
+		c.greeted = false
+	}
 }
 
 var errBusy = &uasc.Error{Op: "serve", Status: ua.BadTcpServerTooBusy, Reason: "too many channels are being opened, come again"}
@@ -213,6 +223,7 @@ func isOpen(in []byte) bool {
 // admit takes a place for an OpenSecureChannel before anything is calculated for it. secured says that one was taken among those who use the private key.
 func (c *serverConn) admit(ctx context.Context, in []byte) (secured bool, err error) {
 	s := c.srv
+	c.came()
 	if c.open && !c.renewals.take(s.now(), renewRate, renewBurst) || !s.openings.take(c.remoteAddr(), s.now()) {
 		return false, errBusy
 	}

@@ -108,7 +108,7 @@ func TestServerOpenRatePerAddress(t *testing.T) {
 // Who is further on in its set-up goes first, the queue is bounded, and who gives up holds no place.
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 2)
+		g := newGate(1, Admission{Waiting: 2}.withDefaults(), sinceNow())
 		if st := g.enter(t.Context(), false); st != ua.Good {
 			t.Fatal(st)
 		}
@@ -128,7 +128,7 @@ func TestGate(t *testing.T) {
 		}
 		wait("open 1", false)
 		wait("open 2", false)
-		if st := g.enter(t.Context(), false); st != ua.BadTcpServerTooBusy || !g.full() {
+		if st := g.enter(t.Context(), false); st != ua.BadTcpServerTooBusy || greets(g) {
 			t.Errorf("a third that opens: %v", st)
 		}
 		wait("session 1", true)
@@ -141,8 +141,102 @@ func TestGate(t *testing.T) {
 				t.Fatalf("in the order %v", order)
 			}
 		}
-		if g.free != 1 || g.full() {
+		if g.free != 1 || !greets(g) {
 			t.Errorf("%d places are free", g.free)
+		}
+	})
+}
+
+// sinceNow is a gate's clock.
+func sinceNow() func() time.Duration {
+	from := time.Now()
+	return func() time.Duration { return time.Since(from) + 1 }
+}
+
+// greets says whether g would let one more go on, who then does not come.
+func greets(g *gate) bool {
+	ok := g.greet()
+	if ok {
+		g.came()
+	}
+	return ok
+}
+
+// How many wait follows how fast it goes: as many as have their turn within the patience.
+func TestGatePatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, Admission{Patience: time.Second}.withDefaults(), sinceNow())
+		if st := g.enter(t.Context(), false); st != ua.Good {
+			t.Fatal(st)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		fill := func() (waiting int) { // until one is turned away
+			for busy := false; !busy; synctest.Wait() {
+				wg.Go(func() {
+					if g.enter(ctx, false) == ua.BadTcpServerTooBusy {
+						busy = true
+					}
+				})
+				synctest.Wait()
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return len(g.then)
+		}
+		if n := fill(); n != int(time.Second/firstPace) {
+			t.Errorf("%d wait at first", n)
+		}
+		for range 160 { // each takes four times as long as was assumed
+			time.Sleep(4 * firstPace)
+			g.leave()
+			synctest.Wait()
+		}
+		if n := fill(); n < 45 || n > 60 {
+			t.Errorf("%d wait when it goes at a quarter of that", n)
+		}
+		cancel()
+		wg.Wait()
+		g.leave()
+		if g.free != 1 {
+			t.Errorf("%d places are free", g.free)
+		}
+	})
+}
+
+// Who was greeted has a place among those that wait until he comes or goes. An idle gate greets everybody, so that those who never come shut nobody out.
+func TestGateGreets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const waiting = 3
+		g := newGate(1, Admission{Waiting: waiting}.withDefaults(), sinceNow())
+		for range 10 {
+			if !g.greet() {
+				t.Fatal("an idle gate turns one away")
+			}
+		}
+		if st := g.enter(t.Context(), false); st != ua.Good {
+			t.Fatal(st)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if g.enter(t.Context(), false) == ua.Good {
+				g.leave()
+			}
+		})
+		synctest.Wait()
+		if greets(g) {
+			t.Error("one is greeted who would have no place")
+		}
+		for range 10 - 1 {
+			g.came()
+		}
+		if !g.greet() || greets(g) {
+			t.Error("one waits and one is expected: one more is to be greeted, and no second")
+		}
+		g.leave()
+		wg.Wait()
+		if !greets(g) {
+			t.Error("a place is free, and one is turned away")
 		}
 	})
 }

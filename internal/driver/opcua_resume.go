@@ -9,6 +9,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/opcua"
+	"millrace/opcua/ua"
 )
 
 // Suspend ends the connection and leaves session and subscriptions on the server, which keeps what it would have sent. Without a subscription there is nothing to be kept.
@@ -56,10 +57,10 @@ func (s *opcuaSession) startOver(ctx context.Context) {
 	s.structures.known.Store(nil)
 }
 
-// notResumed says whether another attempt makes sense: when the server was not reached. What it refuses now it would refuse again, and a session of its own may be let in.
+// notResumed says whether another attempt makes sense: when the server was not reached or is too busy. What it refuses now it would refuse again, and a session of its own may be let in.
 func (s *opcuaSession) notResumed(err error) error {
 	var dial *opcua.DialError
-	if errors.As(err, &dial) && dial.Stage <= opcua.StageHello {
+	if errors.As(err, &dial) && (dial.Stage <= opcua.StageHello || dial.Status == ua.BadTcpServerTooBusy) {
 		return explainDial(err, &s.opts)
 	}
 	return fmt.Errorf("%w: %w", device.ErrNotResumable, explainDial(err, &s.opts))

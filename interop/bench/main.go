@@ -71,7 +71,7 @@ var parts = []part{
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS,
-// sessions NAME URL COUNT, storm URL COUNT, start NAME.
+// sessions NAME URL COUNT, storm KEYS URL COUNT, start NAME.
 func command(ctx context.Context, args []string, w io.Writer) error {
 	switch {
 	case len(args) == 2 && args[0] == "serve":
@@ -82,8 +82,8 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 		return hold(ctx, args[1], args[2])
 	case len(args) == 4 && args[0] == "sessions":
 		return holdSessions(ctx, args[1], args[2], args[3])
-	case len(args) == 3 && args[0] == "storm":
-		return storm(ctx, args[1], args[2])
+	case len(args) == 4 && args[0] == "storm":
+		return storm(ctx, args[1], args[2], args[3])
 	case len(args) == 2 && args[0] == "start":
 		return startServerOnce(args[1])
 	}

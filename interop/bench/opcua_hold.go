@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -129,16 +130,22 @@ func collected() (int64, error) {
 }
 
 // storm is the child whose clients all come at once, each from an address of its own, and come again, each time later, when the server is too busy. It prints how many were
-// in within a minute and in the end, after how many seconds the last one was, and how often one was refused or failed.
-func storm(ctx context.Context, url, sessions string) error {
+// in within a minute and in the end, after how many seconds the last one was, how often one was refused or failed, and how often their private key was used. keys are light or ordinary.
+func storm(ctx context.Context, keys, url, sessions string) error {
 	n, err := strconv.Atoi(sessions)
 	if err != nil {
 		return err
 	}
-	me, err := uaIdentity()
+	identity := uaIdentity
+	if keys == "light" {
+		identity = lightIdentity
+	}
+	me, err := identity()
 	if err != nil {
 		return err
 	}
+	used := &countedKey{Signer: me.Signer}
+	me.Signer = used
 	ctx, cancel := context.WithTimeout(ctx, stormWithin)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -151,7 +158,7 @@ func storm(ctx context.Context, url, sessions string) error {
 	if s.failure != nil {
 		fmt.Fprintln(os.Stderr, "storm:", s.failure)
 	}
-	fmt.Println(s.early, s.in, s.last.Seconds(), s.refused, s.failed)
+	fmt.Println(s.early, s.in, s.last.Seconds(), s.refused, s.failed, used.operations.Load())
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -161,6 +168,24 @@ const (
 	stormTrying   = 1000 // at the same moment: the clients have but the CPUs that the server has, and would be late with their own answers
 	stormWithin   = 2 * time.Minute
 )
+
+// countedKey counts operations with a private key.
+type countedKey struct {
+	crypto.Signer
+	operations atomic.Int64
+}
+
+// Sign is of crypto.Signer.
+func (k *countedKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	k.operations.Add(1)
+	return k.Signer.Sign(rand, digest, opts)
+}
+
+// Decrypt is of crypto.Decrypter, which an RSA key is too.
+func (k *countedKey) Decrypt(rand io.Reader, c []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+	k.operations.Add(1)
+	return k.Signer.(crypto.Decrypter).Decrypt(rand, c, opts)
+}
 
 // stormCounts is what became of the clients.
 type stormCounts struct {
@@ -185,6 +210,9 @@ func (s *stormCounts) client(ctx context.Context, url string, me *uasc.Identity,
 		_, err := opcua.Dial(ctx, url, cfg)
 		<-s.trying
 		s.count(err, time.Since(begin))
+		if failed := (*opcua.DialError)(nil); errors.As(err, &failed) && failed.Known != nil {
+			cfg.Known = failed.Known // asking for endpoints is for the first time
+		}
 		if err == nil || pause(ctx, wait/2+rand.N(wait)) != nil {
 			return
 		}
