@@ -25,8 +25,8 @@ var levels = map[string]int{
 	"internal/ledger": 4, "internal/store": 4,
 	"internal/journal": 5,
 	"internal/device":  6,
-	"internal/driver":  7, "internal/sink": 7, "internal/history": 7, "internal/sim": 7, "internal/write": 7,
-	"internal/heal": 8, "internal/why": 8, "internal/serve": 8, "internal/config": 8, "internal/telemetry": 8, "internal/notify": 8,
+	"internal/driver":  7, "internal/sink": 7, "internal/history": 7, "internal/sim": 7, "internal/write": 7, "internal/heal": 7,
+	"internal/why": 8, "internal/serve": 8, "internal/config": 8, "internal/telemetry": 8, "internal/notify": 8,
 	"internal/web": 9, "internal/web/ui": 10,
 	"cmd/millrace": 10,
 }
@@ -43,6 +43,7 @@ var goStatements = map[string]int{
 	"internal/device":   1,  // one an endpoint, by its shard, while a job of it runs
 	"internal/sim":      2,  // one a listener, by Run; one for each life of an OPC UA server at it
 	"internal/driver":   2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
+	"internal/heal":     1,  // a program that a rule runs, by the runner, which waits for it
 	"internal/listen":   1,  // one a connection, by Serve
 	"s7":                1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
 	"opcua":             6,  // the reader of a client's connection, by Dial; Close waits for it. A Server's keeper and its subscriptions, with their samplers beside them, by the first Serve; the last waits for them. Who sends what others queued on a connection, while there is something; who does the work of a session on it, whom the connection waits for

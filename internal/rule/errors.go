@@ -62,7 +62,8 @@ func (e *Env) message(m string) string {
 	if name, ok := strings.CutPrefix(m, "undeclared reference to "); ok {
 		return fmt.Sprintf("nothing is called %s; there are %s", name, strings.Join(e.names(), ", "))
 	}
-	return strings.TrimPrefix(m, "Syntax error: ")
+	m, _, _ = strings.Cut(strings.TrimPrefix(m, "Syntax error: "), " expecting {") // a list of everything that the grammar knows
+	return m
 }
 
 func (e *Env) names() []string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/checker"
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
@@ -91,7 +92,7 @@ func (e *Env) Compile(src string) (*Rule, error) {
 		return nil, e.errorsOf(iss)
 	}
 	if t := r.ast.OutputType(); !t.IsExactType(types.BoolType) {
-		return nil, Errors{{1, 1, fmt.Sprintf("a condition is true or false, and this is of kind %s", t)}}
+		return nil, Errors{{1, 1, fmt.Sprintf("a condition is true or false, and this is of kind %s", checker.FormatCELType(t))}}
 	}
 	if err := r.price(env); err != nil {
 		return nil, err

@@ -1,0 +1,286 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Plant is what a Runner looks at and acts on. Its methods return at once, or after a write to the disk; reason is in plain words.
+type Plant interface {
+	// World returns the devices and the node as they are. The Runner sets the rest.
+	World() World
+	Reconnect(device, reason string) error
+	Degrade(device string, on bool, reason string) error
+	Stretch(device string, factor float64, reason string) error
+	UseRoute(device string, route int, reason string) error // -1 is by the device's own rule
+	OpenStandby(device, reason string) error
+	Resubscribe(device, reason string) error
+	SetOutOfService(device string, out bool, reason string) error // stays over restarts
+	Notify(device, text string)
+}
+
+// History keeps runs, and whether healing is paused, over restarts. What is saved is on the disk.
+type History interface {
+	SaveRun(ctx context.Context, r Record) error // one of the same ID is replaced
+	Unfinished(ctx context.Context) ([]Record, error)
+	LastRun(ctx context.Context) (uint64, error) // the highest ID, 0 without one
+	Pause(ctx context.Context) (Pause, error)
+	SetPause(ctx context.Context, p Pause) error
+}
+
+// Pause says that nothing is healed. The zero value is that it is.
+type Pause struct {
+	Reason string    `json:"reason"`
+	By     string    `json:"by"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // zero is until somebody ends it
+}
+
+// RunnerConfig is what a Runner needs. Compiler, Plant and History must be set.
+type RunnerConfig struct {
+	Compiler *Compiler
+	Plant    Plant
+	History  History
+	Every    time.Duration // how often the conditions are looked at, 0 is 1 s; more seldom where a look takes long
+	OnEvent  func(Event)   // called by Run; nil is nobody
+	OnError  func(error)   // the history could not be written; called by Run; nil is nobody
+}
+
+// Runner looks at a Plant, asks an Engine what is to be done, and does it. All methods are safe for concurrent use; Run is called once.
+type Runner struct {
+	cfg     RunnerConfig
+	results chan Result // of programs; 0: Run takes them, or they are of no interest any more
+	wg      sync.WaitGroup
+
+	mu     sync.Mutex // not held while something is done to the plant, but for a look at it
+	engine *Engine
+	rules  int
+	pause  Pause
+}
+
+// NewRunner returns a Runner without rules.
+func NewRunner(c RunnerConfig) (*Runner, error) {
+	if c.Compiler == nil || c.Plant == nil || c.History == nil {
+		return nil, errors.New("heal: a runner needs a compiler, a plant and a history")
+	}
+	if c.Every == 0 {
+		c.Every = time.Second
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	if c.OnError == nil {
+		c.OnError = func(error) {}
+	}
+	return &Runner{cfg: c, results: make(chan Result), engine: NewEngine(c.Compiler, 0)}, nil
+}
+
+// Load takes up what an earlier run of the gateway left in the history. It is called before Run and after SetPolicies.
+func (r *Runner) Load(ctx context.Context) error {
+	last, err := r.cfg.History.LastRun(ctx)
+	if err != nil {
+		return err
+	}
+	open, err := r.cfg.History.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	pause, err := r.cfg.History.Pause(ctx)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pause = pause
+	r.engine.nextID = max(r.engine.nextID, last+1)
+	for _, x := range open {
+		r.engine.Resume(x)
+	}
+	return nil
+}
+
+// SetPolicies makes these the rules.
+func (r *Runner) SetPolicies(p []*Policy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rules = len(p)
+	r.engine.SetPolicies(p)
+}
+
+// thrift keeps a look at everything below a hundredth of a core: where one takes 50 ms, as with some rules over 10,000 devices, there is one in 5 s.
+const thrift = 100
+
+// Run heals until ctx ends. Programs that run then are ended.
+func (r *Runner) Run(ctx context.Context) {
+	tick := time.NewTicker(r.cfg.Every)
+	defer tick.Stop()
+	defer r.wg.Wait()
+	w := new(World)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if !r.needed() {
+				continue
+			}
+			began := time.Now()
+			w = r.look()
+			r.step(ctx, w, nil)
+			tick.Reset(max(r.cfg.Every, thrift*time.Since(began)))
+		case res := <-r.results:
+			r.step(ctx, w, []Result{res})
+		}
+	}
+}
+
+// needed says whether there is anything to look at the plant for.
+func (r *Runner) needed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rules > 0 || len(r.engine.runs) > 0
+}
+
+// look returns the state of everything.
+func (r *Runner) look() *World {
+	x := r.cfg.Plant.World()
+	w := &x
+	w.Now = time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.Paused = r.pause.Reason; !r.pause.Until.IsZero() && !w.Now.Before(r.pause.Until) {
+		w.Paused = ""
+	}
+	return w
+}
+
+// step goes on until nothing more is to be done at once.
+func (r *Runner) step(ctx context.Context, w *World, results []Result) {
+	for {
+		r.mu.Lock()
+		out := r.engine.Step(w, results)
+		r.mu.Unlock()
+		results = r.act(ctx, out)
+		if len(results) == 0 {
+			return
+		}
+	}
+}
+
+// act saves, tells and does what a Step said, and returns what ended at once.
+func (r *Runner) act(ctx context.Context, out Out) []Result {
+	unsaved := map[uint64]error{}
+	for _, x := range out.Save {
+		// A run that begins while the gateway stops is not lost for that.
+		if err := r.cfg.History.SaveRun(context.WithoutCancel(ctx), x); err != nil {
+			unsaved[x.ID] = err
+			r.cfg.OnError(fmt.Errorf("heal: run %d of rule %s: %w", x.ID, x.Rule, err))
+		}
+	}
+	for _, e := range out.Events {
+		r.cfg.OnEvent(e)
+	}
+	var results []Result
+	for _, d := range out.Do {
+		if err := unsaved[d.Run]; err != nil {
+			results = append(results, Result{Run: d.Run, Step: d.Step, Err: fmt.Errorf("it was not done, since the history cannot be written: %w", err)})
+			continue
+		}
+		if d.Type == Run {
+			r.wg.Go(func() { r.command(ctx, d) })
+			continue
+		}
+		results = append(results, Result{Run: d.Run, Step: d.Step, Err: r.do(d)})
+	}
+	return results
+}
+
+// do does d to the plant.
+func (r *Runner) do(d Do) error {
+	p := r.cfg.Plant
+	switch d.Type {
+	case Reroute:
+		return p.UseRoute(d.Device, d.Route, d.Reason)
+	case Reconnect:
+		return p.Reconnect(d.Device, d.Reason)
+	case Stretch:
+		return p.Stretch(d.Device, d.Factor, d.Reason)
+	case Degrade:
+		return p.Degrade(d.Device, d.On, d.Reason)
+	case Standby:
+		return p.OpenStandby(d.Device, d.Reason)
+	case Resubscribe:
+		return p.Resubscribe(d.Device, d.Reason)
+	case OutOfService:
+		return p.SetOutOfService(d.Device, d.On, d.Reason)
+	case Notify:
+		p.Notify(d.Device, d.Text)
+		return nil
+	}
+	return fmt.Errorf("there is no action %q", d.Type)
+}
+
+// command runs a program and gives its result to Run.
+func (r *Runner) command(ctx context.Context, d Do) {
+	res := program(d).run(ctx)
+	res.Run, res.Step = d.Run, d.Step
+	select {
+	case r.results <- res:
+	case <-ctx.Done(): // the run is taken up when the gateway starts again
+	}
+}
+
+// Rules returns all rules at a glance.
+func (r *Runner) Rules() []Summary {
+	w := r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine.Summaries(w)
+}
+
+// Explain explains the rule called name, and whether there is one.
+func (r *Runner) Explain(name string) (Explanation, bool) {
+	w := r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine.Explain(name, w)
+}
+
+// DryRun returns what Engine.DryRun does, and whether there is such a rule.
+func (r *Runner) DryRun(name, subject string) ([]Preview, bool) {
+	w := r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if name != "" && !r.engine.HasRule(name) {
+		return nil, false
+	}
+	return r.engine.DryRun(name, subject, w), true
+}
+
+// SetPause pauses healing, or ends that with the zero value. What is under way is verified and undone all the same.
+func (r *Runner) SetPause(ctx context.Context, p Pause) error {
+	if err := r.cfg.History.SetPause(ctx, p); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pause = p
+	return nil
+}
+
+// Paused returns why and until when nothing is healed.
+func (r *Runner) Paused() Pause {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pause
+}
+
+// Counts returns what was counted of each rule since the start.
+func (r *Runner) Counts() map[string]Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine.Counts()
+}

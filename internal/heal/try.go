@@ -1,0 +1,255 @@
+package heal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// try begins the runs of a rule that are due.
+func (e *Engine) try(s *ruleState, w *World, out *Out) {
+	firing := e.firing(s, w)
+	var due []string
+	for _, name := range firing {
+		if x := s.subject(name); w.Now.Sub(x.since) >= s.For {
+			due = append(due, name)
+		}
+	}
+	s.forget(w, firing)
+	if !e.healthy(s, w, firing, len(due) > 0, out) {
+		for _, name := range due {
+			s.hold(name, "min_healthy", s.stopped)
+		}
+		return
+	}
+	for _, name := range due {
+		e.start(s, name, w, out)
+	}
+}
+
+// firing returns the subjects for which the condition holds, and notes since when it does.
+func (e *Engine) firing(s *ruleState, w *World) []string {
+	var out []string
+	s.fault = ""
+	for _, name := range e.subjects(s.Policy, w) {
+		held, err := s.when.Eval(e.scope(w, s.Each, name))
+		if err != nil {
+			s.fault = err.Error()
+		}
+		if !held {
+			continue
+		}
+		if x := s.subject(name); x.since.IsZero() {
+			x.since = w.Now
+		}
+		out = append(out, name)
+	}
+	return out
+}
+
+// subjects returns what the rule is tried for: devices in service, regions, or the node.
+func (e *Engine) subjects(p *Policy, w *World) []string {
+	switch p.Each {
+	case EachNode:
+		return []string{string(EachNode)}
+	case EachRegion:
+		names := w.regionNames()
+		return slices.DeleteFunc(names, func(n string) bool {
+			r := w.regions[n]
+			return r.Devices == 0 || !slices.ContainsFunc(r.names, p.matches)
+		})
+	}
+	names := make([]string, 0, len(w.Devices))
+	for i := range w.Devices {
+		if d := &w.Devices[i]; !d.OutOfService && p.matches(d.Name) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+func (e *Engine) scope(w *World, each Each, subject string) scope {
+	s := scope{n: e.names, w: w}
+	switch each {
+	case EachRegion:
+		s.region = w.regions[subject]
+	case EachDevice:
+		if s.device = w.Device(subject); s.device != nil {
+			s.region = w.regions[s.device.Region]
+		}
+	}
+	return s
+}
+
+func (s *ruleState) subject(name string) *subject {
+	x := s.subjects[name]
+	if x == nil {
+		x = &subject{}
+		s.subjects[name] = x
+	}
+	return x
+}
+
+// forget drops what need not be known of subjects for which the condition does not hold.
+func (s *ruleState) forget(w *World, firing []string) {
+	holds := make(map[string]bool, len(firing))
+	for _, name := range firing {
+		holds[name] = true
+	}
+	for name, x := range s.subjects {
+		if holds[name] {
+			continue
+		}
+		x.since, x.held, x.text = time.Time{}, "", ""
+		if !w.Now.Before(x.coolUntil) {
+			delete(s.subjects, name)
+		}
+	}
+}
+
+// hold notes that a subject that is due is held back.
+func (s *ruleState) hold(name, by, text string) {
+	x := s.subject(name)
+	if x.held != by {
+		s.counts.Held[by]++
+	}
+	x.held, x.text = by, text
+}
+
+// healthy says whether enough is well for the rule to act. One that is ill is no storm, however few there are.
+func (e *Engine) healthy(s *ruleState, w *World, firing []string, due bool, out *Out) bool {
+	if s.Limit.MinHealthy < 0 || !due && s.stopped == "" {
+		return true
+	}
+	total, ill := e.ill(s, w, firing)
+	was := s.stopped
+	s.stopped = ""
+	if ill > 1 && float64(total-ill)*100 < s.Limit.MinHealthy*float64(total) {
+		s.stopped = fmt.Sprintf("%d of %d are ill, and it acts only while %g %% are well", ill, total, s.Limit.MinHealthy)
+	}
+	if (was == "") != (s.stopped == "") {
+		ev := Event{At: w.Now, Kind: "stopped", Rule: s.Name, Text: s.stopped}
+		if s.stopped == "" {
+			ev.Kind, ev.Text = "going_on", fmt.Sprintf("going on: %d of %d are well again", total-ill, total)
+		}
+		out.Events = append(out.Events, ev)
+	}
+	return s.stopped == ""
+}
+
+// ill counts the subjects that a rule is for, and those that are ill: the condition holds for them, or they are down. A rule for the node counts devices.
+func (e *Engine) ill(s *ruleState, w *World, firing []string) (total, ill int) {
+	if s.Each == EachRegion {
+		return len(e.subjects(s.Policy, w)), len(firing)
+	}
+	for i := range w.Devices {
+		d := &w.Devices[i]
+		if d.OutOfService || !s.matches(d.Name) {
+			continue
+		}
+		total++
+		if d.Down {
+			ill++
+		} else if _, ok := slices.BinarySearch(firing, d.Name); ok && s.Each == EachDevice {
+			ill++
+		}
+	}
+	return total, ill
+}
+
+// start begins a run, unless something holds it back.
+func (e *Engine) start(s *ruleState, name string, w *World, out *Out) {
+	by, text, pl := e.against(s, name, w)
+	if by == "running" {
+		return
+	}
+	if by != "" {
+		s.hold(name, by, text)
+		return
+	}
+	x := s.subject(name)
+	x.held, x.text = "", ""
+	sc := e.scope(w, s.Each, name)
+	r := &run{rule: s, rest: pl.steps, Record: Record{
+		ID: e.nextID, Rule: s.Name, Each: s.Each, Subject: name, Begun: w.Now, Outcome: Running, Reason: "the condition held for " + w.Now.Sub(x.since).Round(time.Second).String(),
+		Because: e.facts(s.when.Uses(), sc), Devices: pl.devices, Left: pl.left, Before: w.evidence(pl.devices),
+	}}
+	e.nextID++
+	s.begun = append(s.begun, w.Now)
+	if s.Dry {
+		r.Steps, r.rest = slices.Concat(pl.steps...), nil
+		e.end(r, w, out, Dry, "the rule is dry: nothing was done")
+		return
+	}
+	e.runs = append(e.runs, r)
+	out.event(w, "begun", r, r.summary())
+	e.act(r, w, out)
+}
+
+// summary says what a run is about to do.
+func (r *run) summary() string {
+	text := ""
+	for i, steps := range r.rest {
+		if i > 0 {
+			text += ", "
+		}
+		if len(steps) > 0 {
+			text += r.rule.Do[i].String()
+		}
+	}
+	return fmt.Sprintf("rule %s acts on %s: %s, because %s", r.Rule, r.Subject, text, factText(r.Because))
+}
+
+// against says what is against a run of the rule for a subject now, in a word and in words, and what it would do if nothing was.
+func (e *Engine) against(s *ruleState, name string, w *World) (by, text string, pl plan) {
+	sc := e.scope(w, s.Each, name)
+	if i := slices.IndexFunc(e.runs, func(r *run) bool { return r.rule == s && r.Subject == name && r.active() }); i >= 0 {
+		return "running", fmt.Sprintf("run %d is under way since %v", e.runs[i].ID, e.runs[i].Begun.Format(time.TimeOnly)), pl
+	}
+	hour := w.Now.Add(-time.Hour)
+	s.begun = slices.DeleteFunc(s.begun, func(t time.Time) bool { return !t.After(hour) })
+	room, most := e.room(s, w)
+	pl = s.plan(sc, name, room, e.busy)
+	x := s.subjects[name]
+	switch {
+	case w.Paused != "":
+		return "paused", "healing is paused: " + w.Paused, pl
+	case x != nil && w.Now.Before(x.coolUntil):
+		return "cooldown", fmt.Sprintf("it rests until %s after its last run", x.coolUntil.Format(time.TimeOnly)), pl
+	case len(s.begun) >= s.Limit.PerHour:
+		return "rate", fmt.Sprintf("the rule ran %d times in the last hour, and may no more often", len(s.begun)), pl
+	case sc.device != nil && e.busy(name):
+		return "busy", "another rule has it in its hands", pl
+	case room <= 0 && (sc.device != nil || pl.left > 0):
+		return "devices", fmt.Sprintf("the rule has as many devices in its hands as it may at once: %d", most), pl
+	case pl.empty():
+		return "nothing", pl.why(), pl
+	}
+	return "", "", pl
+}
+
+// room returns how many devices more the rule may touch, and how many it may in all.
+func (e *Engine) room(s *ruleState, w *World) (room, most int) {
+	total := 0
+	for i := range w.Devices {
+		if d := &w.Devices[i]; s.matches(d.Name) && !d.OutOfService {
+			total++
+		}
+	}
+	most = min(s.Limit.Devices, max(1, int(s.Limit.Percent*float64(total)/100)))
+	room = most
+	for _, r := range e.runs {
+		if r.rule == s {
+			room -= len(r.Devices)
+		}
+	}
+	return room, most
+}
+
+// active says whether r is neither over nor only kept.
+func (r *run) active() bool { return r.phase != kept && r.phase != over }
+
+// busy says whether a run has the device in its hands.
+func (e *Engine) busy(device string) bool {
+	return slices.ContainsFunc(e.runs, func(r *run) bool { return r.active() && slices.Contains(r.Devices, device) })
+}
