@@ -32,6 +32,10 @@ type endpoint struct {
 	open      bool // there is a session, and no close of it is queued
 	dialling  bool // a jobOpen is queued or runs
 	opened    time.Time
+	subnet    *subnet   // nil before the first dial
+	dialAt    time.Time // begin of the last dial
+	unheard   bool      // nothing was asked on this session yet
+	proven    bool      // this session was counted as one that works
 	retryAt   time.Time
 	cause     error     // why the last dial failed
 	notBefore time.Time // end of the pause after connect
@@ -40,6 +44,7 @@ type endpoint struct {
 	pool      int // connections that the next session may have
 	held      int // slots taken by the session, or by its dial
 	backoff   resilience.Backoff
+	breaker   resilience.Breaker // of its sessions
 	rate      resilience.Bucket
 	timer     timer // when the first job in the queue may start
 
@@ -221,6 +226,7 @@ func (e *endpoint) settle() {
 	if len(e.units) == 0 {
 		return // it is as it was: it is held for the sake of its dials, and nobody uses it
 	}
+	was := e.profile
 	e.profile = e.units[0].spec.Profile
 	for _, u := range e.units[1:] {
 		if u.spec.Profile.Ceiling > e.profile.Ceiling {
@@ -235,6 +241,9 @@ func (e *endpoint) settle() {
 	}
 	e.patience.Store(int64(patience))
 	e.backoff.Follow(e.profile)
+	if e.profile != was {
+		e.breaker = resilience.NewBreaker(ofSessions(e.profile))
+	}
 	slots, rate, pause, pool := 0, 0.0, time.Duration(0), 0
 	for _, u := range e.units {
 		if n := u.spec.Limits.Connections; n > 0 && (pool == 0 || n < pool) {

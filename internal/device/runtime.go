@@ -83,6 +83,7 @@ type Runtime struct {
 	seq      atomic.Uint64 // of changes of last values
 	counters counters
 	clock    wallClock
+	slowed   slowed
 	batches  sync.Pool // of *tag.Batch
 	running  atomic.Bool
 	ended    chan struct{} // closed when Run has returned

@@ -83,6 +83,7 @@ func (s *shard) forgoDial(e *endpoint) {
 		s.interrupt(e)
 	default:
 		e.queue = slices.DeleteFunc(e.queue, func(j job) bool { return j.kind == jobOpen })
+		s.forgoTurn(e)
 		e.dialling = false
 	}
 }
@@ -125,6 +126,7 @@ func (s *shard) reap(e *endpoint) {
 	e.forget()
 	if s.endpoints[e.key] == e {
 		s.timers.disarm(&e.timer)
+		s.quit(e)
 		e.cancel()
 		delete(s.endpoints, e.key)
 		s.rt.counters.endpoints.Add(-1)
@@ -237,8 +239,7 @@ func (s *shard) want(u *unit, now time.Time) {
 	default:
 		u.waiting = true
 		if !e.dialling {
-			e.dialling = true
-			e.push(job{kind: jobOpen, unit: u, at: s.dials.Reserve(now, e.pool)})
+			s.askDial(e, u, now)
 		}
 	}
 }
@@ -270,6 +271,9 @@ func (s *shard) hangUp(e *endpoint, cause error, now time.Time, keep bool) {
 	e.push(job{kind: jobClose, keep: keep})
 	var asked *errReconnect
 	lost := event{kind: evLost, at: now, asked: errors.As(cause, &asked)}
+	if cause != nil && !lost.asked && e.unproven(now) {
+		e.breaker.Fail(now, false) // no pause from it: the machines take it as a failed try, or dial, which is the next one to count
+	}
 	for _, o := range e.units {
 		if o.machine.state.connected() {
 			e.flush(o)
@@ -321,6 +325,7 @@ func (s *shard) begin(e *endpoint, j job) {
 			return
 		}
 		j.unit = e.units[i]
+		e.dialAt, e.unheard = time.Now(), true
 	}
 	e.busy, e.job = true, j
 	s.jobs.Add(1)
@@ -391,10 +396,14 @@ func (s *shard) dialled(e *endpoint) {
 	now := e.outcome.ended
 	if e.outcome.err != nil {
 		s.giveSlots(e)
+		if timedOut(e.outcome.err) {
+			s.notOpened(e, e.dialAt, now)
+		}
 		s.dialFailed(e, e.outcome.err, now)
 		return
 	}
-	e.dialling, e.open, e.opened = false, true, now
+	s.openedIn(e, now)
+	e.dialling, e.open, e.opened, e.proven = false, true, now, false
 	e.notBefore = now.Add(e.pause)
 	for _, u := range e.units {
 		if u.waiting {
@@ -410,7 +419,7 @@ func (s *shard) dialled(e *endpoint) {
 // dialFailed tells those who wait, and when e may be dialled again.
 func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 	e.dialling, e.cause = false, cause
-	e.retryAt = now.Add(e.backoff.Next(e.units[0].machine.rand))
+	e.retryAt = now.Add(e.pauseAfter(cause, now))
 	for _, u := range e.units {
 		if u.waiting {
 			s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, cause)
@@ -446,8 +455,16 @@ func (s *shard) turned(e *endpoint, g *group) {
 		}
 		return
 	}
+	if ev.kind == evTimedOut && e.unheard {
+		s.notOpened(e, e.opened, o.ended)
+	}
+	e.unheard = false
 	if g.owed = ev.kind == evTimedOut; !g.owed {
 		u.lastOK = o.ended
+		if !e.unproven(o.ended) && !e.proven {
+			e.proven = true
+			e.breaker.OK(o.ended, false, false)
+		}
 		if o.ended.Sub(e.opened) >= e.profile.Floor {
 			e.backoff.Reset() // not with the open: one that accepts and hangs up is dialled as seldom as one that refuses
 		}

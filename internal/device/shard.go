@@ -20,6 +20,7 @@ type shard struct {
 	timers    timers
 	endpoints map[string]*endpoint
 	dials     resilience.Bucket
+	subnets   map[string]*subnet
 	sockets   resilience.Slots // of all endpoints together
 	events    []posted         // to be stepped, in order
 	tending   []*unit          // whose scouts are to be looked at
@@ -90,7 +91,7 @@ func (m *mail) take(done []*endpoint, roused []*group, calls []func(*shard)) ([]
 }
 
 func newShard(rt *Runtime, work context.Context) *shard {
-	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
+	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, subnets: map[string]*subnet{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
 		sockets: resilience.NewSlots(rt.cfg.MaxSessions)}
 	sessions := rt.cfg.Guard.In(ctxguard.Scope{Name: "device", Lease: -1, Sample: 1}) // a device is configured for years
 	s.launch = func(e *endpoint) {

@@ -131,14 +131,18 @@ func (u *unit) status() Status {
 type counters struct {
 	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
 	switches, standbys                                                                      atomic.Uint64
-	sessions, endpoints                                                                     atomic.Int64
+	dialTimeouts, dialCuts                                                                  atomic.Uint64
+	sessions, endpoints, dialsWaiting                                                       atomic.Int64
 }
 
 // Stats counts over all devices since New, those that were removed included.
 type Stats struct {
 	Rows, Filtered, Dropped          uint64 // values: as given to Ledger
 	Opens, OpenFailures              uint64
-	Sessions                         int // open now
+	Sessions                         int           // open now
+	DialsWaiting                     int           // for their turn
+	DialTimeouts, DialCuts           uint64        // opens that timed out; how often the rate of a subnet was halved for that
+	SlowedSubnets                    []SubnetStats // whose rate is below that of all dials now, by name
 	Outages                          uint64
 	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
@@ -180,6 +184,7 @@ func (r *Runtime) Stats() Stats {
 	s := Stats{
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
+		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), SlowedSubnets: r.slowed.all(),
 		Refused: c.refused.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
 	}
 	if step := r.clock.last.Load(); step != nil {

@@ -27,6 +27,7 @@ const (
 
 // NewAIMD returns a rate of limit turns a second, which it never exceeds.
 func NewAIMD(limit float64) AIMD {
+	limit = max(limit, 0)
 	return AIMD{rate: limit, limit: limit, least: min(limit, max(1, limit*aimdLeast)), threshold: limit}
 }
 

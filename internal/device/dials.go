@@ -1,0 +1,233 @@
+package device
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+// subnet is the addresses that are dialled at a common rate: those of one protocol in a /24, or in a /64 of IPv6; a name is one alone, since what it stands for is not
+// known before the dial. Its rate adapts to what is borne there (resilience.AIMD). Who wants to dial waits in a queue, and a turn is given when it is due: one that was
+// reserved before would not know that the rate has fallen since. Then it takes its turn in the bucket of all dials.
+type subnet struct {
+	key     string
+	timer   timer // the next turn
+	at      time.Time
+	rate    resilience.AIMD
+	bucket  resilience.Bucket
+	given   float64     // the rate of bucket
+	waiting []*endpoint // in the order in which they asked
+	members int         // endpoints
+	slowed  bool        // the world was told of a rate below the limit
+}
+
+// SubnetStats is dials of one subnet whose rate is below that of all dials.
+type SubnetStats struct {
+	Subnet string  // the protocol and the prefix, or the name
+	Rate   float64 // dials a second that it gets
+}
+
+// slowed is the subnets whose rate is below the limit. Safe for concurrent use.
+type slowed struct {
+	mu    sync.Mutex
+	rates map[string]float64
+}
+
+func (l *slowed) set(key string, rate float64, slow bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slow {
+		delete(l.rates, key)
+		return
+	}
+	if l.rates == nil {
+		l.rates = map[string]float64{}
+	}
+	l.rates[key] = rate
+}
+
+// all returns the subnets by name.
+func (l *slowed) all() []SubnetStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []SubnetStats
+	for k, r := range l.rates {
+		out = append(out, SubnetStats{k, r})
+	}
+	slices.SortFunc(out, func(a, b SubnetStats) int { return cmp.Compare(a.Subnet, b.Subnet) })
+	return out
+}
+
+// Prefixes that are one subnet.
+const (
+	subnetBits4 = 24
+	subnetBits6 = 64
+)
+
+// subnetOf names the subnet of an address: host:port.
+func subnetOf(driver, host string) string {
+	h, _, err := net.SplitHostPort(host)
+	if err != nil {
+		h = host
+	}
+	ip, err := netip.ParseAddr(h)
+	if err != nil {
+		return driver + " " + h
+	}
+	ip = ip.Unmap().WithZone("")
+	bits := subnetBits4
+	if ip.Is6() {
+		bits = subnetBits6
+	}
+	p, _ := ip.Prefix(bits) // it has as many bits
+	return driver + " " + p.String()
+}
+
+// askDial queues e for a dial on behalf of u.
+func (s *shard) askDial(e *endpoint, u *unit, now time.Time) {
+	n := e.subnet
+	if n == nil {
+		n = s.join(e, u)
+	}
+	e.dialling = true
+	n.waiting = append(n.waiting, e)
+	s.rt.counters.dialsWaiting.Add(1)
+	if len(n.waiting) == 1 {
+		s.armTurn(n, now)
+	}
+}
+
+// join makes e one of its subnet.
+func (s *shard) join(e *endpoint, u *unit) *subnet {
+	key := subnetOf(u.spec.Driver, u.addr.Host)
+	n := s.subnets[key]
+	if n == nil {
+		rate := s.rt.cfg.DialRate
+		n = &subnet{key: key, rate: resilience.NewAIMD(rate), bucket: resilience.NewBucket(rate, s.rt.cfg.DialBurst), given: max(rate, 0)}
+		n.timer = timer{owner: n, order: uint64(u.spec.Number) << 16}
+		s.subnets[key] = n
+	}
+	n.members++
+	e.subnet = n
+	return n
+}
+
+// quit is the end of join.
+func (s *shard) quit(e *endpoint) {
+	n := e.subnet
+	if n == nil {
+		return
+	}
+	s.forgoTurn(e)
+	e.subnet = nil
+	if n.members--; n.members == 0 {
+		s.rt.slowed.set(n.key, 0, false)
+		delete(s.subnets, n.key)
+	}
+}
+
+// forgoTurn takes e out of the queue of its subnet.
+func (s *shard) forgoTurn(e *endpoint) {
+	n := e.subnet
+	if n == nil {
+		return
+	}
+	if i := slices.Index(n.waiting, e); i >= 0 {
+		n.waiting = slices.Delete(n.waiting, i, i+1)
+		s.rt.counters.dialsWaiting.Add(-1)
+	}
+	if len(n.waiting) == 0 {
+		s.timers.disarm(&n.timer)
+	}
+}
+
+// armTurn reserves the turn of who waits first, from from on.
+func (s *shard) armTurn(n *subnet, from time.Time) {
+	if r := n.rate.Rate(); r != n.given {
+		n.given = r
+		n.bucket.SetRate(r) // from here on without a burst: it is for the start
+	}
+	n.at = n.bucket.Reserve(from, n.waiting[0].pool)
+	s.timers.arm(&n.timer, n.at)
+}
+
+// fire gives a turn to who waits first.
+func (n *subnet) fire(s *shard, now time.Time) {
+	e := n.waiting[0]
+	n.waiting = slices.Delete(n.waiting, 0, 1)
+	s.rt.counters.dialsWaiting.Add(-1)
+	if len(n.waiting) > 0 {
+		s.armTurn(n, n.at) // not from now on: a turn that was given late would move all that follow
+	}
+	e.push(job{kind: jobOpen, at: s.dials.Reserve(now, e.pool)})
+	s.next(e, now)
+}
+
+// lateAfter is the share of the time that an open may take after which it is one of a queue that grows: a quarter.
+const lateAfter = 4
+
+// opened counts an open that succeeded.
+func (s *shard) openedIn(e *endpoint, now time.Time) {
+	n := e.subnet
+	if n == nil || s.rt.cfg.DialRate <= 0 {
+		return
+	}
+	n.rate.OK(e.dialAt, now, now.Sub(e.dialAt) > time.Duration(e.patience.Load())/lateAfter)
+	s.tellRate(n)
+}
+
+// notOpened counts an open that timed out, or whose session says nothing from the first request on. A refusal says that somebody is there and has time to say so.
+func (s *shard) notOpened(e *endpoint, began, now time.Time) {
+	n := e.subnet
+	if n == nil || s.rt.cfg.DialRate <= 0 {
+		return
+	}
+	s.rt.counters.dialTimeouts.Add(1)
+	if n.rate.TimedOut(began, now) {
+		s.rt.counters.dialCuts.Add(1)
+	}
+	s.tellRate(n)
+}
+
+func (s *shard) tellRate(n *subnet) {
+	slow := n.rate.Rate() < s.rt.cfg.DialRate
+	if slow || n.slowed {
+		s.rt.slowed.set(n.key, n.rate.Rate(), slow)
+	}
+	n.slowed = slow
+}
+
+// The breaker of an endpoint counts its sessions as that of a device counts its reads: one that cannot be had, or breaks before it has proven itself, has failed. What is open is
+// retryAt, and half-open is the one dial behind it: the machines of the devices that wait for that are the automaton. Requests without an answer are none of its business, for behind a
+// gateway they are those of single units; when nothing on a session answers, leave ends it.
+
+// ofSessions is p for sessions: there is no number of failures in a row, since each of them has a pause after it anyway.
+func ofSessions(p resilience.Profile) resilience.Profile {
+	p.Failures = math.MaxInt32
+	p.Window *= sessionWindow
+	return p
+}
+
+// sessionWindow is how many windows of reads make one of sessions: with their pauses these are fewer.
+const sessionWindow = 3
+
+// unproven says whether the session is too young to count as one that works.
+func (e *endpoint) unproven(now time.Time) bool { return now.Sub(e.opened) < e.profile.Floor }
+
+// pauseAfter returns how long e is not dialled after a dial that failed: by the back-off, and at least half of the cap when sessions fail more often than not.
+func (e *endpoint) pauseAfter(cause error, now time.Time) time.Duration {
+	r := e.units[0].machine.rand
+	wait := e.backoff.Next(r)
+	if !errors.Is(cause, errSessions) && e.breaker.Fail(now, false) {
+		half := e.profile.Cap / 2
+		wait = max(wait, half+time.Duration(r.Int64N(int64(half)+1)))
+	}
+	return wait
+}
