@@ -90,6 +90,7 @@ func TestDiskFull(t *testing.T) {
 	r, disk, dir := diskRig(t)
 	disk.SetCapacity(disk.Used())
 	r.diskAlarm("full")
+	(&ward{r, dir}).explained("d", "journal", "the disk is full")
 	first, _ := r.journal.Bounds()
 	until(t, "the oldest values make room", func() bool { now, _ := r.journal.Bounds(); return now > first })
 	r.goesOn(50)

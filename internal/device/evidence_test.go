@@ -63,7 +63,7 @@ func TestFaultsAreNoted(t *testing.T) {
 			if len(ev.Faults) != len(c.kinds) {
 				t.Errorf("mode %d: %s", c.mode, ev.kinds())
 			}
-			if st := b.status("d0001"); st.State == Cooling && (st.RetryAt.Before(time.Now()) || st.RetryAt.Sub(time.Now()) > st.RetryAt.Sub(st.Since)) {
+			if st := b.status("d0001"); st.State == Cooling && (st.RetryAt.Before(time.Now()) || time.Until(st.RetryAt) > st.RetryAt.Sub(st.Since)) {
 				t.Errorf("mode %d: tried again at %v", c.mode, st.RetryAt)
 			}
 			if len(ev.Happenings) == 0 || ev.Happenings[len(ev.Happenings)-1].From != Ready {

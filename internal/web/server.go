@@ -182,6 +182,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/gateway", s.gateway)
 	mux.HandleFunc("GET /api/v1/devices", s.devices)
 	mux.HandleFunc("GET /api/v1/devices/{id}", s.device)
+	mux.HandleFunc("GET /api/v1/why", s.why)
 	mux.HandleFunc("GET /api/v1/tags", s.tags)
 	mux.HandleFunc("GET /api/v1/values", s.values)
 	mux.HandleFunc("GET /api/v1/history", s.history)
@@ -210,5 +211,5 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Serve
 			return
 		}
 	}
-	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, tags, values, history, ledger, sinks, alarms, stream")
+	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, why, tags, values, history, ledger, sinks, alarms, stream")
 }

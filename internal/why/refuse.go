@@ -44,7 +44,7 @@ func (f *Facts) addRefusal(x *Finding) {
 		}
 	}
 	for _, g := range f.Device.Groups {
-		if g.Refusal != "" {
+		if of := f.refusal(); g.Refusal != "" && (of == nil || of.Err == nil || of.Err.Error() != g.Refusal) {
 			x.add("group %s: %s", g.Name, g.Refusal)
 		}
 	}

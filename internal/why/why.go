@@ -2,7 +2,6 @@
 package why
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -118,21 +117,20 @@ func (c Confidence) String() string {
 
 // Finding is one cause that the facts fit.
 type Finding struct {
-	Cause      string // Cause.ID
-	Layer      Layer
-	Title      string    // what is wrong, in one sentence
-	Since      time.Time // zero unknown
-	Before     []Moment  // what changed just before, the newest first
-	Evidence   []string  // the facts, with their numbers
-	Todo       []string  // what to do, the first step first
-	Confidence Confidence
-	weight     int
+	Cause      string     `json:"cause"` // Cause.ID
+	Layer      Layer      `json:"layer"`
+	Title      string     `json:"title"`          // what is wrong, in one sentence
+	Since      time.Time  `json:"since,omitzero"` // zero unknown
+	Before     []Moment   `json:"before"`         // what changed just before, the newest first
+	Evidence   []string   `json:"evidence"`       // the facts, with their numbers
+	Todo       []string   `json:"todo"`           // what to do, the first step first
+	Confidence Confidence `json:"confidence"`
 }
 
 // Moment is something that happened.
 type Moment struct {
-	At   time.Time
-	What string
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
 }
 
 // Cause is a row of the table.
@@ -151,18 +149,16 @@ type Cause struct {
 func Explain(facts Facts) []Finding {
 	f := &facts
 	var out []Finding
-	all := Causes()
-	for i, c := range all {
-		x := Finding{Cause: c.ID, Layer: c.Layer, Todo: c.Todo, Confidence: c.sure, weight: len(all) - i}
+	for _, c := range Causes() {
+		x := Finding{Cause: c.ID, Layer: c.Layer, Todo: c.Todo, Confidence: c.sure, Evidence: []string{}}
 		if c.ID == causeWell && len(out) > 0 || !c.find(f, &x) {
 			continue
 		}
-		if x.Before == nil && !x.Since.IsZero() {
+		if x.Before == nil {
 			x.Before = f.before(x.Since)
 		}
 		out = append(out, x)
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(b.weight, a.weight) })
 	return out
 }
 
@@ -230,9 +226,9 @@ func (f *Facts) since(x *device.Fault) time.Time {
 
 // before returns what changed within the two minutes before at, the newest first.
 func (f *Facts) before(at time.Time) []Moment {
-	var out []Moment
+	out := []Moment{}
 	add := func(when time.Time, what string) {
-		if d := at.Sub(when); !when.IsZero() && d >= -time.Second && d <= justBefore {
+		if d := at.Sub(when); !when.IsZero() && !at.IsZero() && d >= -time.Second && d <= justBefore {
 			out = append(out, Moment{when, what})
 		}
 	}
