@@ -264,9 +264,14 @@ func (c *clientConn) giveUp(k *clientCall, cause error) bool {
 	return true
 }
 
-// deliver takes the answer, in the reader.
-func (k *clientCall) deliver(m *uasc.Message, now time.Time) {
-	k.in, k.aborted, k.came = append(k.in[:0], m.Body...), m.Aborted, now
+// deliver takes the answer, in the reader. A long one has a buffer of its own, which kept says.
+func (k *clientCall) deliver(m *uasc.Message, kept bool, now time.Time) {
+	k.aborted, k.came = m.Aborted, now
+	if kept {
+		k.in = m.Body
+	} else {
+		k.in = append(k.in[:0], m.Body...)
+	}
 	k.wake <- struct{}{}
 }
 

@@ -215,6 +215,7 @@ func (c *clientConn) read() {
 		m, now, err := c.next()
 		if err == nil {
 			err = c.came(&m, now)
+			c.channel.Release()
 		}
 		if err != nil {
 			c.end(err)
@@ -263,7 +264,7 @@ func (c *clientConn) answer(m *uasc.Message, now time.Time) error {
 	case slot.parked:
 		c.answerParked(&slot, m, &d, typ, now)
 	case slot.call != nil:
-		slot.call.deliver(m, now)
+		slot.call.deliver(m, c.channel.Keep(), now)
 	case now.After(slot.deadline) && c.cfg.Hooks.Late != nil:
 		c.cfg.Hooks.Late(now.Sub(slot.deadline))
 	}

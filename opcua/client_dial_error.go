@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
@@ -120,6 +121,10 @@ func (e *DialError) Hint() string {
 		return "" // what is wrong with it is said, and trusting it does not help
 	case e.Stage >= StageCreate:
 		return e.hintOfSession()
+	case e.Stage == StageConnect:
+		return e.hintOfSocket()
+	case e.Stage == StageOpen && !toldByPeer(e.Err):
+		return e.hintOfServer()
 	}
 	switch e.Status {
 	case ua.BadSecurityChecksFailed, ua.BadCertificateUntrusted, ua.BadCertificateInvalid, ua.BadCertificateUseNotAllowed, ua.BadCertificateTimeInvalid:
@@ -132,6 +137,36 @@ func (e *DialError) Hint() string {
 		return "the server has no room for another client now"
 	case ua.BadProtocolVersionUnsupported:
 		return "the server speaks another version of the protocol"
+	}
+	return ""
+}
+
+// toldByPeer reports whether it was the server that ended the connection, with an ERR.
+func toldByPeer(err error) bool {
+	var peer *uasc.PeerError
+	return errors.As(err, &peer)
+}
+
+// hintOfServer is for what this side found wrong with the server's channel.
+func (e *DialError) hintOfServer() string {
+	if e.Status != ua.BadCertificateInvalid {
+		return ""
+	}
+	return "it is the server's certificate: its operator has to give it another, or to offer an endpoint with another policy"
+}
+
+// hintOfSocket is for connections that are not made.
+func (e *DialError) hintOfSocket() string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(e.Err, &dns) && dns.IsNotFound:
+		return "no computer has this name here: look at how it is written, or give the server's IP address"
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
+		return "nothing listens on this port: is the server running, and is this its port? OPC UA servers mostly have 4840"
+	case errors.Is(e.Err, syscall.EHOSTUNREACH), errors.Is(e.Err, syscall.ENETUNREACH):
+		return "there is no way to this address from here: look at the address, the cable and the router"
+	case e.Timeout():
+		return "nobody answers at this address: is it the right one, is the machine on, and does a firewall let the port through?"
 	}
 	return ""
 }

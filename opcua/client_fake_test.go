@@ -19,6 +19,8 @@ type fakeServer struct {
 	t *testing.T
 	// answer, when set, sees each request first. It answers false to leave it to the fake.
 	answer func(f *fakeConn, r *fakeRequest) bool
+	// rogue, when set, sees HEL and OPN first. It answers false to leave them to the fake.
+	rogue func(f *fakeConn, k uasc.Kind) bool
 	// connected, when set, sees each connection before its first byte.
 	connected func(f *fakeConn)
 
@@ -157,6 +159,9 @@ func (f *fakeConn) serve() {
 // came handles one message; an error ends the connection.
 func (f *fakeConn) came(m *uasc.Message) (err error) {
 	var out []byte
+	if rogue := f.s.rogue; rogue != nil && rogue(f, m.Kind) {
+		return nil
+	}
 	switch m.Kind {
 	case uasc.KindHello:
 		out, _, err = f.channel.AcceptHello(nil, *m)

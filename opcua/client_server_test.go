@@ -1,9 +1,13 @@
 package opcua
 
 import (
+	"context"
 	"errors"
+	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"millrace/opcua/ua"
@@ -193,5 +197,35 @@ func TestClientFindsServers(t *testing.T) {
 	found, err := FindServers(t.Context(), s.url(), Config{})
 	if err != nil || len(found) != 1 || found[0].ApplicationUri != testURI || !slices.Contains(found[0].DiscoveryUrls, s.url()) {
 		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+// A socket that cannot be had says what to look at.
+func TestClientDialHints(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "opc.tcp://" + ln.Addr().String()
+	ln.Close()
+	fails := func(err error) func(context.Context, string) (net.Conn, error) {
+		return func(context.Context, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+		}
+	}
+	for _, x := range []struct {
+		name, words string
+		dialer      func(context.Context, string) (net.Conn, error)
+	}{
+		{"refused", "nothing listens on this port", nil},
+		{"no such host", "no computer has this name", fails(&net.DNSError{Err: "no such host", Name: "plc", IsNotFound: true})},
+		{"no route", "no way to this address", fails(syscall.EHOSTUNREACH)},
+		{"silence", "nobody answers", fails(os.ErrDeadlineExceeded)},
+	} {
+		_, err := Dial(t.Context(), nobody, Config{Dialer: x.dialer})
+		var e *DialError
+		if !errors.As(err, &e) || e.Stage != StageConnect || !strings.Contains(err.Error(), x.words) || !e.Retryable() {
+			t.Errorf("%s: %v", x.name, err)
+		}
 	}
 }

@@ -141,7 +141,9 @@ func (c *serverConn) one(ctx context.Context, in []byte) (used int, more bool, e
 	if err != nil || m.Kind == 0 {
 		return used, false, err
 	}
-	return used, true, c.message(ctx, m, now)
+	err = c.message(ctx, m, now)
+	c.channel.Release()
+	return used, true, err
 }
 
 // maxStranger is how long a request may be on a connection without a session: CreateSession with a certificate and its issuers fits twice.

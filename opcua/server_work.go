@@ -58,13 +58,10 @@ func (c *serverConn) host(ctx context.Context, m uasc.Message, d *ua.Decoder) ua
 	k.caller = x.caller // whoever the session acts for by the time that the request's turn comes
 	x.turn.Unlock()
 	x.touch(c.srv.now())
-	body := m.Body[len(m.Body)-d.Left():]
-	j := &job{call: *k, body: body}
+	j := &job{call: *k, body: m.Body[len(m.Body)-d.Left():]}
 	j.call.hosted = true
-	if m.Chunks > 1 {
-		c.channel.Keep()
-	} else {
-		j.body = bytes.Clone(body)
+	if !c.channel.Keep() {
+		j.body = bytes.Clone(j.body)
 	}
 	return w.add(ctx, j)
 }

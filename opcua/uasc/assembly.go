@@ -103,9 +103,6 @@ func (a *assembly) abort(at int, m Message) (Message, error) {
 		return Message{}, err
 	}
 	m.Body, m.Aborted, m.Reason = nil, e.Status, e.Reason
-	if !m.Aborted.IsBad() {
-		m.Aborted = ua.BadCommunicationError // an abort is none that says Good
-	}
 	if at < 0 {
 		return m, nil
 	}
@@ -142,6 +139,15 @@ func (a *assembly) release() {
 	if cap(a.spare) > keepBuffer {
 		a.spare = nil
 	}
+}
+
+// keep gives the buffer of the message that was returned last away, when it is one that would not be used again.
+func (a *assembly) keep() bool {
+	if !a.inUse || cap(a.spare) <= keepBuffer {
+		return false
+	}
+	a.spare, a.inUse = nil, false
+	return true
 }
 
 func (a *assembly) find(request uint32) int {

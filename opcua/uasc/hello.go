@@ -82,12 +82,15 @@ func DecodeReverseHello(body []byte) (ReverseHello, error) {
 	return r, helloError(&d, KindReverseHello, ua.BadTcpEndpointUrlInvalid)
 }
 
-// DecodeError reads what is behind the header of an ERR.
+// DecodeError reads what is behind the header of an ERR, or in an abort. One whose status is not bad gets BadCommunicationError: it ends something all the same.
 func DecodeError(body []byte) (*PeerError, error) {
 	d := ua.NewDecoder(body, helloLimits)
 	e := &PeerError{Status: ua.StatusCode(d.U32()), Reason: d.String()}
 	if err := helloError(&d, KindError, ua.BadDecodingError); err != nil {
 		return nil, err
+	}
+	if !e.Status.IsBad() {
+		e.Status = ua.BadCommunicationError
 	}
 	return e, nil
 }

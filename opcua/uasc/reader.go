@@ -52,8 +52,11 @@ func (c *Channel) Next(in []byte, now time.Time) (used int, m Message, err error
 	}
 }
 
-// Keep makes the Body of the message that Next returned last its caller's for good. It is for messages of several chunks: one of one chunk lies in what Next was given. The reader's.
-func (c *Channel) Keep() { c.parts.spare, c.parts.inUse = nil, false }
+// Keep makes the Body of the message that Next returned last its caller's for good, and says whether it did: only a long one, of several chunks, has a buffer of its own. The reader's.
+func (c *Channel) Keep() bool { return c.parts.keep() }
+
+// Release ends the validity of that Body now and not with the next call of Next, which may be long after: a long message is not held until then. The reader's.
+func (c *Channel) Release() { c.parts.release() }
 
 // Pending returns 0 when no message is half here, else a number that is another one for each that was begun. The reader's.
 func (c *Channel) Pending() uint64 { return c.parts.oldest() }
