@@ -14,32 +14,36 @@ import (
 const Superseded = "a newer value took its place"
 
 // Wish has a value written at the next poll of its tag, and returns behind that poll. Until then it waits, for as long as ctx allows, also while the device is down; a wish for the same tag
-// that waited before ends with a *NotSentError. check is as in WriteIf. The Result is as that of Write, and so is the error.
-func (r *Runtime) Wish(ctx context.Context, device string, w Write, check func() error) (Result, error) {
+// that waited before ends with a *NotSentError. newest, which may be nil, says whether there is no newer one that is still on its way here: it is called with a lock held, and looks at what is
+// the caller's own. check is as in WriteIf. The Result is as that of Write, and so is the error.
+func (r *Runtime) Wish(ctx context.Context, device string, w Write, newest func() bool, check func() error) (Result, error) {
 	x := &errand{device: device, writes: []Write{w}, res: make([]Result, 1), tags: []tag.ID{w.Tag.ID}, check: check, done: make(chan struct{})}
 	u := r.unit(device)
 	if u == nil {
 		return Result{Err: &UnknownError{Name: device}}, &UnknownError{Name: device}
 	}
 	x.unit = u
-	if !u.wish(x) {
-		x.unsent("a tag of it is out of service, not of this device, or the device is being changed", nil)
+	if why := u.wish(x, newest); why != "" {
+		x.unsent(why, nil)
 		return x.res[0], x.err
 	}
 	err := r.await(ctx, x)
 	return x.res[0], err
 }
 
-// wish has x wait for its group's turn.
-func (u *unit) wish(x *errand) bool {
+// wish has x wait for its group's turn, or says why it does not.
+func (u *unit) wish(x *errand, newest func() bool) string {
 	if !u.table.serves(x.tags) {
-		return false
+		return "a tag of it is out of service, or not of this device"
 	}
 	g := u.groupOf(x.tags[0])
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.wishless {
-		return false
+	switch {
+	case u.wishless:
+		return "the device is being removed or changed"
+	case newest != nil && !newest():
+		return Superseded
 	}
 	g.wishes = slices.DeleteFunc(g.wishes, func(o *errand) bool {
 		if o.tags[0] != x.tags[0] {
@@ -49,7 +53,7 @@ func (u *unit) wish(x *errand) bool {
 		return true
 	})
 	g.wishes = append(g.wishes, x)
-	return true
+	return ""
 }
 
 // dropWishes refuses what waits for u, which is on its way out, and whatever comes.

@@ -15,7 +15,7 @@ func (b *bench) wish(ctx context.Context, f float32, check func() error) chan er
 	s := b.spec(1, time.Second, 3)
 	done := make(chan error, 1)
 	go func() {
-		r, err := b.Wish(ctx, s.Name, Write{Tag: s.Groups[0].Tags[0], Value: float(f)}, check)
+		r, err := b.Wish(ctx, s.Name, Write{Tag: s.Groups[0].Tags[0], Value: float(f)}, nil, check)
 		if err == nil {
 			err = r.Err
 		}
@@ -128,6 +128,22 @@ func TestWishOfADeviceThatGoes(t *testing.T) {
 		b.apply()
 		if err := <-b.wish(b.t.Context(), 3, nil); err == nil {
 			t.Error("a device that is gone took a wish")
+		}
+	})
+}
+
+// One that is tried again and is not the newest any more does not take the place of that one.
+func TestOlderWishDoesNotReplace(t *testing.T) {
+	writing(t, func(b *bench) {
+		end := b.wish(b.t.Context(), 5, nil)
+		s := b.spec(1, time.Second, 3)
+		_, err := b.Wish(b.t.Context(), s.Name, Write{Tag: s.Groups[0].Tags[0], Value: float(4)}, func() bool { return false }, nil)
+		var ns *NotSentError
+		if !errors.As(err, &ns) || ns.Reason != Superseded {
+			t.Errorf("%v", err)
+		}
+		if err := <-end; err != nil || b.last(100).Value.String() != "5" {
+			t.Errorf("%v, it is %v", err, b.last(100).Value)
 		}
 	})
 }

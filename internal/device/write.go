@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -404,6 +405,6 @@ func (s *shard) errandEnded(e *endpoint) {
 }
 
 func notSent(err error) bool {
-	_, ok := err.(*NotSentError)
-	return ok
+	var ns *NotSentError
+	return errors.As(err, &ns)
 }

@@ -1,0 +1,179 @@
+package write
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/journal/faultfs"
+	"millrace/internal/tag"
+)
+
+func TestApproval(t *testing.T) {
+	boss := Caller{User: "boss", Role: RoleWrite, Via: "api"}
+	bubble(t, func(t *testing.T) {
+		r := Default()
+		r.Approve = true
+		g := newRig(t, r)
+		out := g.Submit(t.Context(), order(7))
+		g.want(out, Pending, "approve", "asked")
+		if w := g.Waiting(); len(w) != 1 || w[0].ID != out.ID {
+			t.Errorf("%+v", w)
+		}
+		for _, c := range []Caller{shift, {User: "guest"}} {
+			var na *NotAllowedError
+			if _, err := g.Approve(t.Context(), out.ID, c, true, ""); !errors.As(err, &na) {
+				t.Errorf("%s: %v", c.User, err)
+			}
+		}
+		if _, err := g.Approve(t.Context(), out.ID+1, boss, true, ""); !errors.Is(err, ErrNotPending) {
+			t.Errorf("%v", err)
+		}
+		out, err := g.Approve(t.Context(), out.ID, boss, true, "go on")
+		if err != nil || out.Approver != "boss" {
+			t.Errorf("%+v, %v", out, err)
+		}
+		g.want(out, Confirmed, "", "asked", "approved", "sending", "done confirmed")
+		if _, err := g.Approve(t.Context(), out.ID, boss, true, ""); !errors.Is(err, ErrNotPending) {
+			t.Errorf("twice: %v", err)
+		}
+		if again, ok := g.Outcome(out.ID); !ok || again.End != Confirmed {
+			t.Errorf("%+v", again)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		r := Default()
+		r.Approve = true
+		g := newRig(t, r)
+		out, err := g.Approve(t.Context(), g.Submit(t.Context(), order(7)).ID, boss, false, "too hot")
+		if err != nil {
+			t.Error(err)
+		}
+		g.want(out, Refused, "boss rejected it: too hot", "asked", "rejected refused")
+		late := g.Submit(t.Context(), order(8))
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { g.Run(ctx); close(ended) }()
+		time.Sleep(r.ApproveWithin + 2*time.Second)
+		if out, _ := g.Outcome(late.ID); out.End != Refused || !strings.Contains(out.Reason, "nobody") {
+			t.Errorf("%+v", out)
+		}
+		stop()
+		<-ended
+		last := g.Submit(t.Context(), order(9))
+		g.Close()
+		if out, _ := g.Outcome(last.ID); out.End != Refused {
+			t.Errorf("%+v", out)
+		}
+		g.want(g.Submit(t.Context(), order(9)), Refused, "stopping")
+		if len(g.plant.sent) != 0 {
+			t.Errorf("%d sent", len(g.plant.sent))
+		}
+	})
+}
+
+// Nothing leaves that the audit log has not taken.
+func TestNoAuditNoWrite(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, Default())
+		g.fs.Fail(faultfs.Sync, "audit", errors.New("EIO"), 1)
+		out := g.Submit(t.Context(), order(7))
+		g.want(out, Refused, "audit log does not take it")
+		if out.Cause != NoAudit || len(g.plant.sent) != 0 {
+			t.Errorf("%+v, %d sent", out, len(g.plant.sent))
+		}
+		g.want(g.Submit(t.Context(), order(8)), Confirmed, "", "sending", "done confirmed")
+	})
+	bubble(t, func(t *testing.T) { // the end is tried again
+		g := newRig(t, Default())
+		g.plant.onWrite = func(v tag.Value) (device.Result, error) {
+			g.plant.put(1, v, tag.Good)
+			g.fs.Fail(faultfs.Write, "audit", errors.New("EIO"), 2)
+			return device.Result{}, nil
+		}
+		g.want(g.Submit(t.Context(), order(7)), Confirmed, "", "sending", "done confirmed")
+	})
+}
+
+// Of desired values the newest is written, and one that is lost is written again.
+func TestDesired(t *testing.T) {
+	r := Default()
+	r.Mode, r.Expire, r.PerMinute = Desired, DesiredExpire, 0
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, r)
+		g.plant.hold = make(chan struct{})
+		done := make([]chan Outcome, 5)
+		for i := range done {
+			done[i] = make(chan Outcome, 1)
+			go func() { done[i] <- g.Submit(t.Context(), order(float64(i))) }()
+			synctest.Wait()
+		}
+		close(g.plant.hold)
+		for i, d := range done {
+			out := <-d
+			if last := i == len(done)-1; last && out.End != Confirmed || !last && (out.End != Refused || out.Cause != Overtaken) {
+				t.Errorf("wish %d: %+v", i, out)
+			}
+		}
+		if len(g.plant.sent) != 1 {
+			t.Errorf("%d sent", len(g.plant.sent))
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, r)
+		tries := 0
+		g.plant.onWrite = func(v tag.Value) (device.Result, error) {
+			if tries++; tries < 4 {
+				err := errors.New("timeout")
+				return device.Result{Err: err, MayHaveHappened: true}, err
+			}
+			g.plant.put(1, v, tag.Good)
+			return device.Result{}, nil
+		}
+		g.want(g.Submit(t.Context(), order(1)), Confirmed, "", "sending", "done confirmed")
+	})
+	bubble(t, func(t *testing.T) { // until it expires
+		g := newRig(t, r)
+		g.plant.onWrite = func(tag.Value) (device.Result, error) {
+			err := errors.New("timeout")
+			return device.Result{Err: err, MayHaveHappened: true}, err
+		}
+		began := time.Now()
+		g.want(g.Submit(t.Context(), order(1)), Unknown, "timeout", "sending", "done unknown")
+		if d := time.Since(began); d < DesiredExpire || d > DesiredExpire+5*time.Second {
+			t.Errorf("after %v", d)
+		}
+	})
+}
+
+// More at once than may be are refused, and the end waits for those under way.
+func TestAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, Default())
+		g.cfg.AtOnce = 2
+		g.plant.hold = make(chan struct{})
+		done := make(chan Outcome, 2)
+		for i := range 2 {
+			go func() { done <- g.Submit(t.Context(), order(float64(i))) }()
+		}
+		synctest.Wait()
+		g.want(g.Submit(t.Context(), order(9)), Refused, "as many writes")
+		closed := make(chan struct{})
+		go func() { g.Close(); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("it did not wait")
+		default:
+		}
+		close(g.plant.hold)
+		<-closed
+		for range 2 {
+			g.want(<-done, Confirmed, "")
+		}
+	})
+}

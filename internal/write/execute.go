@@ -1,0 +1,331 @@
+package write
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/internal/write/audit"
+)
+
+// job is one order on its way.
+type job struct {
+	*entry
+	path   *Path
+	target *Target
+	state  *tagState
+	raw    tag.Value // for the device
+	until  time.Time // when it is too late to leave
+}
+
+// execute writes what e wants. ctx never ends before that is over.
+func (p *Path) execute(ctx context.Context, e *entry, t *Target) Outcome {
+	j := &job{entry: e, path: p, target: t, state: p.state(t), until: time.Now().Add(expiry(&e.order, t.Rule))}
+	if why := p.take(j.state, t.Rule); why != nil {
+		return p.refuse(e, why)
+	}
+	waiting, cancel := context.WithDeadline(ctx, j.until)
+	defer cancel()
+	if t.Rule.Mode == Desired {
+		j.state.newest.Store(e)
+	} else {
+		select {
+		case j.state.turn <- struct{}{}:
+			defer func() { <-j.state.turn }()
+		case <-waiting.Done():
+			return p.refuse(e, &refusal{TooLate, "it waited too long for another write of the tag"})
+		}
+	}
+	if why := j.prepare(); why != nil {
+		return p.refuse(e, why)
+	}
+	if err := p.record(e, audit.Record{Stage: audit.Sending}); err != nil {
+		return p.refuse(e, &refusal{NoAudit, "the audit log does not take it, and nothing is written without: " + err.Error()})
+	}
+	if t.Rule.Mode == Desired {
+		j.wish(ctx, waiting)
+	} else {
+		j.send(ctx, waiting)
+	}
+	return p.end(ctx, e)
+}
+
+func expiry(o *Order, r *Rule) time.Duration {
+	if o.Expire > 0 && o.Expire < r.Expire {
+		return o.Expire
+	}
+	return r.Expire
+}
+
+// prepare makes the raw value, and asks the interlock before anything is written down.
+func (j *job) prepare() *refusal {
+	last := j.last()
+	known := tag.Null
+	if j.target.Spec.Scale == 0 && !last.Quality.IsBad() {
+		known = last.Value.Kind
+	}
+	var err error
+	if j.raw, err = j.target.raw(j.order.Value, known); err != nil {
+		return refusedValue(err)
+	}
+	j.path.update(j.entry, func(o *Outcome) { o.Old = last.Value })
+	if err := j.check(); err != nil {
+		return refusedBy(causeOf(err), err)
+	}
+	return nil
+}
+
+func (j *job) last() device.Last {
+	return j.path.cfg.Plant.Last([]tag.ID{j.target.Spec.ID}, nil)[0]
+}
+
+// check is asked right before the value leaves.
+func (j *job) check() error {
+	now := time.Now()
+	if !now.Before(j.until) {
+		return &refusal{TooLate, "it expired before it could leave"}
+	}
+	return j.target.Interlock.check(j.path.cfg.Plant.Last, j.order.Value, now)
+}
+
+func (j *job) set(end End, cause Cause, format string, args ...any) {
+	j.path.update(j.entry, func(o *Outcome) { o.End, o.Cause, o.Reason = end, cause, fmt.Sprintf(format, args...) })
+}
+
+func (j *job) write() device.Write { return device.Write{Tag: j.target.Spec, Value: j.raw} }
+
+// send writes the value once.
+func (j *job) send(ctx, waiting context.Context) {
+	var res [1]device.Result
+	w := [1]device.Write{j.write()}
+	err := j.path.cfg.Plant.WriteIf(waiting, j.target.Device, w[:], res[:], j.check)
+	j.judge(ctx, res[0], err, false)
+}
+
+// judge says what came of a write that the device was to do, and verifies it. looked says that the tag was read behind it.
+func (j *job) judge(ctx context.Context, r device.Result, err error, looked bool) {
+	var ns *device.NotSentError
+	switch {
+	case r.MayHaveHappened:
+		j.set(Unknown, NoCause, "%v", r.Err)
+		_, _ = j.look(ctx) // to show what it is now; that says nothing of whose doing it is
+	case errors.As(err, &ns):
+		j.set(Refused, causeOf(err), "%s", ns.Reason)
+	case r.Err != nil:
+		j.set(Failed, NoCause, "%v", r.Err)
+	default:
+		j.verify(ctx, looked)
+	}
+}
+
+// wish has the value written at the next poll, and tries again for as long as it is wished for: a desired value may be written twice. What is newer takes its place.
+func (j *job) wish(ctx, waiting context.Context) {
+	var may device.Result // of the last try that may have happened
+	newest := func() bool { return j.state.newest.Load() == j.entry }
+	for {
+		r, err := j.path.cfg.Plant.Wish(waiting, j.target.Device, j.write(), newest, j.check)
+		var ns *device.NotSentError
+		unsent := errors.As(err, &ns)
+		if r.MayHaveHappened {
+			may = r
+		}
+		again := r.MayHaveHappened || unsent && causeOf(err) == NotReachable || err != nil && !unsent
+		if !again || waiting.Err() != nil {
+			if r.Err != nil && may.MayHaveHappened {
+				r = may
+			}
+			j.judge(ctx, r, err, true)
+			return
+		}
+		pause(waiting, 250*time.Millisecond)
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// lookTimeout is how long a read-back waits for its turn.
+const lookTimeout = 10 * time.Second
+
+// look reads the tag and returns what it is.
+func (j *job) look(ctx context.Context) (device.Last, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err := j.path.cfg.Plant.ReadBack(ctx, j.target.Device, []tag.ID{j.target.Spec.ID})
+	last := j.last()
+	if err == nil {
+		j.path.update(j.entry, func(o *Outcome) { o.Read = last.Value })
+	}
+	return last, err
+}
+
+// The read-backs of one write come at growing distances.
+const (
+	firstGap = 10 * time.Millisecond
+	lastGap  = 250 * time.Millisecond
+)
+
+// verify compares what the device has with what it was given. looked says that it was just read.
+func (j *job) verify(ctx context.Context, looked bool) {
+	r := j.target.Rule
+	if r.Verify == Ack {
+		_, _ = j.look(ctx) // so that nobody is shown the value before; what came of it does not count
+		j.set(Confirmed, NoCause, "")
+		return
+	}
+	if !looked {
+		pause(ctx, r.Delay)
+	}
+	want := j.target.engineering(j.raw)
+	until := time.Now().Add(r.Within)
+	for gap := firstGap; ; gap = min(2*gap, lastGap) {
+		last, err := j.last(), error(nil)
+		if !looked {
+			last, err = j.look(ctx)
+		} else {
+			j.path.update(j.entry, func(o *Outcome) { o.Read = last.Value })
+		}
+		looked = false
+		if j.compare(want, last, err) || !time.Now().Before(until) {
+			return
+		}
+		pause(ctx, min(gap, time.Until(until)))
+	}
+}
+
+// compare sets the end by one look, and says whether it is a good one.
+func (j *job) compare(want tag.Value, last device.Last, err error) bool {
+	switch {
+	case err != nil:
+		j.set(Unknown, NoCause, "the device took it, and cannot be read back: %v", err)
+	case !last.Quality.IsGood():
+		j.set(Unknown, NoCause, "the device took it, and what is read back is %v", last.Quality)
+	case !same(want, last.Value, j.target.Rule.Tolerance):
+		j.set(Differs, NoCause, "the device took it, and has %v", last.Value)
+	default:
+		j.set(Confirmed, NoCause, "")
+		return true
+	}
+	return false
+}
+
+// update changes what is known of an order.
+func (p *Path) update(e *entry, f func(o *Outcome)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&e.out)
+}
+
+// record has r, with what e is about, in the audit log.
+func (p *Path) record(e *entry, r audit.Record) error {
+	p.mu.Lock()
+	o := &e.order
+	r.Write, r.Tag, r.New, r.Why, r.Key, r.Digest = e.first, clip(o.Tag), audited(o.Value), clip(o.Why), clip(o.Key), e.digest
+	if r.Who == "" {
+		r.Who, r.Via, r.From = o.Caller.User, o.Caller.Via, o.Caller.From
+	}
+	r.Old, r.Read = audited(e.out.Old), audited(e.out.Read)
+	p.mu.Unlock()
+	if t, ok := p.Target(o.Tag); ok {
+		r.Device = t.Device
+	}
+	err := p.cfg.Audit.Append(&r)
+	if err != nil {
+		p.stats.auditErrors.Add(1)
+		return err
+	}
+	if e.first == 0 {
+		e.first = r.Seq
+		p.mu.Lock()
+		e.out.ID = r.Seq
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// maxText is how much of a caller's words is in the audit log.
+const maxText = 512
+
+func clip(s string) string {
+	if len(s) > maxText {
+		return s[:maxText]
+	}
+	return s
+}
+
+// end has the end of e in the audit log, and tells it.
+func (p *Path) end(ctx context.Context, e *entry) Outcome {
+	p.update(e, func(o *Outcome) { o.Took = time.Since(e.began) })
+	out := p.outcome(e)
+	r := audit.Record{Stage: audit.Done, End: string(out.End), Reason: clip(out.Reason), TookUS: out.Took.Microseconds()}
+	wait := 100 * time.Millisecond
+	for range 4 { // it has left: the record is worth some patience
+		err := p.record(e, r)
+		if err == nil {
+			break
+		}
+		p.update(e, func(o *Outcome) { o.Reason = out.Reason + "; this end is not in the audit log: " + err.Error() })
+		pause(ctx, wait)
+		wait *= 2
+	}
+	return p.finish(e)
+}
+
+func (p *Path) outcome(e *entry) Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.out
+}
+
+// refuse ends an order of which nothing was sent. Its key is free again: there is nothing that a second try could do twice.
+func (p *Path) refuse(e *entry, why *refusal) Outcome {
+	p.update(e, func(o *Outcome) {
+		o.End, o.Cause, o.Reason, o.Took = Refused, why.cause, why.reason, time.Since(e.began)
+	})
+	r := audit.Record{Stage: audit.Refused, End: string(Refused), Reason: clip(why.reason)}
+	if why.cause != NoAudit {
+		_ = p.record(e, r) // counted; nothing has happened that it would be missed for
+	}
+	return p.finish(e)
+}
+
+// refuseUnheard is refuse of an order that is not even written down.
+func (p *Path) refuseUnheard(e *entry, why *refusal) Outcome {
+	e.out.End, e.out.Cause, e.out.Reason = Refused, why.cause, why.reason
+	p.stats.count(&e.out)
+	return e.out
+}
+
+// finish ends e for everybody who waits for it.
+func (p *Path) finish(e *entry) Outcome {
+	p.mu.Lock()
+	e.ended = true
+	if k := keyOf(&e.order); e.out.End == Refused && p.kept[k] == e {
+		delete(p.kept, k)
+	}
+	if e.out.ID != 0 && p.byID[e.out.ID] == nil {
+		p.byID[e.out.ID] = e
+		p.age = append(p.age, e)
+	}
+	out := e.out
+	p.mu.Unlock()
+	close(e.done)
+	p.stats.count(&out)
+	if p.cfg.OnEnd != nil {
+		p.cfg.OnEnd(out)
+	}
+	return out
+}

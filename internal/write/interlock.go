@@ -1,0 +1,183 @@
+package write
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/rule"
+	"millrace/internal/tag"
+)
+
+// Interlock is a condition over current values that has to hold for a write.
+type Interlock struct {
+	rule   *rule.Rule
+	inputs []Input
+	maxAge time.Duration
+}
+
+// Input is a tag that an interlock looks at.
+type Input struct {
+	Key string // as the condition has it
+	Tag string // full name
+	ID  tag.ID
+
+	kind rule.Kind
+}
+
+// Known is what is known of a tag that an interlock may look at.
+type Known struct {
+	ID   tag.ID
+	Kind tag.Kind // of the engineering value; Null when only the device knows
+}
+
+// Here stands before the name of a tag of the device that is written: tag("./door") .
+const Here = "./"
+
+// Compile makes the interlock of rule r for tags of a device, nil when it has none. find knows the gateway's tags by their full names. Its error has the place within the condition.
+func Compile(r *Rule, device string, find func(name string) (Known, bool)) (*Interlock, error) {
+	if r.Interlock == "" {
+		return nil, nil
+	}
+	i := &Interlock{maxAge: r.MaxAge}
+	full := func(key string) string {
+		if own, ok := strings.CutPrefix(key, Here); ok {
+			return device + "/" + own
+		}
+		return key
+	}
+	env, err := rule.New(
+		rule.Var{Name: "tag", Doc: "A tag's value, by its full name, or by ./name for one of the device that is written.", Key: func(key string) (rule.Kind, error) {
+			k, ok := find(full(key))
+			if !ok {
+				return 0, fmt.Errorf("there is no tag %q", full(key))
+			}
+			kind, err := ruleKind(k.Kind)
+			if i.input(key) < 0 {
+				i.inputs = append(i.inputs, Input{Key: key, Tag: full(key), ID: k.ID, kind: kind})
+			}
+			return kind, err
+		}},
+		rule.Var{Name: "value", Kind: rule.Double, Doc: "The number that is to be written; true is 1. A text or a list has none."},
+	)
+	if err != nil {
+		return nil, err
+	}
+	if i.rule, err = env.Compile(r.Interlock); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (i *Interlock) input(key string) int {
+	return slices.IndexFunc(i.inputs, func(in Input) bool { return in.Key == key })
+}
+
+// ruleKind is how conditions see a kind: all numbers are doubles, those of which only the device knows the kind included.
+func ruleKind(k tag.Kind) (rule.Kind, error) {
+	switch {
+	case k.IsArray(), k == tag.ByteString:
+		return 0, fmt.Errorf("it is %v, which conditions do not look at", k)
+	case k == tag.Bool:
+		return rule.Bool, nil
+	case k == tag.String:
+		return rule.String, nil
+	case k == tag.DateTime:
+		return rule.Time, nil
+	}
+	return rule.Double, nil
+}
+
+// InterlockError says why an interlock does not let a write pass.
+type InterlockError struct {
+	Source string
+	What   string
+}
+
+func (e *InterlockError) Error() string { return "interlock: " + e.What }
+
+// check says why value may not be written now, nil when it may.
+func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, value tag.Value, now time.Time) error {
+	if i == nil {
+		return nil
+	}
+	v := &inputs{of: i, value: value, last: make([]device.Last, 0, len(i.inputs))}
+	ids := make([]tag.ID, len(i.inputs))
+	for n := range i.inputs {
+		ids[n] = i.inputs[n].ID
+	}
+	v.last = last(ids, v.last)
+	for n := range v.last {
+		l := &v.last[n]
+		switch age := now.Sub(time.Unix(0, l.Received)); {
+		case !l.Quality.IsGood():
+			return i.refuse("%s is %v", i.inputs[n].Tag, l.Quality)
+		case age > i.maxAge:
+			return i.refuse("%s was read %v ago, and may be %v old", i.inputs[n].Tag, age.Round(time.Millisecond), i.maxAge)
+		}
+	}
+	ok, err := i.rule.Eval(v)
+	if err != nil {
+		var e *rule.EvalError
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return i.refuse("%s: %v", i.rule.Source(), err)
+	}
+	if !ok {
+		return i.refuse("%s does not hold: %s", i.rule.Source(), v.describe())
+	}
+	return nil
+}
+
+func (i *Interlock) refuse(format string, args ...any) error {
+	return &InterlockError{Source: i.rule.Source(), What: fmt.Sprintf(format, args...)}
+}
+
+// inputs is the values of one check.
+type inputs struct {
+	of    *Interlock
+	value tag.Value
+	last  []device.Last
+}
+
+func (v *inputs) Value(name, key string) rule.Value {
+	if name == "value" {
+		if f, ok := v.value.Float(); ok {
+			return rule.OfDouble(f)
+		}
+		return rule.Value{}
+	}
+	n := v.of.input(key)
+	if n < 0 {
+		return rule.Value{}
+	}
+	x := v.last[n].Value
+	f, number := x.Float()
+	switch kind := v.of.inputs[n].kind; {
+	case kind == rule.Bool && x.Kind == tag.Bool:
+		return rule.OfBool(x.Bits != 0)
+	case kind == rule.String && x.Kind == tag.String:
+		return rule.OfString(string(x.Aux))
+	case kind == rule.Time && x.Kind == tag.DateTime:
+		return rule.OfTime(time.Unix(0, int64(x.Bits)).UTC())
+	case kind == rule.Double && number:
+		return rule.OfDouble(f)
+	}
+	return rule.Value{} // the device has it as something else than its address says
+}
+
+// describe says what the inputs are.
+func (v *inputs) describe() string {
+	var parts []string
+	for n := range v.last {
+		parts = append(parts, v.of.inputs[n].Tag+" is "+v.last[n].Value.String())
+	}
+	if f, ok := v.value.Float(); ok {
+		parts = append(parts, fmt.Sprintf("the value is %g", f))
+	}
+	return strings.Join(parts, ", ")
+}

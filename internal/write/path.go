@@ -1,0 +1,332 @@
+package write
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+	"millrace/internal/write/audit"
+)
+
+// Plant is the devices. *device.Runtime is one.
+type Plant interface {
+	WriteIf(ctx context.Context, device string, w []device.Write, res []device.Result, check func() error) error
+	Wish(ctx context.Context, device string, w device.Write, newest func() bool, check func() error) (device.Result, error)
+	ReadBack(ctx context.Context, device string, tags []tag.ID) error
+	Last(ids []tag.ID, dst []device.Last) []device.Last
+}
+
+// Auditor keeps records. *audit.Log is one.
+type Auditor interface {
+	Append(r *audit.Record) error // returns when it is durable
+	SyncHead() error
+}
+
+// Config of a Path.
+type Config struct {
+	Plant  Plant
+	Audit  Auditor
+	Memory *Memory       // what the audit log has of before; nil is nothing
+	Keep   time.Duration // how long an idempotency key is remembered: default 24 h
+	AtOnce int           // writes under way at once, those that wait for their tag included: default 256
+	// OnEnd hears of each write that ended. It returns at once.
+	OnEnd func(Outcome)
+}
+
+// maxKept is how many writes are remembered, whatever Keep says.
+const maxKept = 100_000
+
+// Path takes orders. Its methods are safe for concurrent use.
+//
+// An order is carried out by the goroutine that brings it. Locks: Path.mu, held for moments; a tag's turn, which is a channel, held while a value of that tag is written and verified.
+type Path struct {
+	cfg     Config
+	targets atomic.Pointer[map[string]*Target]
+	stats   counters
+
+	mu      sync.Mutex // guards what follows
+	idle    sync.Cond  // running is 0
+	running int
+	closed  bool
+	tags    map[string]*tagState
+	kept    map[string]*entry // by user and idempotency key
+	byID    map[uint64]*entry
+	age     []*entry // those in kept or byID, the oldest first
+}
+
+// tagState is what is known of a tag over the writes of it.
+type tagState struct {
+	turn   chan struct{} // of size 1: who is in it writes
+	newest atomic.Pointer[entry]
+	bucket bucket // under Path.mu
+}
+
+// entry is one order and what became of it.
+type entry struct {
+	order  Order
+	digest string
+	began  time.Time
+	first  uint64 // Seq of its first audit record, 0 before
+	done   chan struct{}
+
+	// Under Path.mu.
+	out     Outcome
+	pending bool
+	ended   bool
+}
+
+// New returns a Path without targets.
+func New(c Config) (*Path, error) {
+	if c.Plant == nil || c.Audit == nil {
+		return nil, errors.New("write: a path needs devices and an audit log")
+	}
+	if c.Keep == 0 {
+		c.Keep = 24 * time.Hour
+	}
+	if c.AtOnce == 0 {
+		c.AtOnce = 256
+	}
+	p := &Path{cfg: c, tags: map[string]*tagState{}, kept: map[string]*entry{}, byID: map[uint64]*entry{}}
+	p.idle.L = &p.mu
+	p.targets.Store(&map[string]*Target{})
+	if c.Memory == nil {
+		return p, nil
+	}
+	return p, p.remember(c.Memory)
+}
+
+// Set makes targets what may be written from now on.
+func (p *Path) Set(targets []*Target) {
+	m := make(map[string]*Target, len(targets))
+	for _, t := range targets {
+		m[t.Spec.Name] = t
+	}
+	p.targets.Store(&m)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, s := range p.tags {
+		if m[name] == nil && len(s.turn) == 0 {
+			delete(p.tags, name)
+		}
+	}
+}
+
+// Target returns the tag of that name, when it may be written.
+func (p *Path) Target(name string) (*Target, bool) {
+	t := (*p.targets.Load())[name]
+	return t, t != nil
+}
+
+// Submit carries an order out, and returns how it ended. One that has to be approved returns at once, Pending. Two orders of a user with one key are one: the second waits for the end of the
+// first. The end of ctx ends that waiting and nothing else: what has been asked for goes its way.
+func (p *Path) Submit(ctx context.Context, o Order) Outcome {
+	e := &entry{order: o, digest: o.digest(), began: time.Now(), done: make(chan struct{})}
+	e.out = Outcome{Tag: o.Tag, New: o.Value, By: o.Caller.User, Via: o.Caller.Via, Why: o.Why, Asked: e.began}
+	if why := p.enter(); why != nil {
+		return p.refuseUnheard(e, why)
+	}
+	defer p.leave()
+	if before := p.claim(e); before != nil {
+		return p.again(ctx, e, before)
+	}
+	t, why := p.admit(&o)
+	switch {
+	case why != nil:
+		return p.refuse(e, why)
+	case t.Rule.Approve:
+		return p.ask(e, t)
+	}
+	return p.execute(context.WithoutCancel(ctx), e, t)
+}
+
+// enter counts an order that is under way.
+func (p *Path) enter() *refusal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return &refusal{Stopping, "the gateway is stopping"}
+	case p.running >= p.cfg.AtOnce:
+		return &refusal{TooMany, "as many writes as may be are under way"}
+	}
+	p.running++
+	return nil
+}
+
+func (p *Path) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running--; p.running == 0 {
+		p.idle.Broadcast()
+	}
+}
+
+func keyOf(o *Order) string { return o.Caller.User + "\x00" + o.Key }
+
+// claim takes the key of e, or returns the entry that has it.
+func (p *Path) claim(e *entry) *entry {
+	if e.order.Key == "" {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if before := p.kept[keyOf(&e.order)]; before != nil {
+		return before
+	}
+	p.kept[keyOf(&e.order)] = e
+	return nil
+}
+
+// again answers an order whose key was there before.
+func (p *Path) again(ctx context.Context, e, before *entry) Outcome {
+	if e.digest != before.digest {
+		return p.refuse(e, &refusal{KeyTaken, "the idempotency key was used for another write"})
+	}
+	if !p.isPending(before) {
+		select {
+		case <-before.done:
+		case <-ctx.Done():
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := before.out
+	out.Repeated = true
+	if !before.ended && !before.pending {
+		out.End, out.Reason = Unknown, "it is still under way"
+	}
+	return out
+}
+
+func (p *Path) isPending(e *entry) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.pending
+}
+
+// admit checks what can be checked of an order without doing anything.
+func (p *Path) admit(o *Order) (*Target, *refusal) {
+	t, ok := p.Target(o.Tag)
+	if !ok {
+		return nil, &refusal{NoTag, "there is no such tag, or it is not writable"}
+	}
+	if !o.Caller.Role.Has(t.Rule.Role) {
+		return nil, &refusal{NoRole, "it takes the role " + t.Rule.Role.String()}
+	}
+	return t, t.accepts(o.Value)
+}
+
+// accepts says what is against v as a value of t, whoever writes it.
+func (t *Target) accepts(v tag.Value) *refusal {
+	if v.Kind == tag.Null {
+		return &refusal{BadValue, "there is no value"}
+	}
+	if _, err := t.raw(v, tag.Null); err != nil {
+		return refusedValue(err)
+	}
+	for it := v.Elems(); it.Next(); {
+		if err := t.ranged(it.Value); err != nil {
+			return refusedBy(OutOfRange, err)
+		}
+	}
+	if err := t.ranged(v); err != nil {
+		return refusedBy(OutOfRange, err)
+	}
+	return nil
+}
+
+func (t *Target) ranged(v tag.Value) error {
+	f, ok := v.Float()
+	if !ok || v.Kind == tag.Bool {
+		return nil
+	}
+	return t.within(f)
+}
+
+func refusedValue(err error) *refusal {
+	var te *TypeError
+	if errors.As(err, &te) && te.Range {
+		return refusedBy(OutOfRange, err)
+	}
+	return refusedBy(BadValue, err)
+}
+
+// state returns the state of a tag.
+func (p *Path) state(t *Target) *tagState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.tags[t.Spec.Name]
+	if s == nil {
+		s = &tagState{turn: make(chan struct{}, 1), bucket: newBucket(t.Rule)}
+		p.tags[t.Spec.Name] = s
+	}
+	return s
+}
+
+// take takes a turn of the tag's rate.
+func (p *Path) take(s *tagState, r *Rule) *refusal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.bucket.take(time.Now(), r) {
+		return nil
+	}
+	return &refusal{TooMany, "the tag is written too often; its rule says how often it may be"}
+}
+
+// bucket is a token bucket: of so many a minute, and so many at once.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+func newBucket(r *Rule) bucket { return bucket{tokens: float64(r.Burst), at: time.Now()} }
+
+func (b *bucket) take(now time.Time, r *Rule) bool {
+	if r.PerMinute == 0 {
+		return true
+	}
+	b.tokens = min(float64(r.Burst), b.tokens+now.Sub(b.at).Minutes()*float64(r.PerMinute))
+	b.at = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// Run looks after what time brings, until ctx ends: orders that nobody approves, keys that are old, the head of the audit log.
+func (p *Path) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			p.expire(now)
+			p.forget(now)
+			if p.cfg.Audit.SyncHead() != nil {
+				p.stats.auditErrors.Add(1)
+			}
+		}
+	}
+}
+
+// Close takes no more orders, waits for those under way, and refuses those that wait to be approved: a restart does not bring them back.
+func (p *Path) Close() {
+	p.mu.Lock()
+	p.closed = true
+	for p.running > 0 {
+		p.idle.Wait()
+	}
+	p.mu.Unlock()
+	for _, e := range p.waiting() {
+		if p.withdraw(e) {
+			p.reject(e, Caller{}, &refusal{NotApproved, "the gateway stopped before somebody approved it"})
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package write
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"millrace/internal/device"
+	"millrace/internal/tag"
+)
+
+func TestConditionsThatDoNotCompile(t *testing.T) {
+	for src, want := range map[string]string{
+		`tag("press/nobody") > 1`: `no tag "press/nobody"`,
+		`tag("press/list") > 1`:   "int16[]",
+		`tag("press/door") > 1`:   "no matching overload",
+		`value`:                   "true or false",
+		`value >`:                 "",
+	} {
+		r := Default()
+		r.Interlock = src
+		_, err := Compile(&r, "press", func(name string) (Known, bool) {
+			k, ok := map[string]Known{"press/door": {2, tag.Bool}, "press/list": {5, tag.Int16 | tag.Array}}[name]
+			return k, ok
+		})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	scaled := func(k tag.Kind) *Target { return &Target{Kind: k, Spec: device.TagSpec{Scale: 0.1, Bias: -40}} }
+	for _, c := range []struct {
+		target *Target
+		text   string
+		raw    string // "" is refused
+		shown  string
+	}{
+		{&Target{Kind: tag.Int16}, "-32768", "-32768", "-32768"},
+		{&Target{Kind: tag.Int16}, "32768", "", ""},
+		{&Target{Kind: tag.Int16}, "1.5", "", ""},
+		{&Target{Kind: tag.Int16}, "2.0", "2", "2"},
+		{&Target{Kind: tag.Uint16}, "-1", "", ""},
+		{&Target{Kind: tag.Uint64}, "18446744073709551615", "18446744073709551615", "18446744073709551615"},
+		{&Target{Kind: tag.Int64}, "18446744073709551615", "", ""},
+		{&Target{Kind: tag.Int64}, "-9223372036854775808", "-9223372036854775808", "-9223372036854775808"},
+		{&Target{Kind: tag.Bool}, "true", "true", "true"},
+		{&Target{Kind: tag.Bool}, "1", "true", "true"},
+		{&Target{Kind: tag.Bool}, "2", "", ""},
+		{&Target{Kind: tag.Float32}, "0.1", "0.1", "0.1"},
+		{&Target{Kind: tag.Float32}, "true", "", ""},
+		{&Target{Kind: tag.String}, "42", "42", "42"},
+		{&Target{Kind: tag.String}, `say "x"`, `say "x"`, `say "x"`},
+		{&Target{Kind: tag.Int32 | tag.Array}, "[1,2,3]", "[1,2,3]", "[1,2,3]"},
+		{&Target{Kind: tag.Int32 | tag.Array}, "1", "", ""},
+		{&Target{Kind: tag.Int32}, "[1]", "", ""},
+		{&Target{Kind: tag.DateTime}, "2026-01-02T03:04:05Z", `"2026-01-02T03:04:05Z"`, `"2026-01-02T03:04:05Z"`},
+		{&Target{Kind: tag.DateTime}, "yesterday", "", ""},
+		{&Target{Kind: tag.ByteString}, "AQI=", `"AQI="`, `"AQI="`},
+		{&Target{}, "7", "7", "7"},
+		{scaled(tag.Int16), "21.56", "616", "21.6"},
+		{scaled(tag.Int16), "4000", "", ""},
+		{scaled(tag.Null), "21.5", "615", "21.5"},
+		{scaled(tag.Int16 | tag.Array), "[-40, 0]", "[0,400]", "[-40,0]"},
+	} {
+		v, err := c.target.Parse(c.text)
+		var raw tag.Value
+		if err == nil {
+			raw, err = c.target.raw(v, tag.Null)
+		}
+		switch {
+		case (err != nil) != (c.raw == ""):
+			t.Errorf("%v %s: %v", c.target.Kind, c.text, err)
+		case err == nil && (raw.String() != c.raw || c.target.engineering(raw).String() != c.shown):
+			t.Errorf("%v %s: %v, shown as %v", c.target.Kind, c.text, raw, c.target.engineering(raw))
+		}
+	}
+}
+
+// The range of a tag, as its own and as its rule says.
+func TestRange(t *testing.T) {
+	tg := &Target{Rule: &Rule{Min: 0, HasMin: true}, Spec: device.TagSpec{Deadband: device.Deadband{Low: -5, High: 80}}}
+	for f, ok := range map[float64]bool{-1: false, 0: true, 80: true, 80.1: false, math.Inf(1): false, math.NaN(): false} {
+		if err := tg.within(f); (err == nil) != ok {
+			t.Errorf("%v: %v", f, err)
+		}
+	}
+	if err := (&Target{Rule: &Rule{}}).within(math.NaN()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRuleCheck(t *testing.T) {
+	for i, bad := range []func(r *Rule){
+		func(r *Rule) { r.Min, r.Max, r.HasMin, r.HasMax = 2, 1, true, true },
+		func(r *Rule) { r.Mode, r.Approve = Desired, true },
+		func(r *Rule) { r.Mode, r.Verify = Desired, Ack },
+		func(r *Rule) { r.Tolerance = -1 },
+		func(r *Rule) { r.Tolerance = math.NaN() },
+	} {
+		r := Default()
+		if r.Check() != nil {
+			t.Fatal("the default is refused")
+		}
+		if bad(&r); r.Check() == nil {
+			t.Errorf("rule %d is good", i)
+		}
+	}
+}
