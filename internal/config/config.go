@@ -22,6 +22,7 @@ type Config struct {
 	Sinks   []Sink
 	Notify  []Notify
 	Serve   []Serve
+	Heal    Heal
 
 	// Overrides are the environment variables that replaced values of the file, sorted.
 	Overrides []string
@@ -45,6 +46,8 @@ type Gateway struct {
 	Data     string // directory, relative to the working directory or absolute
 	Listen   string // host:port of the web page and API, "" when it is off
 	DialRate int    // new connections per second over all devices
+
+	AllowCommands bool // rules may run programs
 }
 
 // Journal says how much is kept, and how soon it is safe.

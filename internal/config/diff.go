@@ -20,6 +20,7 @@ type Changes struct {
 	SinksRemoved []string
 
 	Notify  bool     // the receivers of notifications differ
+	Heal    bool     // what is healed, or how, differs
 	Restart []string // what takes effect only when the gateway starts anew, each with the reason
 }
 
@@ -32,6 +33,7 @@ func Diff(old, new *Config) Changes {
 	c.Notify = !slices.EqualFunc(old.Notify, new.Notify, func(a, b Notify) bool {
 		return a.ID == b.ID && a.Type == b.Type && a.URL == b.URL && slices.Equal(a.On, b.On)
 	})
+	c.Heal = !sameHeal(old.Heal, new.Heal)
 	c.Restart = restarts(old, new)
 	return c
 }
@@ -114,7 +116,7 @@ func orOff(s string) string {
 
 // Empty says that nothing differs.
 func (c Changes) Empty() bool {
-	return len(c.Added)+len(c.Changed)+len(c.Removed)+len(c.SinksAdded)+len(c.SinksChanged)+len(c.SinksRemoved)+len(c.Restart) == 0 && !c.Notify
+	return len(c.Added)+len(c.Changed)+len(c.Removed)+len(c.SinksAdded)+len(c.SinksChanged)+len(c.SinksRemoved)+len(c.Restart) == 0 && !c.Notify && !c.Heal
 }
 
 // String says what differs in one line, and a further one for each setting that needs a restart.
@@ -136,6 +138,9 @@ func (c Changes) String() string {
 	add("sinks removed:", c.SinksRemoved)
 	if c.Notify {
 		parts = append(parts, "notifications changed")
+	}
+	if c.Heal {
+		parts = append(parts, "healing rules changed")
 	}
 	var lines []string
 	if len(parts) > 0 {

@@ -22,6 +22,7 @@ type document struct {
 	sinks     []sinkDraft
 	notify    []notifyDraft
 	serve     []serveDraft
+	heal      healDraft
 }
 
 type journalDraft struct {

@@ -22,7 +22,7 @@ func (f form) article() string {
 		return "true or false"
 	case formChoice:
 		return "a word"
-	case formChoices, formList:
+	case formChoices, formList, formTexts, formActions:
 		return "a list"
 	case formTags, formNamed, formMapping, formParams, formOptions:
 		return "a mapping"

@@ -65,6 +65,12 @@ func dump(c *Config) string {
 	for _, v := range c.Serve {
 		fmt.Fprintf(&b, "serve %+v\n", v)
 	}
+	for _, r := range c.Heal.Regions {
+		fmt.Fprintf(&b, "region %+v\n", r)
+	}
+	for _, p := range c.Heal.Policies {
+		fmt.Fprintf(&b, "rule %+v\n", p.Rule)
+	}
 	for _, w := range c.Warnings {
 		fmt.Fprintf(&b, "warning %v\n", w)
 	}

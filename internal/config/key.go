@@ -34,6 +34,8 @@ const (
 	formParam   // the value of a parameter or an option: text, a number, true or false
 	formTag     // the string of a tag
 	formProfile // one of facts.choices, or the mapping facts.of
+	formTexts   // a list of texts
+	formActions // a list, each one of facts.choices or the mapping facts.of
 )
 
 // facts is what is known of a key without its Go type. The loader, the JSON Schema and docs/config.md are made from it.

@@ -24,6 +24,7 @@ var rootKeys = mapping[document]{
 		list("sinks", &sinkKeys, "Where values are delivered.", func(d *document) *[]sinkDraft { return &d.sinks }),
 		list("notify", &notifyKeys, "Who is told when something happens.", func(d *document) *[]notifyDraft { return &d.notify }),
 		list("serve", &serveKeys, "Servers that offer the tags to other systems.", func(d *document) *[]serveDraft { return &d.serve }),
+		sub("heal", &healKeys, "Rules that bring devices back by themselves.", func(d *document) *healDraft { return &d.heal }),
 	},
 }
 
@@ -37,6 +38,8 @@ var gatewayKeys = mapping[Gateway]{
 			func(g *Gateway) *string { return &g.Listen }).checked(checkListen),
 		integer("dial_rate", "200", "New connections per second, over all devices: the start of a large gateway does not storm the network.",
 			func(g *Gateway) *int { return &g.DialRate }).within(1, 100_000),
+		boolean("allow_commands", "false", "Healing rules may run programs, with the rights of the gateway. Rules can come from files that others write; so this is said here.",
+			func(g *Gateway) *bool { return &g.AllowCommands }),
 	},
 }
 
@@ -231,7 +234,7 @@ var sinkKeys = mapping[sinkDraft]{
 }
 
 // Events are the events that can be notified of.
-var events = []string{"device_down", "device_up", "residue", "disk"}
+var events = []string{"device_down", "device_up", "residue", "disk", "healing"}
 
 var notifyKeys = mapping[notifyDraft]{
 	name: "notify",
@@ -239,7 +242,7 @@ var notifyKeys = mapping[notifyDraft]{
 		text("id", "", "Its name, unique.", func(n *notifyDraft) *string { return &n.ID }).must().placed(func(n *notifyDraft) *Place { return &n.at }),
 		choice("type", "", []string{"webhook"}, "What it is.", func(n *notifyDraft) *string { return &n.Type }).must(),
 		secret("url", "Where a JSON document is posted for each event: `{event, device, reason, time, gateway, count}`.", func(n *notifyDraft) *Secret { return &n.URL }).must().checked(checkWebhook),
-		choices("on", "device_down, device_up, residue, disk", events, "The events that it wants: a device went down or came back, the ledger does not add up, the disk is full or failing.",
+		choices("on", "device_down, device_up, residue, disk, healing", events, "The events that it wants: a device went down or came back, the ledger does not add up, the disk is full or failing, a healing rule acted, stopped, or has something to say.",
 			func(n *notifyDraft) *[]string { return &n.On }),
 	},
 }

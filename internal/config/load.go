@@ -27,6 +27,7 @@ type porter interface {
 // loader holds the state of one Load.
 type loader struct {
 	path    string
+	raw     []byte // of the file that is read now
 	dir     string
 	drivers map[string]device.Driver
 	ports   map[string]int    // default port by scheme
@@ -100,6 +101,7 @@ func newLoader(path string, drivers map[string]device.Driver) *loader {
 }
 
 func (l *loader) load(b []byte) {
+	l.raw = b
 	root, ok := l.parse(b)
 	switch {
 	case !ok:
@@ -119,6 +121,7 @@ func (l *loader) load(b []byte) {
 	l.resolveSinks()
 	l.resolveServe()
 	l.resolveNotify()
+	l.resolveHeal()
 }
 
 // parse returns the only document of b, nil when it is empty.

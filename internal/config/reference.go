@@ -14,6 +14,7 @@ func Reference() []byte {
 	}{
 		{"gateway", &gatewayKeys}, {"journal", &journalKeys}, {"templates", &templateKeys}, {"devices", &deviceKeys}, {"groups", &groupKeys},
 		{"tags", &tagKeys}, {"profile", &profileKeys}, {"options", &optionKeys}, {"sinks", &sinkKeys}, {"notify", &notifyKeys}, {"serve", &serveKeys},
+		{"heal", &healKeys}, {"healing rules", &healRuleKeys}, {"actions", &healActionKeys}, {"healing limits", &healLimitKeys}, {"regions", &healRegionKeys},
 	}
 	for _, t := range tables {
 		fmt.Fprintf(&b, "### %s\n\n", t.title)
@@ -43,6 +44,10 @@ func (f *facts) describe() string {
 	case formChoices:
 		s = "list of `" + strings.Join(f.choices, "`, `") + "`"
 	case formList:
+		s = "list"
+	case formTexts:
+		s = "list of texts"
+	case formActions:
 		s = "list"
 	case formProfile:
 		s = "`" + strings.Join(f.choices, "`, `") + "` or a mapping"

@@ -146,6 +146,10 @@ func (s *schema) value(f *facts, inOptions bool) object {
 		return s.ref(f.of)
 	case formProfile:
 		return either(object{"enum": f.choices}, s.ref(f.of))
+	case formTexts:
+		return object{"type": []string{"array", "null"}, "items": object{"type": []string{"string", "number"}}}
+	case formActions:
+		return object{"type": []string{"array", "null"}, "items": either(object{"enum": f.choices}, s.ref(f.of))}
 	case formList:
 		return object{"type": []string{"array", "null"}, "items": s.ref(f.of)}
 	case formNamed:

@@ -20,9 +20,10 @@ const (
 	DeviceUp   = "device_up"
 	Residue    = "residue" // the ledger does not add up
 	Disk       = "disk"    // the disk is full or failing
+	Healing    = "healing" // a healing rule acted, stopped, or has something to say
 )
 
-var kinds = []string{DeviceDown, DeviceUp, Residue, Disk}
+var kinds = []string{DeviceDown, DeviceUp, Residue, Disk, Healing}
 
 // Event is one thing that happened.
 type Event struct {

@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -171,4 +172,14 @@ func (r *registry) NewValue(name string, fields map[string]ref.Val) ref.Val {
 
 func (o *Object) field(name string) int {
 	return slices.IndexFunc(o.Fields, func(f Var) bool { return f.Name == name })
+}
+
+var kindNames = [...]string{"none", "bool", "int", "double", "string", "duration", "timestamp", "struct"}
+
+// String returns the kind as CEL calls it.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "kind " + strconv.Itoa(int(k))
 }

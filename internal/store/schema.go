@@ -23,6 +23,14 @@ var steps = []string{
 		PRIMARY KEY (device, tag)
 	 ) STRICT, WITHOUT ROWID;
 	 CREATE TABLE learned (device TEXT PRIMARY KEY, limits TEXT NOT NULL) STRICT, WITHOUT ROWID;`,
+	`CREATE TABLE heal_run (
+		id      INTEGER PRIMARY KEY,
+		rule    TEXT NOT NULL,
+		outcome TEXT NOT NULL,
+		open    INTEGER NOT NULL, -- 1: it is not over
+		record  TEXT NOT NULL     -- JSON
+	 ) STRICT;
+	 CREATE TABLE heal_pause (id INTEGER PRIMARY KEY, pause TEXT NOT NULL) STRICT;`,
 }
 
 // applicationID marks the file as ours: "MILL".
