@@ -338,6 +338,18 @@ func (c *clientConn) unanswered() (n int) {
 	return n
 }
 
+// onlyPublishing says whether nothing but Publish requests is without an answer.
+func (c *clientConn) onlyPublishing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.slots {
+		if s := &c.slots[i]; !s.parked || s.service != ServicePublish {
+			return false
+		}
+	}
+	return true
+}
+
 // answerParked hands out the answer to a parked request, in the reader.
 func (c *clientConn) answerParked(s *clientSlot, m *uasc.Message, d *ua.Decoder, typ uint32, now time.Time) {
 	p := &c.push

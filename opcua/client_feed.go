@@ -96,7 +96,7 @@ func (f *clientFeed) tick(c *Client, now time.Time) (next time.Time) {
 	f.errands = nil
 	f.mu.Unlock()
 	for range n {
-		if !f.publish(c) {
+		if !f.publish(c, false) {
 			break
 		}
 	}
@@ -133,22 +133,65 @@ func (f *clientFeed) watch(c *Client, now time.Time, asking bool) (dead []*Subsc
 	return dead, next
 }
 
-// publish sends a Publish request with what is to be acknowledged. It answers false when the connection has ended.
-func (f *clientFeed) publish(c *Client) bool {
+// publishOn sends what is due after the answer to a Publish request, in the reader: a message costs no change of goroutines then. The reader may not wait for the server,
+// so it does that only while nothing but Publish requests is on its way, for which a socket has room. All else is left to the timer.
+func (c *Client) publishOn() {
+	select {
+	case c.conn.turn <- struct{}{}:
+	default:
+		c.keeper.wake()
+		return
+	}
+	done := c.conn.onlyPublishing() && c.feed.publishDue(c)
+	<-c.conn.turn
+	if !done {
+		c.keeper.wake()
+	}
+}
+
+// publishDue sends the Publish requests that are due; the turn is the caller's. It answers false when the timer has something to do.
+func (f *clientFeed) publishDue(c *Client) bool {
+	if !c.keeper.begin() {
+		return true // it runs, and looks once more
+	}
+	defer c.keeper.leave()
+	f.mu.Lock()
+	if f.client != c || len(f.errands) > 0 {
+		f.mu.Unlock()
+		return false
+	}
+	n, again := f.publisher.due(time.Now(), f.demand())
+	f.mu.Unlock()
+	for range n {
+		if !f.publish(c, true) {
+			break
+		}
+	}
+	return again.IsZero()
+}
+
+// publish sends a Publish request with what is to be acknowledged, in the caller's turn or in one of its own. It answers false when the connection has ended.
+func (f *clientFeed) publish(c *Client, turn bool) bool {
 	f.mu.Lock()
 	f.tag++
 	r := publishRequest{tag: f.tag, acks: f.takeAcks()}
 	f.requests = append(f.requests, r)
 	f.publisher.inFlight++
 	f.mu.Unlock()
-	id := c.conn.park(ServicePublish, r.tag, func(b []byte) []byte {
+	body := func(b []byte) []byte {
 		b = ua.AppendInt32(b, int32(len(r.acks)))
 		for i := range r.acks {
 			b = r.acks[i].AppendTo(b)
 		}
 		return b
-	})
-	if id != 0 {
+	}
+	sent := false
+	if turn { // two calls and no function value, for which body would go to the heap
+		sent = c.conn.parkNow(ServicePublish, r.tag, body) != 0
+	} else {
+		sent = c.conn.park(ServicePublish, r.tag, body) != 0
+	}
+	if sent {
 		return true
 	}
 	f.mu.Lock()
@@ -231,7 +274,7 @@ func (f *clientFeed) published(c *Client, p *clientPush) {
 	if m.status != 0 && s != nil {
 		f.statusChanged(c, s, m.status)
 	}
-	c.keeper.wake()
+	c.publishOn()
 }
 
 // pace tells the publisher what came. The caller holds mu.

@@ -91,6 +91,21 @@ func (k *clientKeeper) end(next time.Time) bool {
 	return true
 }
 
+// leave is end for who is not the timer's goroutine: the timer stays as it is, and fires now when something has become due meanwhile.
+func (k *clientKeeper) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.running = false
+	switch {
+	case k.stopped && k.idle != nil:
+		close(k.idle)
+		k.idle = nil
+	case k.again && !k.stopped && k.timer != nil:
+		k.again = false
+		k.timer.Reset(0)
+	}
+}
+
 // runKeeper is the timer's goroutine.
 func (c *Client) runKeeper() {
 	if !c.keeper.begin() {
@@ -177,6 +192,17 @@ func (c *clientConn) parkedBy(s Service) time.Time {
 // park sends a request whose answer the reader takes. body appends what is behind its header; tag comes back with the answer. It runs in the timer's goroutine and returns
 // the id of the request, 0 when it was not sent: then the connection has ended.
 func (c *clientConn) park(s Service, tag uint64, body func([]byte) []byte) uint32 {
+	select {
+	case c.turn <- struct{}{}:
+	case <-c.ended:
+		return 0
+	}
+	defer func() { <-c.turn }()
+	return c.parkNow(s, tag, body)
+}
+
+// parkNow is park for who has the turn.
+func (c *clientConn) parkNow(s Service, tag uint64, body func([]byte) []byte) uint32 {
 	timeout := c.timeout()
 	hint := timeout
 	if s == ServicePublish {
@@ -184,12 +210,6 @@ func (c *clientConn) park(s Service, tag uint64, body func([]byte) []byte) uint3
 	}
 	id := c.nextID()
 	c.parking = body(c.header(c.channel.Begin(c.parking[:0], id), s, id, hint))
-	select {
-	case c.turn <- struct{}{}:
-	case <-c.ended:
-		return 0
-	}
-	defer func() { <-c.turn }()
 	now := time.Now()
 	b, err := c.channel.End(c.parking, 0, uasc.KindMessage, now)
 	if err != nil {

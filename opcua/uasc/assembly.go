@@ -2,6 +2,7 @@ package uasc
 
 import (
 	"errors"
+	"time"
 
 	"millrace/opcua/ua"
 )
@@ -14,6 +15,9 @@ type assembly struct {
 	spare    []byte // of the last message: what Next returned lies in it
 	inUse    bool   // a message lies in spare
 	heldBody int    // bytes in parts
+
+	keepFor time.Duration // how long a spare beyond keepBuffer is kept; 0 not at all
+	grewAt  time.Time     // when a message needed it last
 }
 
 // partial is a message whose last chunk has not come.
@@ -26,7 +30,12 @@ type partial struct {
 }
 
 const (
-	keepBuffer = 64 << 10 // a buffer that is longer than this is not kept for the next message
+	keepBuffer = 64 << 10 // a buffer that is longer than this is kept for the next message only for a while, by a client,
+	mostKept   = 4 << 20  // and one that is longer than this not at all
+
+	// keepLong is for how long a client keeps one. A subscription that has so much to tell does so again and again, and made anew for each message the buffer
+	// costs more than all else that is done with the message but decrypting it.
+	keepLong = 10 * time.Second
 
 	// swallowFactor is how many times the chunks that are allowed a message that was given up may go on for before the connection ends.
 	swallowFactor = 2
@@ -131,12 +140,16 @@ func (a *assembly) room(b []byte, n, limit int) []byte {
 }
 
 // release ends the validity of the message that was returned last.
-func (a *assembly) release() {
-	if !a.inUse {
+func (a *assembly) release(now time.Time) {
+	if cap(a.spare) <= keepBuffer {
+		a.inUse = false
 		return
 	}
+	if len(a.spare) > keepBuffer && a.inUse {
+		a.grewAt = now
+	}
 	a.inUse = false
-	if cap(a.spare) > keepBuffer {
+	if cap(a.spare) > mostKept || now.Sub(a.grewAt) >= a.keepFor {
 		a.spare = nil
 	}
 }

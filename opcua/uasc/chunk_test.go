@@ -161,7 +161,7 @@ func TestSealingAndOpeningAllocateNothing(t *testing.T) {
 				if used, m, err := p.server.Next(b, p.now); err != nil || used != len(b) || len(m.Body) != n {
 					t.Fatal(used, err)
 				}
-				p.server.parts.release()
+				p.server.parts.release(p.now)
 			})
 			want := 0.0
 			if n > keepBuffer { // a long message gets a buffer of its own, which is not kept
@@ -170,6 +170,41 @@ func TestSealingAndOpeningAllocateNothing(t *testing.T) {
 			if allocs > want {
 				t.Errorf("%v with %d bytes: %v allocations, at most %v", s, n, allocs, want)
 			}
+		}
+	}
+}
+
+// A client keeps the buffer of long messages as long as they come, and a while after the last.
+func TestClientKeepsTheBufferOfLongMessages(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, s := range allSecurity {
+		p := newPair(t, pairConfig{security: s})
+		p.open(0)
+		body, b := randomBytes(150_000), make([]byte, 0, 200_000)
+		send := func(n int) {
+			b = append(p.server.Begin(b[:0], 3), body[:n]...)
+			var err error
+			if b, err = p.server.End(b, 0, KindMessage, p.now); err != nil {
+				t.Fatal(err)
+			}
+			if used, m, err := p.client.Next(b, p.now); err != nil || used != len(b) || len(m.Body) != n {
+				t.Fatal(used, err)
+			}
+		}
+		if allocs := testing.AllocsPerRun(20, func() { send(len(body)) }); allocs > 0 {
+			t.Errorf("%v: %v allocations for a long message", s, allocs)
+		}
+		p.now = p.now.Add(keepLong - 1)
+		send(1000)
+		if len(p.client.parts.spare) < len(body) {
+			t.Errorf("%v: the buffer was not kept for long enough", s)
+		}
+		p.now = p.now.Add(keepLong)
+		send(1000)
+		if n := cap(p.client.parts.spare); n > keepBuffer {
+			t.Errorf("%v: a buffer of %d bytes is kept though nothing long comes", s, n)
 		}
 	}
 }

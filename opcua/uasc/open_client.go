@@ -40,7 +40,7 @@ func NewClient(cfg ClientConfig) (*Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Channel{client: &cfg, security: cfg.Security, limits: cfg.Transport.receive(), state: awaitAcknowledge, parts: assembly{max: cfg.MaxPartials}}
+	c := &Channel{client: &cfg, security: cfg.Security, limits: cfg.Transport.receive(), state: awaitAcknowledge, parts: assembly{max: cfg.MaxPartials, keepFor: keepLong}}
 	if cfg.Reverse {
 		c.state = awaitReverse
 	}

@@ -29,7 +29,7 @@ func (c *Channel) Next(in []byte, now time.Time) (used int, m Message, err error
 	if c.failed != nil {
 		return 0, Message{}, c.failed
 	}
-	c.parts.release()
+	c.parts.release(now)
 	for {
 		f, ok, err := c.frame(in[used:])
 		if err != nil {
