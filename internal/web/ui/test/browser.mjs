@@ -104,6 +104,22 @@ async function overview(page, server) {
   await eventually('a device opens by keyboard', async () => (await text(page, '.device h1')) === 'press-02');
 }
 
+async function why(page, server) {
+  await go(page, server.url, '/devices/filler-01');
+  await eventually('a device that is well is said to be, with figures', async () => (await text(page, '.why.well')).includes('All is well with filler-01'));
+  server.say('down filler-01');
+  await eventually('one that is down is explained', async () => (await page.locator('.why:not(.well)').getAttribute('data-cause')) === 'port_closed');
+  const said = await text(page, '.why');
+  check('with what to do', /What to do\s+Compare the port/i.test(said), said);
+  check('and with evidence that has numbers', /17 times/.test(said), said);
+  await page.locator('.space .quality button').first().click();
+  await eventually('a tag is explained where its quality stands', async () => (await text(page, '.why')).includes('Back to filler-01'));
+  await page.getByText('Back to filler-01').click();
+  await eventually('and the device again', async () => (await page.locator('.why button').count()) === 0);
+  server.say('up filler-01');
+  await eventually('and it is well again', async () => (await page.locator('.why.well').count()) === 1);
+}
+
 async function tags(page, server) {
   await go(page, server.url, '/tags');
   await eventually('10,000 tags are counted', async () => (await text(page, '.table .foot')) === '10,000 tags');
@@ -274,6 +290,7 @@ try {
   });
   const page = await newPage(browser);
   await overview(page, server);
+  await why(page, server);
   await tags(page, server);
   await trend(page, server);
   await maintenance(page, server);

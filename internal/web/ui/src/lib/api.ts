@@ -1,4 +1,4 @@
-import type { History, TagPage } from './types';
+import type { Explanation, History, TagPage } from './types';
 
 const tokenKey = 'millrace.token';
 
@@ -61,6 +61,9 @@ export function getHistory(tags: string[], from: number, points: number, signal?
   for (const t of tags) p.append('tag', t);
   return answer<History>(fetch(`/api/v1/history?${p}`, { signal }));
 }
+
+// getWhy explains a device, or a tag by its full name.
+export const getWhy = (of: string, signal?: AbortSignal) => answer<Explanation>(fetch(`/api/v1/why?${new URLSearchParams({ of })}`, { signal }));
 
 // setMaintenance switches a device, or tags, with the token that was given before.
 export function setMaintenance(what: { device?: string; tags?: string[] }, on: boolean, reason: string) {

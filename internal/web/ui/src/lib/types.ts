@@ -100,3 +100,24 @@ export interface History {
   to: number;
   series: Series[];
 }
+
+// Finding is one cause that the facts fit.
+export interface Finding {
+  cause: string;
+  layer: string;
+  title: string;
+  since?: string;
+  before: { at: string; what: string }[];
+  evidence: string[];
+  todo: string[];
+  confidence: 'possible' | 'likely' | 'certain';
+}
+
+// Explanation is what there is to say about a device or a tag, what explains most first.
+export interface Explanation {
+  of: string;
+  what: 'device' | 'tag';
+  device: string;
+  state: string;
+  findings: Finding[];
+}
