@@ -35,6 +35,10 @@ type Config struct {
 	NoEcho bool
 	// DialTimeout limits Dial with its handshake; default 5 s. The context may be shorter.
 	DialTimeout time.Duration
+	// ConnectTimeout limits the TCP connection alone, without the handshake; default DialTimeout.
+	ConnectTimeout time.Duration
+	// HandshakeTimeout limits the handshake alone, once the connection is there; default DialTimeout.
+	HandshakeTimeout time.Duration
 	// TLS makes Dial speak Modbus/TCP Security. The specification wants a client certificate, with its role in extension
 	// 1.3.6.1.4.1.50316.802.1, and TLS 1.2 at least, which is enforced. ServerName is filled in from the address.
 	TLS *tls.Config
@@ -62,7 +66,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("modbus: no such framing: %v", c.Framing)
 	case c.Window < 0 || c.Window > MaxWindow:
 		return c, fmt.Errorf("modbus: window %d outside 1..%d", c.Window, MaxWindow)
-	case c.Timeout < 0 || c.DialTimeout < 0:
+	case c.Timeout < 0 || c.DialTimeout < 0 || c.ConnectTimeout < 0 || c.HandshakeTimeout < 0:
 		return c, fmt.Errorf("modbus: negative timeout")
 	case c.Retries < 0 || c.Retries > 10:
 		return c, fmt.Errorf("modbus: retries %d outside 0..10", c.Retries)
@@ -72,6 +76,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Timeout = cmp.Or(c.Timeout, time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, c.DialTimeout)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, c.DialTimeout)
 	c.UserTimeout = cmp.Or(c.UserTimeout, 10*time.Second)
 	return c, nil
 }
@@ -115,12 +121,13 @@ func Dial(ctx context.Context, addr string, cfg Config) (*Client, error) {
 	defer cancel()
 	addr, host := withPort(addr, cfg.TLS != nil)
 	d := inflight.Dialer(cfg.UserTimeout)
+	d.Timeout = cfg.ConnectTimeout
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("modbus: dial %s: %w", addr, err)
 	}
 	if cfg.TLS != nil {
-		if conn, err = handshake(ctx, conn, host, cfg.TLS); err != nil {
+		if conn, err = handshake(ctx, conn, host, &cfg); err != nil {
 			return nil, fmt.Errorf("modbus: handshake with %s: %w", addr, err)
 		}
 	}
@@ -137,8 +144,10 @@ func withPort(addr string, secure bool) (full, host string) {
 	return net.JoinHostPort(addr, Port), addr
 }
 
-func handshake(ctx context.Context, conn net.Conn, host string, cfg *tls.Config) (net.Conn, error) {
-	cfg = cfg.Clone()
+func handshake(ctx context.Context, conn net.Conn, host string, c *Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.HandshakeTimeout)
+	defer cancel()
+	cfg := c.TLS.Clone()
 	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12) // [MBSEC 7.1, R-01]
 	if cfg.ServerName == "" {
 		cfg.ServerName = host

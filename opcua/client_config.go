@@ -48,6 +48,8 @@ type Config struct {
 	Timeout time.Duration
 	// DialTimeout limits Dial with all that it does; default 15 s. The context may be shorter.
 	DialTimeout time.Duration
+	// ConnectTimeout limits the TCP connection alone, without what is said on it; default DialTimeout.
+	ConnectTimeout time.Duration
 	// UserTimeout ends a connection on which sent bytes stay without acknowledgement; default 10 s; negative leaves the system's. Linux only.
 	UserTimeout time.Duration
 	// SessionTimeout is how long the server is asked to keep a session of which it hears nothing; default 1 min, at least 10 s. It is kept alive by a read of the
@@ -132,7 +134,7 @@ const (
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
-	case c.Timeout < 0 || c.DialTimeout < 0:
+	case c.Timeout < 0 || c.DialTimeout < 0 || c.ConnectTimeout < 0:
 		return c, fmt.Errorf("opcua: negative timeout")
 	case c.SessionTimeout != 0 && c.SessionTimeout < minSessionTimeout:
 		return c, fmt.Errorf("opcua: session timeout %v under %v", c.SessionTimeout, minSessionTimeout)

@@ -46,6 +46,7 @@ func connect(ctx context.Context, endpoint string, ch *clientChoice, cfg *Config
 	dial := cfg.Dialer
 	if dial == nil {
 		d := inflight.Dialer(cfg.UserTimeout)
+		d.Timeout = cfg.ConnectTimeout
 		dial = func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 	}
 	conn, err := dial(ctx, addr)

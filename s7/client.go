@@ -38,6 +38,10 @@ type Config struct {
 	Retries int
 	// DialTimeout limits dialling with all of the handshake; default 5 s. The context may be shorter.
 	DialTimeout time.Duration
+	// ConnectTimeout limits the TCP connection alone, without the handshake; default DialTimeout.
+	ConnectTimeout time.Duration
+	// HandshakeTimeout limits the handshake alone, once the connection is there; default DialTimeout.
+	HandshakeTimeout time.Duration
 	// UserTimeout ends a connection on which sent bytes stay without acknowledgement; default 10 s; negative leaves the system's. Linux only.
 	UserTimeout time.Duration
 	// Resync says what is done about bytes that are no frame; by default they end the connection.
@@ -119,7 +123,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("s7: PDU %d outside %d..%d", c.PDU, MinPDU, MaxTPKT-FrameBytes)
 	case c.Window < 0 || c.Window > MaxWindow:
 		return c, fmt.Errorf("s7: window %d outside 1..%d", c.Window, MaxWindow)
-	case c.Timeout < 0 || c.DialTimeout < 0:
+	case c.Timeout < 0 || c.DialTimeout < 0 || c.ConnectTimeout < 0 || c.HandshakeTimeout < 0:
 		return c, fmt.Errorf("s7: negative timeout")
 	case c.Retries < 0 || c.Retries > 10:
 		return c, fmt.Errorf("s7: retries %d outside 0..10", c.Retries)
@@ -147,6 +151,8 @@ func (c *Config) fill() {
 	c.Window = cmp.Or(c.Window, defaultWindow)
 	c.Timeout = cmp.Or(c.Timeout, time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, c.DialTimeout)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, c.DialTimeout)
 	c.UserTimeout = cmp.Or(c.UserTimeout, 10*time.Second)
 }
 

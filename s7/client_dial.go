@@ -23,6 +23,7 @@ func Dial(ctx context.Context, addr string, cfg Config) (*Client, error) {
 		addr = net.JoinHostPort(addr, strconv.Itoa(Port))
 	}
 	d := inflight.Dialer(cfg.UserTimeout)
+	d.Timeout = cfg.ConnectTimeout
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, &HandshakeError{Stage: StageDial, Addr: addr, Called: cfg.Called, Err: err}
@@ -54,6 +55,8 @@ func shakeHands(ctx context.Context, conn net.Conn, cfg Config, addr string) (*C
 
 // shakeHandsInline makes a client whose callers read their own answers where inline says so: right on any connection, quick on one with a buffer.
 func shakeHandsInline(ctx context.Context, conn net.Conn, cfg Config, addr string, inline bool) (*Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.HandshakeTimeout)
+	defer cancel()
 	h := newGreeting(conn, &cfg)
 	if stage, err := h.run(ctx); err != nil {
 		_ = conn.Close()

@@ -164,6 +164,12 @@ type Observer interface {
 	Learned(l Limits)                               // of the device being read: fields that are not 0 replace what was known, Holes are added
 }
 
+// Timeouts is an Observer that says how long the parts of a dial may take. Open's context bounds both together.
+type Timeouts interface {
+	Connect() time.Duration   // until the connection is there
+	Handshake() time.Duration // from then on until the session is
+}
+
 // TagError says what is wrong with one tag of a Compile.
 type TagError struct {
 	Tag     string // TagSpec.Name

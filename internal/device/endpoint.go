@@ -47,6 +47,7 @@ type endpoint struct {
 	breaker   resilience.Breaker // of its sessions
 	rate      resilience.Bucket
 	timer     timer // when the first job in the queue may start
+	overrun   overrun
 
 	// Handed to the job and back.
 	job     job
@@ -55,7 +56,9 @@ type endpoint struct {
 	number  uint64  // of the session
 	outcome outcome
 
-	patience atomic.Int64          // ns: how long a dial may take, the profile's ceiling or what the driver wants
+	connects atomic.Int64          // ns: how long a connection may take to be made
+	patience atomic.Int64          // ns: how long the handshake on it may take, as the profile says or as long as the driver wants
+	writing  atomic.Bool           // the job is a write
 	reading  atomic.Pointer[group] // whose turn it is, or was last
 }
 
@@ -116,7 +119,7 @@ func (e *endpoint) work(ctx context.Context) {
 }
 
 func (e *endpoint) dial(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.patience.Load()))
+	ctx, cancel := context.WithTimeout(ctx, e.Connect()+e.Handshake())
 	defer cancel()
 	u := e.job.unit
 	u.mu.Lock()
@@ -233,12 +236,13 @@ func (e *endpoint) settle() {
 			e.profile = u.spec.Profile
 		}
 	}
-	patience := e.profile.Ceiling
+	patience := e.profile.Handshake
 	for _, u := range e.units {
 		if p, ok := u.driver.(Patient); ok {
 			patience = max(patience, p.Patience(u.addr))
 		}
 	}
+	e.connects.Store(int64(e.profile.Connect))
 	e.patience.Store(int64(patience))
 	e.backoff.Follow(e.profile)
 	if e.profile != was {
@@ -275,11 +279,18 @@ func (e *endpoint) unit() *unit {
 	return nil
 }
 
-// Timeout is the ceiling during the handshake.
+// Connect and Handshake implement Timeouts.
+func (e *endpoint) Connect() time.Duration   { return time.Duration(e.connects.Load()) }
+func (e *endpoint) Handshake() time.Duration { return time.Duration(e.patience.Load()) }
+
+// Timeout is that of the handshake during one, that of writes during one, and else what the replies of the unit make of it.
 func (e *endpoint) Timeout() time.Duration {
 	u := e.unit()
 	if u == nil {
-		return time.Duration(e.patience.Load())
+		return e.Handshake()
+	}
+	if e.writing.Load() {
+		return u.spec.Profile.Write
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -294,7 +305,9 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	g.stats.rtt.observe(rtt)
 	g.unit.mu.Lock()
 	g.unit.rtts.observe(rtt)
-	g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
+	if !e.writing.Load() { // a write takes as long as it takes, which says nothing of reads
+		g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
+	}
 	g.unit.silence = silence{}
 	g.unit.mu.Unlock()
 }
@@ -311,7 +324,9 @@ func (e *endpoint) TimedOut(after time.Duration) {
 	e.rt.counters.timeouts.Add(1)
 	if u := e.unit(); u != nil {
 		u.mu.Lock()
-		u.rto.TimedOut(after)
+		if !e.writing.Load() {
+			u.rto.TimedOut(after)
+		}
 		u.waited = after
 		u.silence.add(after)
 		u.life.timeouts++
@@ -406,7 +421,7 @@ func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done fu
 	if pushed {
 		s.Wake(g.plan, g.spec.Interval, g.wake)
 	}
-	err = e.session.Read(ctx, g.plan, into)
+	err = e.overran(g.unit, e.session.Read(ctx, g.plan, into))
 	if pushed {
 		done = s.Taken(g.plan)
 	}

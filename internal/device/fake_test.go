@@ -29,6 +29,7 @@ const (
 	blackHole      // not even the dial is answered
 	refuses        // RST to the dial; a connection that is there breaks
 	hangsUp        // FIN: a connection that is there ends, the next dial works
+	mute           // takes connections, and does not answer the handshake
 )
 
 // plc is a fake device with a register per tag that counts its reads.
@@ -166,8 +167,15 @@ func (d *fakeDriver) Open(ctx context.Context, a Addr, lim Limits, o Observer) (
 	p.mu.Unlock()
 	switch p.is() {
 	case blackHole:
-		<-ctx.Done()
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
+		if err := sleep(ctx, o.(Timeouts).Connect()); err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+		}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	case mute:
+		if err := sleep(ctx, o.Timeout()); err != nil {
+			return nil, &net.OpError{Op: "read", Net: "tcp", Err: err}
+		}
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case refuses:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	case fine, silent, hangsUp:
@@ -225,7 +233,7 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 		return nil
 	case broken:
 		return &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
-	case m == silent || m == blackHole || late == 0 && latency > wait:
+	case m == silent || m == blackHole || m == mute || late == 0 && latency > wait:
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}

@@ -341,7 +341,7 @@ func TestPatientDrivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Config{})
 		b.cfg.Drivers = map[string]Driver{"fake": patientDriver{b.driver}}
-		b.plc(1).set(blackHole)
+		b.plc(1).set(mute)
 		b.apply(b.spec(1, time.Second, 1))
 		b.run()
 		time.Sleep(39 * time.Second)
@@ -351,6 +351,11 @@ func TestPatientDrivers(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		if n := b.plc(1).dialled(); n != 2 {
 			t.Errorf("%d dials in 69 s", n)
+		}
+		b.plc(1).set(blackHole)
+		time.Sleep(time.Minute)
+		if n := b.plc(1).dialled(); n < 2+5 {
+			t.Errorf("%d dials in two minutes: a connection is given no longer than any other", n)
 		}
 		b.quit()
 	})

@@ -75,7 +75,7 @@ func TestIsolation(t *testing.T) {
 		name    string
 		mode    mode
 		latency time.Duration
-	}{{"black hole", blackHole, 0}, {"tar pit", silent, 0}, {"refuses", refuses, 0}, {"slow", fine, 1900 * time.Millisecond}} {
+	}{{"black hole", blackHole, 0}, {"tar pit", silent, 0}, {"no handshake", mute, 0}, {"refuses", refuses, 0}, {"slow", fine, 1900 * time.Millisecond}} {
 		t.Run(c.name, func(t *testing.T) {
 			got, missed := run(t, c.mode, c.latency)
 			if missed != 0 {
@@ -154,7 +154,7 @@ func TestStartNeverStorms(t *testing.T) {
 
 // A PLC that is not there at start is no reason for anything but its own state, and is read when it comes.
 func TestAbsentAtStart(t *testing.T) {
-	for _, m := range []mode{refuses, blackHole, silent} {
+	for _, m := range []mode{refuses, blackHole, silent, mute} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, Config{})
 			s := b.spec(1, time.Second, 2)
@@ -191,7 +191,7 @@ func TestAbsentAtStart(t *testing.T) {
 // Every way to vanish and every way to be back: the tags keep their last usable value meanwhile, one row each, and the first read comes
 // within the cap, one timeout of the dial that was on its way, one of the probe, and the turn in the dial bucket.
 func TestVanishAndReturn(t *testing.T) {
-	for _, m := range []mode{refuses, blackHole, silent} {
+	for _, m := range []mode{refuses, blackHole, silent, mute} {
 		for _, away := range []time.Duration{3 * time.Second, 20 * time.Second, 10 * time.Minute} {
 			t.Run(fmt.Sprintf("%d for %v", m, away), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -328,6 +328,7 @@ func (s *shard) begin(e *endpoint, j job) {
 		e.dialAt, e.unheard = time.Now(), true
 	}
 	e.busy, e.job = true, j
+	s.watch(e, &j, time.Now())
 	s.jobs.Add(1)
 	go e.start()
 }
@@ -335,6 +336,7 @@ func (s *shard) begin(e *endpoint, j job) {
 // ended takes what became of e's job.
 func (s *shard) ended(e *endpoint) {
 	e.busy = false
+	s.unwatch(e)
 	switch e.job.kind {
 	case jobOpen:
 		s.dialled(e)

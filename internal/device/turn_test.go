@@ -84,7 +84,7 @@ func TestSilentUnitBehindAGateway(t *testing.T) {
 
 // When the gateway goes, all its units go and come back over one connection, and one dial at a time asks for them all.
 func TestGatewayVanishesWithItsUnits(t *testing.T) {
-	for _, m := range []mode{refuses, blackHole, silent} {
+	for _, m := range []mode{refuses, blackHole, silent, mute} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, Config{})
 			b.apply(b.units(5)...)

@@ -274,7 +274,7 @@ func (e *endpoint) errand(ctx context.Context, x *errand) {
 	} else {
 		x.err = e.readBack(ctx, x)
 	}
-	x.fault = x.err
+	x.fault = e.overran(x.unit, x.err)
 }
 
 // vetoed is what its caller has against x's leaving now.
@@ -294,6 +294,8 @@ func (e *endpoint) write(ctx context.Context, x *errand) error {
 		x.unsent("its tags cannot be planned", nil)
 		return x.err
 	}
+	e.writing.Store(true)
+	defer e.writing.Store(false)
 	return e.session.Write(ctx, g.plan, x.writes, x.res)
 }
 

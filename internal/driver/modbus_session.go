@@ -84,6 +84,8 @@ func newModbusSession(opts *modbusOptions, lim device.Limits, o device.Observer)
 		return nil, cfg, err
 	}
 	s := &modbusSession{obs: o, window: cfg.Window}
+	t := dialTimesOf(o, opts.dialTimeout)
+	cfg.DialTimeout, cfg.ConnectTimeout, cfg.HandshakeTimeout = t.all, t.connect, t.handshake
 	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
 	return s, cfg, nil
 }

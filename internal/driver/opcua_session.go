@@ -98,6 +98,8 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 	if err != nil {
 		return nil, err
 	}
+	t := dialTimesOf(o, opts.dialTimeout)
+	cfg.DialTimeout, cfg.ConnectTimeout = t.all, t.connect
 	patience := &setUpTime{obs: o}
 	cfg.Hooks = opcuaHooks(o)
 	cfg.Hooks.Timeout = patience.timeout

@@ -44,6 +44,8 @@ func (S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.O
 		return nil, err
 	}
 	cfg := opts.config(lim)
+	t := dialTimesOf(o, opts.dialTimeout)
+	cfg.DialTimeout, cfg.ConnectTimeout, cfg.HandshakeTimeout = t.all, t.connect, t.handshake
 	cfg.Hooks = s7.Hooks{
 		Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
 		Learned: func(maxItems int) { o.Learned(device.Limits{MaxItems: maxItems}) },

@@ -1,0 +1,75 @@
+package device
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace/internal/resilience"
+)
+
+// A read that takes longer than a whole operation may is ended, as if a request had had no answer; the session stays, and the others on it get their turns.
+func TestOperationTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		specs := b.units(2)
+		for i := range specs {
+			specs[i].Profile = resilience.Remote()
+			specs[i].Profile.Operation = 2 * time.Second
+		}
+		b.apply(specs...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.plc(1).change(func(p *plc) { p.dead = "2" })
+		time.Sleep(time.Minute)
+		st, other := b.status("d0002"), b.status("d0001")
+		if st.State.polled() || st.Outages != 1 || st.Timeouts != 0 {
+			t.Errorf("%v, %d outages, %d requests without an answer in 3 s, since none was given as long", st.State, st.Outages, st.Timeouts)
+		}
+		if other.State != Ready || other.Outages != 0 || b.plc(1).dialled() != 1 {
+			t.Errorf("the other: %v, %d outages; %d dials", other.State, other.Outages, b.plc(1).dialled())
+		}
+		b.plc(1).change(func(p *plc) { p.dead = "" })
+		time.Sleep(90 * time.Second)
+		if st := b.status("d0002"); st.State != Ready {
+			t.Errorf("back it is %v", st.State)
+		}
+		b.quit()
+		said := false
+		for _, e := range b.book.events {
+			said = said || strings.Contains(e.Reason, "not done within 2s")
+		}
+		if !said {
+			t.Error("no event says why")
+		}
+	})
+}
+
+// A write is waited for as long as the profile says of writes, and what it takes says nothing of reads.
+func TestWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 1)
+		s.Profile.Write = 7 * time.Second
+		b.apply(s)
+		b.run()
+		time.Sleep(10 * time.Second)
+		e := b.unit("d0001").endpoint
+		e.writing.Store(true)
+		if got := e.Timeout(); got != 7*time.Second {
+			t.Errorf("a write is waited for %v", got)
+		}
+		before := b.status("d0001")
+		e.Replied(1900 * time.Millisecond)
+		e.TimedOut(7 * time.Second)
+		if after := b.status("d0001"); after.RTT != before.RTT || after.Timeout != before.Timeout || after.Timeouts != before.Timeouts+1 {
+			t.Errorf("round trip %v, timeout %v, before %v and %v", after.RTT, after.Timeout, before.RTT, before.Timeout)
+		}
+		e.writing.Store(false)
+		if got := e.Timeout(); got != before.Timeout {
+			t.Errorf("a read is waited for %v", got)
+		}
+		b.quit()
+	})
+}

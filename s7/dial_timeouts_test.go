@@ -1,0 +1,30 @@
+package s7
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+)
+
+// Connecting and shaking hands have each its own time, however long the whole may take.
+func TestDialTimeoutsAreApart(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // it takes connections, and says nothing on them
+	for name, cfg := range map[string]Config{
+		"connect":   {DialTimeout: time.Hour, ConnectTimeout: 1},
+		"handshake": {DialTimeout: time.Hour, HandshakeTimeout: 20 * time.Millisecond},
+	} {
+		_, err := Dial(t.Context(), l.Addr().String(), cfg)
+		var ne net.Error
+		if !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Dial(t.Context(), l.Addr().String(), Config{ConnectTimeout: -1}); err == nil {
+		t.Error("a time below 0 was taken")
+	}
+}
