@@ -193,11 +193,15 @@ func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	})}, nil
 }
 
-// Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
+// Close ends the connection in order, fails what is in flight, and waits for the reader. It may be called more than once. It waits for the device to close
+// its side too, as long as for an answer, a second at most; Unconfirmed says whether that was in vain. It returns nil.
 func (c *Client) Close() error {
 	c.flight.Close()
 	return nil
 }
+
+// Unconfirmed returns, after Close, an *UnconfirmedError when the device did not close its side too, and nil else.
+func (c *Client) Unconfirmed() error { return c.flight.Unconfirmed() }
 
 // Err returns nil while the connection is open, then the *ClosedError with which it ended.
 func (c *Client) Err() error { return c.flight.Err() }

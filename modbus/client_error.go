@@ -79,6 +79,9 @@ func (e *Error) Retryable() bool {
 // TimeoutError is the cause when no reply came in time; it has how long was waited, After. It satisfies net.Error.
 type TimeoutError = inflight.TimeoutError
 
+// UnconfirmedError is the end of a connection of which the device did not let know that it heard of it: it may count it among its connections for long.
+type UnconfirmedError = inflight.UnconfirmedError
+
 // ClosedError is the cause when the connection ended. It unwraps to net.ErrClosed and to why, its Err: *ForeignError, *FrameError, *UnansweredError,
 // io.EOF, what the socket said; nil when Close was called.
 type ClosedError = inflight.ClosedError

@@ -301,9 +301,11 @@ func (p *Pool) shut() {
 	p.passOn()
 	p.tell()
 	p.mu.Unlock()
+	var all sync.WaitGroup
 	for _, r := range idle {
-		_ = r.client.Close()
+		all.Go(func() { _ = r.client.Close() }) // at once: a device that is gone has each of them wait
 	}
+	all.Wait()
 }
 
 // maintain does what is due and returns how long nothing will be.

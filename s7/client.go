@@ -178,6 +178,7 @@ func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
 	k := cfg.Hooks
 	c.flight = inflight.New(conn, d, inflight.Config{
 		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: 2 * frame, ReadMax: 16 * frame, Rest: h.rest(),
+		Goodbye: (&Disconnect{DstRef: h.peer, SrcRef: clientRef, Reason: DisconnectNormal}).AppendTo(nil),
 		NewWork: func() inflight.Work { return &run{client: c} },
 		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, Served: k.Served, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
 	})
@@ -217,11 +218,15 @@ func (c *Client) Stats() Stats {
 	return out
 }
 
-// Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
+// Close ends the connection in order, with a DR, fails what is in flight, and waits for the reader. It may be called more than once. It waits for the PLC to close
+// its side too, as long as for an answer, a second at most; Unconfirmed says whether that was in vain. It returns nil.
 func (c *Client) Close() error {
 	c.flight.Close()
 	return nil
 }
+
+// Unconfirmed returns, after Close, an *UnconfirmedError when the PLC did not close its side too, and nil else.
+func (c *Client) Unconfirmed() error { return c.flight.Unconfirmed() }
 
 // Err returns nil while the connection is open, then the *ClosedError with which it ended.
 func (c *Client) Err() error { return c.flight.Err() }

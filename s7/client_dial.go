@@ -76,6 +76,7 @@ type greeting struct {
 	out    []byte
 
 	tpdu  TPDUSize // that the PLC takes
+	peer  uint16   // its reference of the connection
 	grant SetupResponse
 }
 
@@ -141,7 +142,7 @@ func (h *greeting) connect() error {
 	if err := cc.Decode(m.TPDU); err != nil {
 		return err
 	}
-	h.tpdu = cc.Size
+	h.tpdu, h.peer = cc.Size, cc.SrcRef
 	return nil
 }
 

@@ -145,6 +145,9 @@ func argument(f Function, it *Item, what string) error {
 // TimeoutError is the cause when no answer came in time; it has how long was waited, After. It satisfies net.Error.
 type TimeoutError = inflight.TimeoutError
 
+// UnconfirmedError is the end of a connection of which the PLC did not let know that it heard of it: it may count it among its connections for long.
+type UnconfirmedError = inflight.UnconfirmedError
+
 // ClosedError is the cause when the connection ended. It unwraps to net.ErrClosed and to why, its Err: *ForeignError, *FrameError, *PDUError, *DisconnectedError,
 // *UnexpectedTPDUError, *UnansweredError, io.EOF, what the socket said; nil when Close was called.
 type ClosedError = inflight.ClosedError

@@ -45,6 +45,7 @@ var goStatements = map[string]int{
 	"internal/driver":   2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
 	"internal/heal":     1,  // a program that a rule runs, by the runner, which waits for it
 	"internal/listen":   1,  // one a connection, by Serve
+	"modbus":            1,  // the ends of a Pool's connections, by its Run, which waits for them
 	"s7":                1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
 	"opcua":             6,  // the reader of a client's connection, by Dial; Close waits for it. A Server's keeper and its subscriptions, with their samplers beside them, by the first Serve; the last waits for them. Who sends what others queued on a connection, while there is something; who does the work of a session on it, whom the connection waits for
 	"internal/inflight": 1,  // the reader of a client's connection, by New; Close waits for it

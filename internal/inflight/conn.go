@@ -101,6 +101,7 @@ type Config struct {
 	Inline           bool
 	ReadMin, ReadMax int         // bytes of the read buffer at first, and how far it grows while reads fill it; the longest frame has room in ReadMax
 	Rest             []byte      // what was read of the stream already
+	Goodbye          []byte      // the frame that Close sends first; nil when the protocol has none
 	NewWork          func() Work // for a new Turn; the Conn keeps Turns with their Works and uses them again
 	Hooks            Hooks
 }
@@ -120,22 +121,24 @@ type Conn struct {
 	in      inbox       // belongs to the one who has the read role
 	x       rawExchange // likewise
 
-	mu        sync.Mutex // never held across I/O or a hook
-	err       error      // why the connection ended; nil while it is open
-	window    int
-	table     table
-	foreign   bool // a foreign answer came; not reported yet
-	sending   bool
-	queue     []*Turn // those that wait for room in the window, first come first served; one entry a calling goroutine
-	free      []*Turn
-	stats     Stats
-	role      readRole
-	reader    *Turn           // with roleCaller: whose goroutine reads
-	listening int             // those who want the reader to read, whatever is in flight
-	heard     time.Time       // the last answer
-	brisk     bool            // it came within a lull of the one before
-	watched   <-chan struct{} // of the context whose end cuts a caller's read
-	stopWatch func() bool
+	mu          sync.Mutex // never held across I/O or a hook
+	err         error      // why the connection ended; nil while it is open
+	window      int
+	table       table
+	foreign     bool // a foreign answer came; not reported yet
+	sending     bool
+	queue       []*Turn // those that wait for room in the window, first come first served; one entry a calling goroutine
+	free        []*Turn
+	stats       Stats
+	role        readRole
+	reader      *Turn           // with roleCaller: whose goroutine reads
+	listening   int             // those who want the reader to read, whatever is in flight
+	leaving     bool            // Close was called: the reader is to end, whatever comes
+	heard       time.Time       // the last answer
+	brisk       bool            // it came within a lull of the one before
+	watched     <-chan struct{} // of the context whose end cuts a caller's read
+	stopWatch   func() bool
+	unconfirmed error // what became of the farewell
 }
 
 // Stats counts what went over a connection.
@@ -176,16 +179,29 @@ func New(conn net.Conn, p Protocol, cfg Config) *Conn {
 	return c
 }
 
-// Close ends the connection, fails what is in flight, and waits for the reader. It may be called more than once.
+// Close ends the connection in order, fails what is in flight, and waits for the reader. It may be called more than once. It waits for the peer to close its side too,
+// as long as for an answer, a second at most; Unconfirmed says whether that was in vain.
 func (c *Conn) Close() {
 	c.mu.Lock()
-	first := c.err == nil
+	first, sending := c.err == nil, c.sending
+	c.leaving = true
 	c.end(nil)
 	c.mu.Unlock()
 	if first {
+		err := c.farewell(sending)
 		_ = c.conn.Close() // says goodbye in TLS; that the peer is gone already is no news
+		c.mu.Lock()
+		c.unconfirmed = err
+		c.mu.Unlock()
 	}
 	<-c.done
+}
+
+// Unconfirmed returns, after Close, an *UnconfirmedError when the peer did not close its side too, and nil else.
+func (c *Conn) Unconfirmed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unconfirmed
 }
 
 // Err returns nil while the connection is open, then the *ClosedError with which it ended.
@@ -283,10 +299,5 @@ func (c *Conn) hangUp() { _ = c.socket.Close() }
 
 // timeout returns how long to wait for the answers to what t sends next.
 func (c *Conn) timeout(t *Turn) time.Duration {
-	if f := c.cfg.Hooks.Timeout; f != nil {
-		if d := f(); d > 0 {
-			return max(d, t.Patience)
-		}
-	}
-	return max(c.cfg.Timeout, t.Patience)
+	return max(c.answerTime(), t.Patience)
 }

@@ -50,6 +50,24 @@ func (e *UnansweredError) Error() string {
 	return fmt.Sprintf("%d requests without a reply", e.Requests)
 }
 
+// UnconfirmedError is the end of a connection of which the peer did not let know that it heard of it: it may hold its side for long. It is a net.Error that is a timeout.
+type UnconfirmedError struct {
+	After time.Duration
+}
+
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("connection closed, and the peer has not closed it too within %v", e.After)
+}
+
+// Timeout reports that something was waited for in vain.
+func (e *UnconfirmedError) Timeout() bool { return true }
+
+// Temporary is of net.Error.
+func (e *UnconfirmedError) Temporary() bool { return false }
+
+// Retryable reports that the connection has ended for this side.
+func (e *UnconfirmedError) Retryable() bool { return false }
+
 // EndOf returns why ctx ended: its Err, and the cause when somebody gave one.
 func EndOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)

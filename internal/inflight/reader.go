@@ -89,7 +89,7 @@ func (c *Conn) reclaim(seen *uint64) (mine, ended bool) {
 		c.role = roleReader
 	}
 	*seen = c.stats.Inline
-	return c.role == roleReader, c.err != nil && c.role != roleReader
+	return c.role == roleReader && !c.leaving, c.err != nil && (c.role != roleReader || c.leaving)
 }
 
 // yield leaves the read role to the next caller when answers come in quick succession and nothing is in flight.
