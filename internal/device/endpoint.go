@@ -43,6 +43,8 @@ type endpoint struct {
 	slots     resilience.Slots
 	pool      int // connections that the next session may have
 	held      int // slots taken by the session, or by its dial
+	halfOpen  int // connections that the device may count still although they have ended
+	count     slotCount
 	backoff   resilience.Backoff
 	breaker   resilience.Breaker // of its sessions
 	rate      resilience.Bucket
@@ -94,10 +96,12 @@ const (
 )
 
 type outcome struct {
-	err   error
-	part  bool // err is a timeout after values had come
-	said  charge
-	ended time.Time
+	err  error
+	part bool // err is a timeout after values had come
+	said charge
+
+	unconfirmed bool // of jobClose: the device did not let know that it heard of it
+	ended       time.Time
 }
 
 // work does e.job. It runs in a goroutine of its own.
@@ -163,7 +167,7 @@ func (e *endpoint) forget() {
 	}
 }
 
-// close ends the session, or keeps it for the next dial. What it says of its end is of no interest: it is over either way.
+// close ends the session, or keeps it for the next dial. It is over either way; an end that timed out is one that the device does not know of.
 func (e *endpoint) close() {
 	if e.session == nil {
 		return
@@ -171,7 +175,7 @@ func (e *endpoint) close() {
 	if r, ok := e.session.(Resumer); ok && e.job.keep && r.Suspend() {
 		e.kept = r
 	} else {
-		_ = e.session.Close()
+		e.outcome.unconfirmed = timedOut(e.session.Close())
 	}
 	e.session = nil
 	e.rt.counters.sessions.Add(-1)
@@ -249,7 +253,7 @@ func (e *endpoint) settle() {
 		e.breaker = resilience.NewBreaker(ofSessions(e.profile))
 	}
 	slots, rate, pause, pool := 0, 0.0, time.Duration(0), 0
-	for _, u := range e.units {
+	for _, u := range e.hosts() {
 		if n := u.spec.Limits.Connections; n > 0 && (pool == 0 || n < pool) {
 			pool = n
 		}
@@ -268,6 +272,7 @@ func (e *endpoint) settle() {
 	}
 	e.rate.SetRate(rate)
 	e.pause = pause
+	e.showSlots()
 }
 
 // The Observer of e's sessions passes what it hears to the device whose turn it is, or was last.

@@ -290,6 +290,9 @@ func (s *fakeSession) Close() error {
 		s.plc.opens--
 	}
 	s.closed = true
+	if s.plc.mode == silent || s.plc.mode == blackHole {
+		return os.ErrDeadlineExceeded // it does not hear of the end
+	}
 	return nil
 }
 

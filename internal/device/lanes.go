@@ -117,7 +117,7 @@ func (s *shard) takeRoute(u *unit, n int, now time.Time) {
 func (s *shard) move(u *unit, now time.Time) {
 	from, l := u.endpoint, &u.lanes[u.target]
 	to := l.endpoint
-	u.moving = false
+	u.moving, u.endpoint, u.key, u.addr = false, to, l.key, l.route.Addr
 	if from != to {
 		from.units = slices.DeleteFunc(from.units, func(o *unit) bool { return o == u })
 		to.units = append(to.units, u)
@@ -128,7 +128,7 @@ func (s *shard) move(u *unit, now time.Time) {
 		from.settle()
 		to.settle()
 	}
-	u.endpoint, u.key, u.addr, u.session, u.lastOK, u.arrived = to, l.key, l.route.Addr, 0, time.Time{}, now
+	u.session, u.lastOK, u.arrived = 0, time.Time{}, now
 	u.passive = 0
 	u.swapRoute(u.target, now)
 	for _, g := range u.groups {
@@ -147,7 +147,7 @@ func (u *unit) swapRoute(n int, now time.Time) {
 	was, is := &u.lanes[u.life.route], &u.lanes[n]
 	was.rto, was.since, was.cause = u.rto, now, u.leftFor
 	u.rto, is.cause = is.rto, ""
-	u.link = &is.endpoint.link
+	u.link, u.count = &is.endpoint.link, &is.endpoint.count
 	u.life.route, u.life.routeSince = n, now
 	u.life.switches++
 }

@@ -19,7 +19,7 @@ func (s *shard) attach(u *unit) {
 	e := s.endpoint(u, u.key)
 	u.endpoint = e
 	u.mu.Lock()
-	u.link = &e.link
+	u.link, u.count = &e.link, &e.count
 	u.mu.Unlock()
 	e.units = append(e.units, u)
 	e.settle()
@@ -128,6 +128,9 @@ func (s *shard) reap(e *endpoint) {
 		s.timers.disarm(&e.timer)
 		s.quit(e)
 		e.cancel()
+		e.slots.SetLimit(0)
+		e.halfOpen = 0
+		e.showSlots()
 		delete(s.endpoints, e.key)
 		s.rt.counters.endpoints.Add(-1)
 	}
@@ -343,7 +346,7 @@ func (s *shard) ended(e *endpoint) {
 	case jobRead:
 		s.turned(e, e.job.group)
 	case jobClose:
-		s.giveSlots(e)
+		s.closed(e)
 	case jobMark:
 		s.marked(e.job, e.outcome.ended)
 	case jobErrand:
@@ -384,6 +387,7 @@ func (s *shard) takeSlots(e *endpoint) bool {
 		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
 		e.held++
 	}
+	e.showSlots()
 	return e.held > 0
 }
 
@@ -392,6 +396,7 @@ func (s *shard) giveSlots(e *endpoint) {
 		e.slots.Give()
 		s.sockets.Give()
 	}
+	e.showSlots()
 }
 
 func (s *shard) dialled(e *endpoint) {
@@ -467,6 +472,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 			e.proven = true
 			e.breaker.OK(o.ended, false, false)
 		}
+		e.reached()
 		if o.ended.Sub(e.opened) >= e.profile.Floor {
 			e.backoff.Reset() // not with the open: one that accepts and hangs up is dialled as seldom as one that refuses
 		}

@@ -22,6 +22,8 @@ type Status struct {
 	Shares       string    // devices that share connections have equal ones
 	OutOfService bool      // the switch is on
 	Slots        int       // connections that its endpoint may hold
+	SlotsUsed    int       // that it holds, dials included, over all devices and routes
+	HalfOpen     int       // connections of ours that the device may count still: they ended while it was silent, and it was not read since
 
 	Route        int // which of Routes is in use
 	Routes       []RouteStatus
@@ -117,6 +119,9 @@ func (u *unit) status() Status {
 	s.WritesPaused = u.pausedNow()
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
+	if c := u.count; c != nil {
+		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
+	}
 	for i, g := range u.groups {
 		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}
@@ -133,6 +138,7 @@ type counters struct {
 	switches, standbys                                                                      atomic.Uint64
 	dialTimeouts, dialCuts                                                                  atomic.Uint64
 	sessions, endpoints, dialsWaiting                                                       atomic.Int64
+	slotsUsed, slotsLimit, halfOpen                                                         atomic.Int64
 }
 
 // Stats counts over all devices since New, those that were removed included.
@@ -143,6 +149,7 @@ type Stats struct {
 	DialsWaiting                     int           // for their turn
 	DialTimeouts, DialCuts           uint64        // opens that timed out; how often the rate of a subnet was halved for that
 	SlowedSubnets                    []SubnetStats // whose rate is below that of all dials now, by name
+	SlotsUsed, SlotsLimit, HalfOpen  int           // of all endpoints: connections held, that may be held, that devices may count still although they ended
 	Outages                          uint64
 	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
@@ -185,7 +192,8 @@ func (r *Runtime) Stats() Stats {
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
 		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), SlowedSubnets: r.slowed.all(),
-		Refused: c.refused.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
+		Refused: c.refused.Load(), SlotsUsed: int(c.slotsUsed.Load()), SlotsLimit: int(c.slotsLimit.Load()), HalfOpen: int(c.halfOpen.Load()),
+		RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
 	}
 	if step := r.clock.last.Load(); step != nil {
 		s.ClockSet, s.ClockSetBy = step.at, step.by

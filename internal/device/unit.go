@@ -58,7 +58,8 @@ type unit struct {
 	untold   bool   // learned holds news
 	shared   bool   // of them, some are of the connection: for the others on it too
 	life     life
-	link     *link // of its endpoint; nil until it has one
+	link     *link      // of its endpoint; nil until it has one
+	count    *slotCount // of its endpoint, nil before it has one
 	rtts     rtts
 	notes    *notes    // nil: it had no trouble yet
 	retryAt  time.Time // when it is tried again, of one that is down

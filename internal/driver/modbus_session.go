@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"millrace/internal/device"
@@ -119,13 +120,22 @@ func (s *modbusSession) TCPInfo() (device.TCPInfo, bool) {
 	return s.socket.read()
 }
 
-// Close ends all connections.
+// Close ends all connections. The error is a timeout when the device has not heard of it; of a pool that is not known.
 func (s *modbusSession) Close() error {
 	if s.pool != nil {
 		s.pool.close()
 		return nil
 	}
-	return s.client.Close()
+	return endOf(s.client)
+}
+
+// endOf closes a client and returns what is known of it, a timeout when the device has not confirmed the end.
+func endOf(c io.Closer) error {
+	err := c.Close()
+	if u, ok := c.(interface{ Unconfirmed() error }); ok && err == nil {
+		err = u.Unconfirmed()
+	}
+	return err
 }
 
 // send makes calls that only read.

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"millrace/internal/device"
+	"millrace/internal/inflight"
 	"millrace/internal/tag"
 )
 
@@ -184,7 +186,12 @@ func once(ctx context.Context, d device.Driver, a device.Addr, specs []device.Ta
 		return err
 	}
 	err = f(s, p)
-	return firstOf(err, s.Close())
+	end := s.Close()
+	var unconfirmed *inflight.UnconfirmedError
+	if errors.As(end, &unconfirmed) {
+		end = nil // what the device said before is true all the same
+	}
+	return firstOf(err, end)
 }
 
 // mostReasons is how many reasons a RefusedError says.

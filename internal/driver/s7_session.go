@@ -65,8 +65,8 @@ func (s *s7Session) Limits() device.Limits {
 // TCPInfo is of the connection.
 func (s *s7Session) TCPInfo() (device.TCPInfo, bool) { return s.socket.read() }
 
-// Close ends the connection.
-func (s *s7Session) Close() error { return s.client.Close() }
+// Close ends the connection with a DR. The error is a timeout when the PLC has not heard of it.
+func (s *s7Session) Close() error { return endOf(s.client) }
 
 // S7PlanError is a plan of another driver.
 type S7PlanError struct{ Plan device.Plan }

@@ -1,0 +1,53 @@
+package device
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// slotCount is what others see of an endpoint's slots. The shard writes it.
+type slotCount struct{ used, limit, halfOpen atomic.Int32 }
+
+// showSlots brings the counts of e's slots up to date.
+func (e *endpoint) showSlots() {
+	c := &e.rt.counters
+	show := func(all *atomic.Int64, own *atomic.Int32, n int) {
+		all.Add(int64(n) - int64(own.Swap(int32(n))))
+	}
+	show(&c.slotsUsed, &e.count.used, e.slots.Used())
+	show(&c.slotsLimit, &e.count.limit, e.slots.Limit())
+	show(&c.halfOpen, &e.count.halfOpen, e.halfOpen)
+}
+
+// closed takes the end of e's session. A device that did not confirm it may count the connections as open still: they are half open. Its slots are free for all that, since our side has
+// ended, and our system goes on telling the device.
+func (s *shard) closed(e *endpoint) {
+	if e.outcome.unconfirmed {
+		e.halfOpen += e.held
+	}
+	s.giveSlots(e)
+}
+
+// reached forgets the half open connections of e: the device was read over a new one, and by then has heard of the end of the others, or has refused what was sent of it.
+func (e *endpoint) reached() {
+	if e.halfOpen > 0 {
+		e.halfOpen = 0
+		e.showSlots()
+	}
+}
+
+// hosts returns the units whose words count for e's slots, pool, rate and pause: those that are at home here. Where there are none, its guests.
+func (e *endpoint) hosts() []*unit {
+	if !slices.ContainsFunc(e.units, (*unit).isGuest) || !slices.ContainsFunc(e.units, func(u *unit) bool { return !u.isGuest() }) {
+		return e.units
+	}
+	return slices.DeleteFunc(slices.Clone(e.units), (*unit).isGuest)
+}
+
+// isGuest says whether u is at another than its first address.
+func (u *unit) isGuest() bool {
+	if u.scout.of != nil {
+		return u.scout.lane != 0
+	}
+	return len(u.lanes) > 0 && u.endpoint == u.lanes[u.target].endpoint && u.target != 0
+}

@@ -1,0 +1,80 @@
+package device
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func (b *bench) wantSlots(when string, used, limit, halfOpen int) {
+	b.t.Helper()
+	s := b.Stats()
+	if s.SlotsUsed != used || s.SlotsLimit != limit || s.HalfOpen != halfOpen {
+		b.t.Errorf("%s: %d of %d slots used and %d half open, want %d of %d and %d", when, s.SlotsUsed, s.SlotsLimit, s.HalfOpen, used, limit, halfOpen)
+	}
+}
+
+// A connection that ended while the device was silent is half open until the device is read again; its slot is ours to use, and counts are as they were in the end.
+func TestSlotsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		one, two := b.spec(1, time.Second, 1), b.spec(2, time.Second, 1)
+		two.Slots = 3
+		two.Limits.Connections = 2
+		b.apply(one, two)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.wantSlots("at work", 3, 4, 0)
+		if s := b.status("d0002"); s.Slots != 3 || s.SlotsUsed != 2 || s.HalfOpen != 0 {
+			t.Errorf("%d of %d, %d half open", s.SlotsUsed, s.Slots, s.HalfOpen)
+		}
+		b.plc(2).set(silent)
+		time.Sleep(5 * time.Second)
+		if s := b.status("d0002"); s.HalfOpen < 2 {
+			t.Errorf("it is %v, %d of %d, %d half open", s.State, s.SlotsUsed, s.Slots, s.HalfOpen)
+		}
+		if s := b.status("d0001"); s.HalfOpen != 0 || s.SlotsUsed != 1 {
+			t.Errorf("its neighbour has %d half open, %d used", s.HalfOpen, s.SlotsUsed)
+		}
+		b.plc(2).set(refuses)
+		time.Sleep(20 * time.Second)
+		if s := b.status("d0002"); s.HalfOpen < 2 || s.SlotsUsed != 0 {
+			t.Errorf("refusing: %d used, %d half open", s.SlotsUsed, s.HalfOpen)
+		}
+		b.plc(2).set(fine)
+		time.Sleep(20 * time.Second)
+		b.wantSlots("back", 3, 4, 0)
+		b.apply(one)
+		time.Sleep(time.Second)
+		b.wantSlots("one removed", 1, 1, 0)
+		b.quit()
+		b.wantSlots("at the end", 0, 0, 0)
+	})
+}
+
+// A guest from another address does not make those that are at home here more sparing: their connections stay.
+func TestGuestsTakeSlotsAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		home, guest := b.spec(2, time.Second, 1), b.routed(2)
+		home.Slots, home.Limits.Connections, home.RequestsPerSecond = 4, 4, 100
+		guest.Routes[0].Addr.Path = "7"
+		b.apply(home, guest)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).set(refuses)
+		time.Sleep(30 * time.Second)
+		if s := b.status("d0001"); s.Route != 1 || s.State != Ready || s.Slots != 4 || s.SlotsUsed != 4 {
+			t.Errorf("the guest is %v on %d, %d of %d slots", s.State, s.Route, s.SlotsUsed, s.Slots)
+		}
+		if n := b.plc(2).dialled(); n != 1 {
+			t.Errorf("the host was dialled %d times", n)
+		}
+		b.plc(1).set(fine)
+		time.Sleep(3 * time.Minute)
+		if s := b.status("d0001"); s.Route != 0 || b.plc(2).dialled() != 1 {
+			t.Errorf("the guest is on %d, the host was dialled %d times", s.Route, b.plc(2).dialled())
+		}
+		b.quit()
+	})
+}
