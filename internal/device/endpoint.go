@@ -425,6 +425,7 @@ func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done fu
 	pushed = pushed && g.unit.scout.of == nil // a scout asks: what is sent to it nobody would take
 	if pushed {
 		s.Wake(g.plan, g.spec.Interval, g.wake)
+		g.renewed(s)
 	}
 	err = e.overran(g.unit, e.session.Read(ctx, g.plan, into))
 	if pushed {

@@ -124,6 +124,9 @@ func (s *pushSession) Taken(Plan) func(error) {
 	}
 }
 
+// Resubscribe answers for a device that can send anew.
+func (s *pushSession) Resubscribe(Plan) bool { s.sender.called("resubscribe"); return true }
+
 func (s *pushSession) Suspend() bool { s.sender.called("suspend"); return true }
 
 func (s *pushSession) Resume(context.Context) error {
@@ -358,5 +361,43 @@ func TestPatientDrivers(t *testing.T) {
 			t.Errorf("%d dials in two minutes: a connection is given no longer than any other", n)
 		}
 		b.quit()
+	})
+}
+
+// Subscriptions are made anew when somebody wants it, by a read that does not wait for its interval; of a device that is only asked there are none.
+func TestResubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		name := b.Devices()[0].Name
+		before := d.reads
+		if err := b.Resubscribe(name, "a test wants it"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		d.mu.Lock()
+		calls, reads := slices.Clone(d.calls), d.reads
+		d.mu.Unlock()
+		if !slices.Contains(calls, "resubscribe") || reads != before+1 {
+			t.Errorf("%q, %d reads after %d", calls, reads, before)
+		}
+		var unknown *UnknownError
+		if err := b.Resubscribe("nobody", ""); !errors.As(err, &unknown) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestResubscribeNeedsASubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, time.Minute, 1))
+		b.run()
+		defer b.quit()
+		synctest.Wait()
+		var not *NotSubscribedError
+		if err := b.Resubscribe(b.Devices()[0].Name, ""); !errors.As(err, &not) {
+			t.Error(err)
+		}
 	})
 }

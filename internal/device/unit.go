@@ -85,7 +85,9 @@ type group struct {
 	spec  Group
 	stats *groupHistograms
 
-	awake atomic.Bool // in the mail as one that has values waiting
+	awake      atomic.Bool // in the mail as one that has values waiting
+	subscribed atomic.Bool // its last turn was with a session that makes subscriptions anew
+	renew      atomic.Bool // the next one does
 
 	// Owned by the shard.
 	timer  timer

@@ -77,6 +77,17 @@ func (s *opcuaSession) Taken(p device.Plan) func(error) {
 	return f
 }
 
+// Resubscribe has the subscription of p made anew by its next Read; one that was refused is asked for again.
+func (s *opcuaSession) Resubscribe(p device.Plan) bool {
+	plan, ok := p.(*opcuaPlan)
+	if !ok || plan.opts.mode == opcuaPoll {
+		return false
+	}
+	st := s.stateOf(plan)
+	st.renew, st.pollUntil = true, time.Time{}
+	return true
+}
+
 // wantsFeed says whether the values of st come by subscription.
 func (st *opcuaState) wantsFeed(now time.Time) bool {
 	return st.plan.opts.mode != opcuaPoll && st.wake != nil && len(st.ids) > 0 && !now.Before(st.pollUntil)
@@ -92,11 +103,12 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		st.taken = s.take(st)
 		if dead, heard := st.feed.end(); dead != nil && !heard {
 			return &SilentError{dead}
-		} else if dead != nil || st.feed.every != st.every {
+		} else if dead != nil || st.feed.every != st.every || st.renew {
 			st.feed.close(ctx)
 			st.feed = nil
 		}
 	}
+	st.renew = false
 	if st.feed == nil {
 		if err := s.subscribe(ctx, st, now); err != nil {
 			return s.notSubscribed(ctx, st, now, err)

@@ -310,6 +310,36 @@ func TestOPCUADeadSubscriptionsAreMadeAnew(t *testing.T) {
 	})
 }
 
+// A subscription that somebody wants made anew is, and what the old one had sent is taken.
+func TestOPCUASubscriptionsAreMadeAnewWhenAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		time.Sleep(soon)
+		b.setValue("level", ua.Double(4))
+		time.Sleep(soon)
+		if !b.x.Resubscribe(b.plan) {
+			t.Error("there is no subscription")
+		}
+		b.want("1 1.5", "1 4") // what had come
+		time.Sleep(soon)
+		b.want("1 4")
+		b.want()
+		if n, gone := b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary), b.times(ns0.DeleteSubscriptionsRequest_Encoding_DefaultBinary); n != 2 || gone != 1 {
+			t.Errorf("%d subscriptions, %d of them deleted", n, gone)
+		}
+	})
+}
+
+func TestOPCUAWhatIsPolledIsNotSubscribedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "?mode=poll", nil, specs("nsu=urn:plant;s=level"))
+		if b.x.Resubscribe(b.plan) {
+			t.Error("what is polled has a subscription")
+		}
+	})
+}
+
 // A server that answers everything but Publish is found out, and the session ends when another subscription helps nothing.
 func TestOPCUASilentSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -64,6 +64,7 @@ type opcuaState struct {
 	polledAt  time.Time
 	feed      *opcuaFeed // nil without subscription
 	pollUntil time.Time  // the server refused a subscription, and is asked for one again then
+	renew     bool       // the subscription is to be made anew
 	taken     func(error)
 }
 
