@@ -135,11 +135,14 @@ type client struct {
 }
 
 func foreignClients(t *testing.T) []client {
-	me, n := identity(t), nodeClient(t)
+	me, n, a := identity(t), nodeClient(t), asyncuaClient(t)
 	return []client{
 		{name: "node-opcua", connect: func(t *testing.T, url string, s security, user string) asker {
-			return nodeConnect(t, n, url, s, user, time.Hour)
+			return connect(t, n, url, s, user, time.Hour)
 		}, except: nodeExcept},
+		{name: "asyncua", connect: func(t *testing.T, url string, s security, user string) asker {
+			return connect(t, a, url, s, user, time.Hour)
+		}, except: asyncuaExcept},
 		{name: "gopcua", connect: func(t *testing.T, url string, s security, user string) asker {
 			return connectGopcua(t, url, s.policy, s.mode, user, me, time.Hour)
 		}, except: gopcuaExcept},
@@ -147,8 +150,9 @@ func foreignClients(t *testing.T) []client {
 }
 
 var (
-	nodeExcept   = except{}
-	gopcuaExcept = except{"ByteStringArray": "it writes the strings without their lengths, which the dissector calls malformed as our server does"}
+	nodeExcept    = except{}
+	asyncuaExcept = except{}
+	gopcuaExcept  = except{"ByteStringArray": "it writes the strings without their lengths, which the dissector calls malformed as our server does"}
 )
 
 func compare(t *testing.T, a asker, script []question) int {
@@ -317,7 +321,10 @@ func TestForeignClientsRenew(t *testing.T) {
 	s := securities[2]
 	for name, connect := range map[string]func(t *testing.T) asker{
 		"node-opcua": func(t *testing.T) asker {
-			return nodeConnect(t, nodeClient(t), "opc.tcp://"+addr, s, "anonymous", 10*time.Second)
+			return connect(t, nodeClient(t), "opc.tcp://"+addr, s, "anonymous", 10*time.Second)
+		},
+		"asyncua": func(t *testing.T) asker {
+			return connect(t, asyncuaClient(t), "opc.tcp://"+addr, s, "anonymous", 10*time.Second)
 		},
 		"gopcua": func(t *testing.T) asker {
 			return connectGopcua(t, "opc.tcp://"+addr, s.policy, s.mode, "anonymous", me, 10*time.Second)

@@ -13,6 +13,12 @@ import (
 // node is where node-opcua lies.
 const node = "peers/node_modules/node-opcua/package.json"
 
+// asyncua is where asyncua lies.
+const asyncua = "peers/python/asyncua/__init__.py"
+
+// python is the interpreter that asyncua was installed for.
+const python = "/usr/bin/python3"
+
 // program is a foreign client or server.
 type program struct{ *outside.Program }
 
@@ -33,8 +39,15 @@ func nodeClient(t *testing.T) *program {
 	return startPeer(t, "node", "peers/client.js", t.TempDir())
 }
 
-// nodeConnect has node-opcua's client connect, in place of what it was connected to.
-func nodeConnect(t *testing.T, p *program, url string, s security, user string, lifetime time.Duration) asker {
+// asyncuaClient starts asyncua's client.
+func asyncuaClient(t *testing.T) *program {
+	t.Helper()
+	outside.Need(t, asyncua)
+	return startPeer(t, python, "peers/client.py", t.TempDir())
+}
+
+// connect has a foreign client connect, in place of what it was connected to.
+func connect(t *testing.T, p *program, url string, s security, user string, lifetime time.Duration) asker {
 	t.Helper()
 	if got := p.ask(strings.Join([]string{"connect", url, s.policy, s.mode, user, strconv.FormatInt(lifetime.Milliseconds(), 10)}, " ")); got != "connected" {
 		t.Fatalf("%v, %s: %s", s, user, got)
@@ -51,6 +64,15 @@ func nodeServer(t *testing.T, port int) (*program, string) {
 	}
 	p := startPeer(t, "node", "peers/server.js", strconv.Itoa(port), t.TempDir())
 	return p, "opc.tcp://127.0.0.1:" + strconv.Itoa(port) + "/UA/peer"
+}
+
+// asyncuaServer starts asyncua's server and returns its URL.
+func asyncuaServer(t *testing.T) string {
+	t.Helper()
+	outside.Need(t, asyncua)
+	port := strconv.Itoa(freePort(t))
+	startPeer(t, python, "peers/server.py", port, t.TempDir())
+	return "opc.tcp://127.0.0.1:" + port
 }
 
 func freePort(t *testing.T) int {
