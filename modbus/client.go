@@ -172,9 +172,9 @@ func NewClient(conn net.Conn, cfg Config) (*Client, error) {
 	return newClient(conn, cfg, tcp)
 }
 
-// The read buffer starts with room for one answer and some, and grows while reads fill it.
+// The read buffer starts with room for most answers, and grows while reads fill it: there may be ten thousand.
 const (
-	readBufferMin = 2 * MaxADU
+	readBufferMin = 256
 	readBufferMax = 16 * MaxADU
 )
 

@@ -14,6 +14,9 @@ import (
 // MaxWindow is the most requests that a client keeps in flight on one connection.
 const MaxWindow = inflight.MaxWindow
 
+// readBufferMin is what the read buffer starts with; it grows while reads fill it. There may be ten thousand.
+const readBufferMin = 512
+
 // defaultWindow is how many jobs in flight a client asks for.
 const defaultWindow = 8
 
@@ -177,7 +180,7 @@ func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
 	frame := max(c.pdu, int(h.grant.PDU)) + FrameBytes
 	k := cfg.Hooks
 	c.flight = inflight.New(conn, d, inflight.Config{
-		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: 2 * frame, ReadMax: 16 * frame, Rest: h.rest(),
+		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: min(2*frame, readBufferMin), ReadMax: 16 * frame, Rest: h.rest(),
 		Goodbye: (&Disconnect{DstRef: h.peer, SrcRef: clientRef, Reason: DisconnectNormal}).AppendTo(nil),
 		NewWork: func() inflight.Work { return &run{client: c} },
 		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, Served: k.Served, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},

@@ -40,15 +40,19 @@ type inbox struct {
 // read is the connection's reader. It ends when the connection does, and then everything that was in flight has failed.
 func (c *Conn) read() {
 	defer close(c.done)
-	timer := time.NewTimer(lull)
-	defer timer.Stop()
+	var timer *time.Timer // a connection that is used now and then never needs it
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+	}()
 	if c.in.have > 0 {
 		if bad := c.arrived(0, nil); bad != nil {
 			c.ended(bad)
 			return
 		}
 	}
-	for c.standBy(timer) {
+	for c.standBy(&timer) {
 		if c.in.armed {
 			c.in.armed, c.in.by = false, time.Time{}
 			_ = c.socket.SetReadDeadline(time.Time{}) // fails only on a closed connection, which the read will tell
@@ -62,15 +66,19 @@ func (c *Conn) read() {
 }
 
 // standBy waits until the read role is the reader's. It answers false when the connection has ended.
-func (c *Conn) standBy(timer *time.Timer) bool {
+func (c *Conn) standBy(timer **time.Timer) bool {
 	for seen := c.readsByCallers(); ; {
 		if mine, ended := c.reclaim(&seen); mine || ended {
 			return !ended
 		}
-		timer.Reset(lull)
+		if *timer == nil {
+			*timer = time.NewTimer(lull)
+		} else {
+			(*timer).Reset(lull)
+		}
 		select {
 		case <-c.resume:
-		case <-timer.C:
+		case <-(*timer).C:
 		}
 	}
 }

@@ -25,12 +25,15 @@ type table struct {
 	slots    []slot
 	inFlight int // slots with a turn
 	next     uint16
-	answered [answeredIDs]answeredID
-	at       int
+	answered []answeredID // a ring
+	at       int          // the oldest
 }
 
-// answeredIDs is how far back a duplicate is known from a foreign answer: four times the usual largest window of 16.
-const answeredIDs = 64
+// How far back a duplicate is known from a foreign answer: four times as many as ever were in flight at once.
+const (
+	leastAnswered = 16
+	mostAnswered  = 64 // four times the usual largest window of 16
+)
 
 type answeredID struct {
 	id  uint16
@@ -92,8 +95,14 @@ func (t *table) giveUp(s *slot) {
 
 // answer frees s, whose reply came, and remembers its id.
 func (t *table) answer(s *slot) {
+	if n := min(max(4*len(t.slots), leastAnswered), mostAnswered); n > len(t.answered) {
+		grown := make([]answeredID, n)
+		have := copy(grown, t.answered[t.at:]) // the oldest first
+		have += copy(grown[have:], t.answered[:t.at])
+		t.answered, t.at = grown, have
+	}
 	t.answered[t.at] = answeredID{id: s.id, key: s.key}
-	t.at = (t.at + 1) % answeredIDs
+	t.at = (t.at + 1) % len(t.answered)
 	t.withdraw(s)
 }
 

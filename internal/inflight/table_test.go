@@ -43,18 +43,26 @@ func TestOvertakingWhereIDsGoRound(t *testing.T) {
 	}
 }
 
+// As many answers are remembered as four windows have, from 16 to 64.
 func TestDuplicatesAreForgotten(t *testing.T) {
-	var tb table
-	first := tb.add(slot{key: 5, turn: &Turn{}}).id
-	tb.answer(tb.find(first))
-	for n := 1; n < answeredIDs; n++ {
-		if !tb.duplicate(&toy{}, Head{ID: first, Key: 5}) || tb.duplicate(&toy{}, Head{ID: first, Key: 6}) || tb.duplicate(&toy{}, Head{ID: first + 100, Key: 5}) {
-			t.Fatalf("after %d answers", n)
+	for _, c := range []struct{ window, known int }{{1, 16}, {4, 16}, {8, 32}, {16, 64}, {MaxWindow, 64}} {
+		var tb table
+		open := func() uint16 { return tb.add(slot{key: 5, turn: &Turn{}}).id }
+		var ids []uint16
+		for range c.window {
+			ids = append(ids, open())
 		}
-		tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}}).id))
-	}
-	tb.answer(tb.find(tb.add(slot{key: 5, turn: &Turn{}}).id))
-	if tb.duplicate(&toy{}, Head{ID: first, Key: 5}) {
-		t.Error("known for ever")
+		for n := range 3 * mostAnswered {
+			tb.answer(tb.find(ids[n]))
+			ids = append(ids, open())
+			for back := range n + 1 {
+				if known := tb.duplicate(&toy{}, Head{ID: ids[n-back], Key: 5}); known != (back < c.known) {
+					t.Fatalf("window %d: after %d answers, the one %d before the last is known: %v", c.window, n+1, back, known)
+				}
+			}
+			if tb.duplicate(&toy{}, Head{ID: ids[n], Key: 6}) || tb.duplicate(&toy{}, Head{ID: ids[n+1], Key: 5}) {
+				t.Fatalf("window %d: after %d answers, what was not answered is known", c.window, n+1)
+			}
+		}
 	}
 }
