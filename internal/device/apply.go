@@ -38,12 +38,12 @@ func (r *Runtime) Apply(specs []Spec) (Change, error) {
 
 // prepared is a set of devices that is checked and compiled.
 type prepared struct {
-	specs map[string]Spec
+	specs map[string]*Spec // those that run go on with theirs
 	fresh map[string]*unit // new ones and successors
 }
 
 func (r *Runtime) prepare(specs []Spec) (prepared, error) {
-	p := prepared{specs: make(map[string]Spec, len(specs)), fresh: map[string]*unit{}}
+	p := prepared{specs: make(map[string]*Spec, len(specs)), fresh: map[string]*unit{}}
 	var errs []error
 	seen := uniqueness{numbers: map[uint32]string{}, tags: map[tag.ID]string{}}
 	for _, s := range specs {
@@ -58,18 +58,20 @@ func (r *Runtime) prepare(specs []Spec) (prepared, error) {
 			errs = append(errs, err)
 			continue
 		}
-		p.specs[s.Name] = s
-		if old, runs := r.specs[s.Name]; runs && sameSpec(old, s) {
+		if old, runs := r.specs[s.Name]; runs && sameSpec(old, &s) {
+			p.specs[s.Name] = old
 			continue
 		}
-		if p.fresh[s.Name], err = r.newUnit(s); err != nil {
+		own := s
+		p.specs[s.Name] = &own
+		if p.fresh[s.Name], err = r.newUnit(&own); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return p, errors.Join(errs...)
 }
 
-func (r *Runtime) newUnit(s Spec) (*unit, error) {
+func (r *Runtime) newUnit(s *Spec) (*unit, error) {
 	d := r.cfg.Drivers[s.Driver]
 	if d == nil {
 		return nil, fmt.Errorf("device %s: there is no driver %q, there are %v", s.Name, s.Driver, slices.Sorted(maps.Keys(r.cfg.Drivers)))
@@ -78,7 +80,7 @@ func (r *Runtime) newUnit(s Spec) (*unit, error) {
 }
 
 // sameSpec says whether a and b need the same device.
-func sameSpec(a, b Spec) bool {
+func sameSpec(a, b *Spec) bool {
 	return a.Name == b.Name && a.Number == b.Number && a.Driver == b.Driver && a.Profile == b.Profile && sameAddr(a.Addr, b.Addr) &&
 		a.Limits.equal(b.Limits) && a.OutOfService == b.OutOfService && a.Reason == b.Reason && a.Slots == b.Slots &&
 		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect && slices.EqualFunc(a.Groups, b.Groups, sameGroup) &&
@@ -156,7 +158,7 @@ func (r *Runtime) commit(p prepared) Change {
 }
 
 // replace makes units the devices that callers see.
-func (r *Runtime) replace(specs map[string]Spec, units map[string]*unit) {
+func (r *Runtime) replace(specs map[string]*Spec, units map[string]*unit) {
 	n := 0
 	for _, u := range units {
 		n += len(u.table.tags)
@@ -198,12 +200,13 @@ func (r *Runtime) hire(fresh map[string]*unit, gone []*unit) {
 func (r *Runtime) SetOutOfService(name string, out bool, reason string) error {
 	r.apply.Lock()
 	defer r.apply.Unlock()
-	if s, ok := r.specs[name]; ok {
+	if old, ok := r.specs[name]; ok {
+		s := *old
 		s.OutOfService, s.Reason = out, reason
 		if !out {
 			s.Reason = ""
 		}
-		r.specs[name] = s
+		r.specs[name] = &s
 		r.setDeviceOut(r.unit(name), out, s.Reason)
 		return nil
 	}
@@ -226,11 +229,12 @@ func (r *Runtime) unit(name string) *unit {
 }
 
 // withTagOut returns s with that tag's switch set, without touching what s shares with the caller of Apply.
-func withTagOut(s Spec, g, t int, out bool) Spec {
+func withTagOut(old *Spec, g, t int, out bool) *Spec {
+	s := *old
 	s.Groups = slices.Clone(s.Groups)
 	s.Groups[g].Tags = slices.Clone(s.Groups[g].Tags)
 	s.Groups[g].Tags[t].OutOfService = out
-	return s
+	return &s
 }
 
 func (r *Runtime) setDeviceOut(u *unit, out bool, reason string) {

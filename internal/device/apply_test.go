@@ -307,7 +307,7 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 		Groups: []Group{{Tags: []TagSpec{{ID: 1}}}}, Routes: []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}}
 	same := full
 	same.Learned = Limits{Window: 3}
-	if !sameSpec(full, same) {
+	if !sameSpec(&full, &same) {
 		t.Error("what was learned is no reason")
 	}
 	fields := 0
@@ -348,7 +348,7 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 			t.Fatalf("%s is a %v", path, v.Kind())
 		}
 		fields++
-		if sameSpec(full, other) != strings.HasPrefix(path, "Spec.Learned") {
+		if sameSpec(&full, &other) != strings.HasPrefix(path, "Spec.Learned") {
 			t.Errorf("%s is forgotten", path)
 		}
 	}

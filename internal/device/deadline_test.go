@@ -72,7 +72,7 @@ func TestBeats(t *testing.T) {
 		const devices = 10_000
 		at := map[time.Time]int{}
 		for n := range uint32(devices) {
-			u := &unit{spec: Spec{Number: n + 1}}
+			u := &unit{spec: &Spec{Number: n + 1}}
 			g := &group{unit: u, every: interval}
 			u.groups = []*group{g}
 			at[g.firstDue(now)]++

@@ -89,7 +89,7 @@ type Runtime struct {
 	ended    chan struct{} // closed when Run has returned
 
 	apply sync.Mutex // one change of the device set at a time
-	specs map[string]Spec
+	specs map[string]*Spec
 
 	mu     sync.RWMutex // guards what follows
 	units  map[string]*unit
@@ -106,7 +106,7 @@ func New(c Config) (*Runtime, error) {
 	}
 	return &Runtime{
 		cfg: c, ended: make(chan struct{}), clock: wallClock{start: time.Now()}, mail: mail{wake: make(chan struct{}, 1)}, batches: sync.Pool{New: func() any { return new(tag.Batch) }},
-		specs: map[string]Spec{}, units: map[string]*unit{}, byTag: map[tag.ID]*unit{}, groups: map[string]*groupHistograms{},
+		specs: map[string]*Spec{}, units: map[string]*unit{}, byTag: map[tag.ID]*unit{}, groups: map[string]*groupHistograms{},
 	}, nil
 }
 

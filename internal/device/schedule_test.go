@@ -59,7 +59,7 @@ func TestTimers(t *testing.T) {
 }
 
 func TestDueTimes(t *testing.T) {
-	u := &unit{spec: Spec{Number: 5}}
+	u := &unit{spec: &Spec{Number: 5}}
 	g := &group{unit: u, every: time.Second}
 	u.groups = []*group{g}
 	now := time.Unix(1000, 123)
@@ -104,7 +104,7 @@ func turnBench(t testing.TB, n int, change bool) (*endpoint, *group) {
 		return tag.Uint32, v & 0xFFFFFFFF, tag.Good
 	}
 	rt := b.Runtime
-	u, err := rt.newUnit(s)
+	u, err := rt.newUnit(&s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,14 +24,14 @@ func (s *shard) newScout(u *unit, n int, now time.Time) *unit {
 	if g == nil {
 		return nil
 	}
-	spec := u.spec
+	spec := *u.spec
 	spec.Addr, spec.Routes, spec.Routing = u.lanes[n].route.Addr, nil, Routing{Active: u.spec.Routing.Active}
 	spec.OutOfService, spec.Limits.Connections = false, 1
 	u.mu.Lock()
 	spec.Learned = u.learned
 	u.mu.Unlock()
 	spec.Groups = []Group{{Name: g.spec.Name, Interval: u.spec.Routing.Every, Tags: u.table.inService(g.spec.Tags)}}
-	c, err := newUnit(spec, u.driver, s.rt)
+	c, err := newUnit(&spec, u.driver, s.rt)
 	if err != nil {
 		return nil // it was planned before: the device runs without
 	}

@@ -15,7 +15,7 @@ import (
 
 // unit is one device that runs: its machine, its groups, its values. A device borrows turns from its endpoint.
 type unit struct {
-	spec   Spec
+	spec   *Spec  // shared with Runtime.specs; nobody changes it
 	key    string // of its endpoint
 	made   time.Time
 	driver Driver
@@ -115,7 +115,7 @@ type group struct {
 }
 
 // newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.
-func newUnit(spec Spec, driver Driver, rt *Runtime) (*unit, error) {
+func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr), made: time.Now()}
 	u.learned = merge(Limits{}, Limits{}, spec.Learned)
 	u.limits = merge(spec.Limits, spec.Limits, spec.Learned)
