@@ -292,18 +292,18 @@ func (g *gateway) Run(ctx context.Context) error {
 	defer stopDisk()
 	var rest, writer sync.WaitGroup
 	var errs errorList
-	writer.Go(func() { errs.add(g.journal.Run(disk)) })
-	rest.Go(func() { errs.add(g.ledger.Run(after, ledgerEvery, g.residueAlarm)) })
+	writer.Go(func() { as(base, "journal", func() { errs.add(g.journal.Run(disk)) }) })
+	rest.Go(func() { as(base, "ledger", func() { errs.add(g.ledger.Run(after, ledgerEvery, g.residueAlarm)) }) })
 	rest.Go(func() {
-		g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) })
+		as(base, "events", func() { g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) }) })
 	})
-	rest.Go(func() { g.watch(after) })
-	rest.Go(func() { errs.add(g.guard.Run(after)) })
-	rest.Go(func() { errs.add(g.forcer.Run(after)) })
+	rest.Go(func() { as(base, "disk watch", func() { g.watch(after) }) })
+	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.guard.Run(after)) }) })
+	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.forcer.Run(after)) }) })
 	if err := g.startConsumers(base); err != nil {
 		errs.add(err)
 	} else {
-		errs.add(g.runtime.Run(ctx))
+		as(base, "scheduler", func() { errs.add(g.runtime.Run(ctx)) })
 	}
 	g.log.Info("stopping: devices are closed, the journal takes what is queued")
 	g.endReloads()

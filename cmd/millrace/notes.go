@@ -56,9 +56,11 @@ func (n *notes) start(ctx context.Context, cfg *config.Config) error {
 	n.hooks, n.end = hooks, end
 	for _, h := range hooks {
 		n.wg.Go(func() {
-			if err := h.Run(life); err != nil {
-				n.log.Warn("notifications ended", "error", err)
-			}
+			as(life, "webhook", func() {
+				if err := h.Run(life); err != nil {
+					n.log.Warn("notifications ended", "error", err)
+				}
+			})
 		})
 	}
 	return nil

@@ -92,7 +92,7 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debu
 		// The log may be read by more people than the token is for.
 		log.Info("page and API", "address", "http://"+ln.Addr().String()+"/", "token", filepath.Join(cfg.Gateway.Data, tokenFile))
 		wg.Go(func() {
-			errs.add(srv.Run(life, ln))
+			as(life, "page", func() { errs.add(srv.Run(life, ln)) })
 			end()
 		})
 	}
@@ -109,9 +109,10 @@ func (g *gateway) serve(ctx context.Context, hup <-chan os.Signal, tap int, debu
 			return err
 		}
 		log.Info("debug", "address", "http://"+ln.Addr().String()+"/")
-		wg.Go(func() { errs.add(serveDebug(life, ln, debugHandler(g.guard, g.forcer))) })
+		wg.Go(func() { as(life, "debug", func() { errs.add(serveDebug(life, ln, debugHandler(g.guard, g.forcer))) }) })
 	}
-	wg.Go(func() { g.follow(life, cfg.Path, hup) })
+	wg.Go(func() { as(life, "reload", func() { g.follow(life, cfg.Path, hup) }) })
+	wg.Go(func() { as(life, "heap", func() { keepHeap(life) }) })
 	if tap > 0 {
 		wg.Go(func() { errs.add(g.tap(life, os.NewFile(uintptr(tap), "tap"))) })
 	}

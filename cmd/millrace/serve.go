@@ -162,10 +162,12 @@ func (n *northbound) run(ctx context.Context, wg *sync.WaitGroup, errs *errorLis
 	}
 	for _, s := range n.servers {
 		wg.Go(func() {
-			if err := s.server.Serve(ctx, s.ln); err != nil {
-				errs.add(fmt.Errorf("serve %s: %w", s.id, err))
-				end()
-			}
+			as(ctx, "server", func() {
+				if err := s.server.Serve(ctx, s.ln); err != nil {
+					errs.add(fmt.Errorf("serve %s: %w", s.id, err))
+					end()
+				}
+			}, "server", s.id)
 		})
 	}
 }

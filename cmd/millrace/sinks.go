@@ -94,9 +94,11 @@ func (s *sinkSet) launch(ctx context.Context, r *runningSink) {
 	s.running = append(s.running, r)
 	go func() {
 		defer close(r.done)
-		if err := r.worker.Run(life); err != nil {
-			s.g.log.Error("sink stopped", "sink", r.cfg.ID, "error", err)
-		}
+		as(life, "sink", func() {
+			if err := r.worker.Run(life); err != nil {
+				s.g.log.Error("sink stopped", "sink", r.cfg.ID, "error", err)
+			}
+		}, "sink", r.cfg.ID)
 	}()
 }
 

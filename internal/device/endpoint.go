@@ -20,6 +20,7 @@ type endpoint struct {
 	link   link
 	start  func()             // runs work in a goroutine of its own context
 	cancel context.CancelFunc // ends that context
+	label  func()             // marks the goroutine of a job, and those that begin in it, as the device's in profiles
 
 	// Owned by the shard.
 	profile   resilience.Profile // of the most patient of units

@@ -44,6 +44,7 @@ func (s *shard) add(u *unit, now time.Time) {
 func (s *shard) newEndpoint(u *unit, key string) *endpoint {
 	e := &endpoint{rt: s.rt, key: key}
 	e.timer = timer{owner: e, order: uint64(u.spec.Number) << 16}
+	e.label = s.labels(u.spec.Name)
 	s.endpoints[e.key] = e
 	s.rt.counters.endpoints.Add(1)
 	s.launch(e)
@@ -411,6 +412,7 @@ func (s *shard) dialled(e *endpoint) {
 	}
 	s.openedIn(e, now)
 	e.dialling, e.open, e.opened, e.proven = false, true, now, false
+	s.interrupt(e) // nothing runs: what the dial has hung on its context goes with it
 	e.notBefore = now.Add(e.pause)
 	for _, u := range e.units {
 		if u.waiting {

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ const drainWithin = 10 * time.Second
 type shard struct {
 	rt        *Runtime
 	launch    func(*endpoint) // gives it a context and start
+	labels    func(device string) (set func())
 	timers    timers
 	endpoints map[string]*endpoint
 	dials     resilience.Bucket
@@ -94,10 +96,15 @@ func newShard(rt *Runtime, work context.Context) *shard {
 	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, subnets: map[string]*subnet{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
 		sockets: resilience.NewSlots(rt.cfg.MaxSessions)}
 	sessions := rt.cfg.Guard.In(ctxguard.Scope{Name: "device", Lease: -1, Sample: 1}) // a device is configured for years
+	s.labels = func(device string) func() {
+		ctx := pprof.WithLabels(work, pprof.Labels("role", "device", "device", device))
+		return func() { pprof.SetGoroutineLabels(ctx) }
+	}
 	s.launch = func(e *endpoint) {
 		ctx, cancel := sessions.WithCancel(work)
 		e.cancel = cancel
 		e.start = func() {
+			e.label()
 			defer s.jobs.Done()
 			e.work(ctx)
 			rt.mail.finished(e)
