@@ -15,7 +15,7 @@ import (
 const MaxWindow = inflight.MaxWindow
 
 // readBufferMin is what the read buffer starts with; it grows while reads fill it. There may be ten thousand.
-const readBufferMin = 512
+const readBufferMin = 256
 
 // defaultWindow is how many jobs in flight a client asks for.
 const defaultWindow = 8

@@ -4,11 +4,13 @@ import "testing"
 
 func TestGarbagePercent(t *testing.T) {
 	for _, c := range []struct {
-		live uint64
-		want int
-	}{{0, 100}, {4 << 20, 100}, {48 << 20, 100}, {64 << 20, 75}, {96 << 20, 50}, {192 << 20, 25}, {4 << 30, 25}} {
-		if got := garbagePercent(c.live); got != c.want {
-			t.Errorf("%d MiB in use: room for %d %% of garbage, want %d", c.live>>20, got, c.want)
+		live, perSecond uint64
+		want            int
+	}{
+		{0, 0, 100}, {16 << 20, 0, 100}, {64 << 20, 0, 25}, {160 << 20, 100 << 10, 10}, {160 << 20, 1 << 20, 10}, {160 << 20, 5 << 20, 31}, {160 << 20, 1 << 30, 100},
+	} {
+		if got := garbagePercent(c.live, c.perSecond); got != c.want {
+			t.Errorf("%d MiB in use, %d KiB a second: room for %d %% of garbage, want %d", c.live>>20, c.perSecond>>10, got, c.want)
 		}
 	}
 }

@@ -47,12 +47,14 @@ type loader struct {
 	files  []File
 	hidden []hidden
 
-	doc      document
-	cfg      *Config
-	ids      map[string]Place // devices
-	tags     int
-	compiled map[[sha256.Size]byte][]tagFault
-	csvTags  map[string][]tagDraft
+	doc  document
+	cfg  *Config
+	ids  map[string]Place // devices
+	tags int
+
+	sharedOptions map[string]map[string]string // of addresses, by what is in them
+	compiled      map[[sha256.Size]byte][]tagFault
+	csvTags       map[string][]tagDraft
 
 	spellings map[spelling]string // canonical addresses
 }

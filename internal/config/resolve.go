@@ -225,6 +225,7 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 		l.noTags(d, t)
 		return
 	}
+	spec.Addr.Options = l.shared(spec.Addr.Options)
 	l.cfg.Devices = append(l.cfg.Devices, spec)
 }
 
@@ -281,9 +282,10 @@ func (l *loader) address(d *deviceDraft, t *templateDraft, sc *scope) (device.Ad
 	if !l.checkPattern(&p, d.addressAt, t, "device "+d.id) {
 		return device.Addr{}, "", false
 	}
-	a, err := device.ParseAddr(p.fill(sc), l.ports)
+	text := p.fill(sc)
+	a, err := device.ParseAddr(text, l.ports)
 	if err != nil {
-		l.add(l.badAddress(d.addressAt, p.fill(sc), err))
+		l.add(l.badAddress(d.addressAt, text, err))
 		return a, "", false
 	}
 	driver := l.schemes[a.Scheme]
@@ -292,6 +294,26 @@ func (l *loader) address(d *deviceDraft, t *templateDraft, sc *scope) (device.Ad
 		return a, driver, false
 	}
 	return a, driver, true
+}
+
+// shared returns options as they are there once for all devices with the same: ten thousand of a kind differ in their host alone. Nobody changes them any more.
+func (l *loader) shared(options map[string]string) map[string]string {
+	if len(options) == 0 {
+		return nil
+	}
+	var key strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(options)) {
+		fmt.Fprintf(&key, "%q=%q ", k, options[k])
+	}
+	same, ok := l.sharedOptions[key.String()]
+	if !ok {
+		if l.sharedOptions == nil {
+			l.sharedOptions = map[string]map[string]string{}
+		}
+		same = options
+		l.sharedOptions[key.String()] = options
+	}
+	return same
 }
 
 // badAddress says what is wrong with an address that does not parse, and what was probably meant.
