@@ -56,7 +56,7 @@ func (c *Channel) Next(in []byte, now time.Time) (used int, m Message, err error
 func (c *Channel) Keep() bool { return c.parts.keep() }
 
 // Release ends the validity of that Body now and not with the next call of Next, which may be long after: a long message is not held until then. The reader's.
-func (c *Channel) Release() { c.parts.release() }
+func (c *Channel) Release() { c.parts.release(time.Now()) }
 
 // Pending returns 0 when no message is half here, else a number that is another one for each that was begun. The reader's.
 func (c *Channel) Pending() uint64 { return c.parts.oldest() }
