@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -253,6 +254,9 @@ func (p *peer) next() (uasc.Message, error) {
 		used, m, err := p.channel.Next(p.buf[:p.filled], time.Now())
 		if m.Kind == uasc.KindError {
 			e, err := uasc.DecodeError(m.Body)
+			if e != nil && telling.MatchString(e.Reason) {
+				p.t.Errorf("an ERR tells of the inside: %q", e.Reason)
+			}
 			return m, errors.Join(err, e)
 		}
 		if m.Kind != 0 {
@@ -308,9 +312,25 @@ func (p *peer) receive(id uint32, m ua.Message) error {
 	return p.decode(got, m)
 }
 
+// telling is what a text that was made for people does not have: names of files, packages and functions, addresses, lines.
+var telling = regexp.MustCompile(`goroutine|panic|runtime|\.go\b|0x|[/\\\n\t]|[a-z]\.[A-Za-z(]`)
+
+// silent fails the test when a ResponseHeader says more than a status.
+func (p *peer) silent(h *ua.ResponseHeader) {
+	p.t.Helper()
+	if h.ServiceDiagnostics != (ua.DiagnosticInfo{}) || len(h.StringTable) > 0 || !h.AdditionalHeader.IsNull() {
+		p.t.Errorf("a header tells of the inside: %+v", h)
+	}
+}
+
 // decode reads a response into m. A ServiceFault is its status.
 func (p *peer) decode(got uasc.Message, m ua.Message) error {
 	d := ua.NewDecoder(got.Body, ua.Limits{})
+	head := d
+	head.EncodingId()
+	var h ua.ResponseHeader
+	h.DecodeFrom(&head)
+	p.silent(&h)
 	switch encoding := d.EncodingId(); encoding {
 	case m.EncodingId():
 		m.DecodeFrom(&d)
