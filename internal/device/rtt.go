@@ -31,7 +31,7 @@ const (
 	rttLeast   = 10 // samples that make a picture
 )
 
-// rtts counts round trips by their logarithm: 240 bytes for two hours of a device. Nothing of it allocates.
+// rtts counts round trips by their logarithm: 370 bytes for two hours of a device. Nothing of it allocates.
 type rtts struct {
 	began  int64 // Unix seconds, 0 before the first
 	counts [rttBuckets]uint16
