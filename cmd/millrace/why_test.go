@@ -200,7 +200,7 @@ func TestWhyOverSockets(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = c.Close() })
 			w := watch(t, "modbus://"+m.Addr(1)+"/1", modbusTags, rigOptions{})
-			w.explained("victim", "hangs_up", "the gateway holds 1 connection")
+			w.explained("victim", "hangs_up", "of the 1 connection that it may")
 		},
 		"no answer to the handshake": func(t *testing.T) {
 			n, url := s7Patient(t)

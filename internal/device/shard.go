@@ -219,8 +219,12 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	if down {
 		u.life.downSince = u.machine.failing
 	}
-	if !down || !wasDown {
-		u.happened(Happening{At: ev.at, From: was, To: is, Reason: reason}) // the tries of an outage are counted as faults
+	act := ""
+	if u.machine.choice.moved {
+		act = "route"
+	}
+	if !down || !wasDown || act != "" {
+		u.happened(Happening{At: ev.at, Act: act, From: was, To: is, Reason: reason}) // the tries of an outage are counted as faults
 	}
 	u.mu.Unlock()
 	if !is.connected() {
@@ -230,10 +234,6 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 		return // it is no device
 	}
 	s.tend(u)
-	act := ""
-	if u.machine.choice.moved {
-		act = "route"
-	}
 	s.rt.emit(Event{Time: ev.at, Device: u.spec.Name, Act: act, From: was, To: is, Reason: reason, Down: down, Began: down && !wasDown, Ended: wasDown && !down})
 }
 

@@ -202,7 +202,7 @@ func findHungUp(f *Facts, x *Finding) bool {
 		how = "reset (RST)"
 	}
 	x.add("the connection was %s by the other side %s before anything was read", how, times(of.Count))
-	x.add("the gateway holds %s to it", many(f.Device.Slots, "connection"))
+	f.addSlots(x)
 	return true
 }
 
@@ -321,8 +321,16 @@ func findFull(f *Facts, x *Finding) bool {
 	}
 	x.Title = "The device has no connection resource left: others hold them all"
 	x.fault(f, of)
-	x.add("the gateway holds %s to it", many(f.Device.Slots, "connection"))
+	f.addSlots(x)
 	return true
+}
+
+// addSlots appends how many connections of ours the device may count.
+func (f *Facts) addSlots(x *Finding) {
+	x.add("the gateway holds %d of the %s that it may", f.Device.SlotsUsed, many(f.Device.Slots, "connection"))
+	if n := f.Device.HalfOpen; n > 0 {
+		x.add("%s of ours that ended while it was silent it may count still: they come free by themselves", many(n, "connection"))
+	}
 }
 
 func findHandshake(f *Facts, x *Finding) bool {
