@@ -195,9 +195,10 @@ func (r *Record) undo(w *World, survived bool) []Step {
 		u := Step{Device: s.Device, Undo: true, do: Do{Type: s.kind(), Device: s.Device, Reason: "healing: what rule " + r.Rule + " did is undone"}}
 		switch s.kind() {
 		case Reroute:
-			u.do.Route, u.Action = -1, "back to the address of its own rule"
-			if before.Pinned {
-				u.do.Route, u.Action = before.Route, fmt.Sprintf("back to address %d", before.Route)
+			u.do.Route, u.Action = before.Route, fmt.Sprintf("back to address %d", before.Route)
+			if !before.Pinned { // it is told to go there, and then that it may go where it likes
+				out = append(out, u)
+				u.do.Route, u.Action = -1, "its own rules choose the address again"
 			}
 		case Stretch:
 			u.do.Factor = max(before.Stretch, 1)

@@ -87,7 +87,11 @@ func (p *fakePlant) Stretch(device string, factor float64, _ string) error {
 	return p.act(fmt.Sprint("stretch ", factor), device, func(d *Device) { d.Stretch = factor })
 }
 func (p *fakePlant) UseRoute(device string, route int, _ string) error {
-	return p.act(fmt.Sprint("route ", route), device, func(d *Device) { d.Route, d.Pinned = max(route, 0), route >= 0 })
+	return p.act(fmt.Sprint("route ", route), device, func(d *Device) {
+		if d.Pinned = route >= 0; d.Pinned {
+			d.Route = route
+		}
+	})
 }
 func (p *fakePlant) OpenStandby(device, _ string) error {
 	return p.act("standby", device, func(d *Device) { d.Standby = true })
@@ -246,10 +250,10 @@ func TestShippedPolicies(t *testing.T) {
 		did     string        // what then was done to the first device that it touched
 		undone  string
 	}{
-		{"jitter", jitterOf(150 * time.Millisecond), jitterOf(10 * time.Millisecond), 32 * time.Second, "route 1 press03, stretch 2 press03", "stretch 1 press03, route -1 press03"},
-		{"latency_loss", lossOf(0.08, 300*time.Millisecond), lossOf(0, time.Millisecond), 32 * time.Second, "standby press03, route 1 press03, degrade true press03", "degrade false press03, route -1 press03"},
+		{"jitter", jitterOf(150 * time.Millisecond), jitterOf(10 * time.Millisecond), 32 * time.Second, "route 1 press03, stretch 2 press03", "stretch 1 press03, route 0 press03, route -1 press03"},
+		{"latency_loss", lossOf(0.08, 300*time.Millisecond), lossOf(0, time.Millisecond), 32 * time.Second, "standby press03, route 1 press03, degrade true press03", "degrade false press03, route 0 press03, route -1 press03"},
 		{"node_cpu", cpuOf(0.95), cpuOf(0.5), 5*time.Minute + 2*time.Second, "stretch 2 press01", "stretch 1 press01"},
-		{"region_latency", regionOf(1500 * time.Millisecond), regionOf(3 * time.Millisecond), time.Minute + 2*time.Second, "route 1 press01, route 1 press02", "stretch 1 press02, stretch 1 press01, route -1 press02, route -1 press01"},
+		{"region_latency", regionOf(1500 * time.Millisecond), regionOf(3 * time.Millisecond), time.Minute + 2*time.Second, "route 1 press01, route 1 press02", "stretch 1 press02, stretch 1 press01, route 0 press02, route -1 press02, route 0 press01, route -1 press01"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

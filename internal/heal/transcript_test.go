@@ -360,7 +360,7 @@ func (b *bench) obey(d Do) {
 	switch {
 	case x == nil:
 	case d.Type == Reroute && d.Route < 0:
-		x.Route, x.Pinned = 0, false
+		x.Pinned = false
 	case d.Type == Reroute:
 		x.Route, x.Pinned = d.Route, true
 	case d.Type == Stretch:
