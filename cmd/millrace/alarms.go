@@ -31,6 +31,7 @@ func (g *gateway) Alarms() []web.Alarm {
 	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
 	g.mu.Unlock()
 	out = append(out, g.journalAlarms()...)
+	out = append(out, g.healAlarms()...)
 	trimmed := g.trimmed()
 	for _, s := range g.sinks.stats() {
 		if w := sinkAlarm(s, trimmed[s.cfg.ID]); w != nil {

@@ -16,6 +16,7 @@ import (
 	"millrace/ctxguard"
 	"millrace/internal/config"
 	"millrace/internal/device"
+	"millrace/internal/heal"
 	"millrace/internal/journal"
 	"millrace/internal/journal/vfs"
 	"millrace/internal/ledger"
@@ -41,6 +42,8 @@ type gateway struct {
 	runtime *device.Runtime
 	sinks   *sinkSet
 	events  *eventQueue
+	healing *heal.Runner
+	healer  *healer // what healing looks at and acts on
 	notes   *notes
 	guard   *ctxguard.Guard  // looks after the contexts of sessions, sinks and receivers
 	forcer  *ctxguard.Forcer // may cut live streams
@@ -152,7 +155,7 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.view = newView(g.cfg)
-	return nil
+	return g.newHealing(ctx, g.cfg)
 }
 
 // checkNames refuses to give numbers anew while the journal holds values of the old ones: they would be delivered under other names.
@@ -300,6 +303,7 @@ func (g *gateway) Run(ctx context.Context) error {
 	rest.Go(func() { as(base, "disk watch", func() { g.watch(after) }) })
 	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.guard.Run(after)) }) })
 	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.forcer.Run(after)) }) })
+	rest.Go(func() { as(base, "healing", func() { g.healing.Run(ctx) }) })
 	if err := g.startConsumers(base); err != nil {
 		errs.add(err)
 	} else {
@@ -370,6 +374,9 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	g.cfg, g.view = &kept, newView(&kept)
 	g.mu.Unlock()
 	g.north().follow(&kept)
+	if changes.Heal {
+		g.setHealing(&kept)
+	}
 	g.sinks.change(ctx, kept.Sinks, changes, made)
 	if changes.Notify {
 		err = g.notes.start(ctx, &kept)

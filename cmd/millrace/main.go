@@ -84,7 +84,7 @@ Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configu
 		return usageError(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
 	})
 	root.AddCommand(
-		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newWhyCommand(), newMaintenanceCommand(),
+		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newWhyCommand(), newHealCommand(), newMaintenanceCommand(),
 		newReadCommand(), newWriteCommand(), newBrowseCommand(), newJournalCommand(), newSinkCommand(), newUserCommand(), newSimCommand(), newTrustCommand(), newVetCommand(), newCtxguardCommand(), newVersionCommand(),
 	)
 	return root

@@ -32,6 +32,7 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 		s.Servers = g.servers()
 	}
 	s.Servers = append(s.Servers, g.north().stats()...)
+	s.Healing = g.healingCounts()
 	c := g.guard.Counts()
 	s.Contexts = telemetry.Contexts{Live: c.Live, Findings: map[string]uint64{
 		ctxguard.Dropped.String(): c.Dropped, ctxguard.Overdue.String(): c.Overdue, ctxguard.Excess.String(): c.Excess, ctxguard.LeftBehind.String(): c.LeftBehind,

@@ -28,11 +28,12 @@ type Engine struct {
 // ruleState is a rule with what happened to it.
 type ruleState struct {
 	*Policy
-	subjects map[string]*subject // those of which something is known
-	begun    []time.Time         // runs in the last hour
-	stopped  string              // why too many are ill for it to act, "" when they are not
-	fault    string              // why its condition gave no answer last, "" when it did
-	counts   Counts
+	subjects  map[string]*subject // those of which something is known
+	begun     []time.Time         // runs in the last hour
+	stopped   string              // why too many are ill for it to act, "" when they are not
+	stoppedAt time.Time
+	fault     string // why its condition gave no answer last, "" when it did
+	counts    Counts
 }
 
 // Counts are of one rule since the start of the process.

@@ -71,7 +71,7 @@ func (e *Engine) Summaries(w *World) []Summary {
 }
 
 func (e *Engine) summary(s *ruleState, w *World) Summary {
-	x := Summary{Name: s.Name, Doc: s.Doc, Each: s.Each, Dry: s.Dry, Runs: maps.Clone(s.counts.Runs), Held: maps.Clone(s.counts.Held), Success: success(s.counts.Runs), State: "watching"}
+	x := Summary{Name: s.Name, Doc: s.Doc, Each: s.Each, Dry: s.Dry, Runs: maps.Clone(s.counts.Runs), Held: maps.Clone(s.counts.Held), Success: Success(s.counts.Runs), State: "watching"}
 	for _, r := range e.runs {
 		if r.rule == s && r.active() {
 			x.Active++
@@ -97,8 +97,8 @@ func (e *Engine) summary(s *ruleState, w *World) Summary {
 	return x
 }
 
-// success returns the share of runs that ended well, -1 when none ended.
-func success(runs map[Outcome]uint64) float64 {
+// Success returns the share of runs that ended well, -1 when none ended.
+func Success(runs map[Outcome]uint64) float64 {
 	good := runs[Healed] + runs[Done]
 	all := good + runs[RolledBack] + runs[Failed]
 	if all == 0 {

@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ type Plant interface {
 	UseRoute(device string, route int, reason string) error // -1 is by the device's own rule
 	OpenStandby(device, reason string) error
 	Resubscribe(device, reason string) error
-	SetOutOfService(device string, out bool, reason string) error // stays over restarts
+	SetOutOfService(ctx context.Context, device string, out bool, reason string) error // stays over restarts
 	Notify(device, text string)
 }
 
@@ -44,9 +45,8 @@ type RunnerConfig struct {
 	Compiler *Compiler
 	Plant    Plant
 	History  History
-	Every    time.Duration // how often the conditions are looked at, 0 is 1 s; more seldom where a look takes long
-	OnEvent  func(Event)   // called by Run; nil is nobody
-	OnError  func(error)   // the history could not be written; called by Run; nil is nobody
+	OnEvent  func(Event) // called by Run; nil is nobody
+	OnError  func(error) // the history could not be written; called by Run; nil is nobody
 }
 
 // Runner looks at a Plant, asks an Engine what is to be done, and does it. All methods are safe for concurrent use; Run is called once.
@@ -58,6 +58,7 @@ type Runner struct {
 	mu     sync.Mutex // not held while something is done to the plant, but for a look at it
 	engine *Engine
 	rules  int
+	every  time.Duration
 	pause  Pause
 }
 
@@ -66,16 +67,13 @@ func NewRunner(c RunnerConfig) (*Runner, error) {
 	if c.Compiler == nil || c.Plant == nil || c.History == nil {
 		return nil, errors.New("heal: a runner needs a compiler, a plant and a history")
 	}
-	if c.Every == 0 {
-		c.Every = time.Second
-	}
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}
 	}
 	if c.OnError == nil {
 		c.OnError = func(error) {}
 	}
-	return &Runner{cfg: c, results: make(chan Result), engine: NewEngine(c.Compiler, 0)}, nil
+	return &Runner{cfg: c, results: make(chan Result), engine: NewEngine(c.Compiler, 0), every: defaultEvery}, nil
 }
 
 // Load takes up what an earlier run of the gateway left in the history. It is called before Run and after SetPolicies.
@@ -102,11 +100,14 @@ func (r *Runner) Load(ctx context.Context) error {
 	return nil
 }
 
-// SetPolicies makes these the rules.
-func (r *Runner) SetPolicies(p []*Policy) {
+// defaultEvery is how often conditions are looked at where nothing is said.
+const defaultEvery = time.Second
+
+// SetPolicies makes these the rules, whose conditions are looked at so often: 0 is each second. Where a look takes long it is more seldom.
+func (r *Runner) SetPolicies(p []*Policy, every time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rules = len(p)
+	r.rules, r.every = len(p), cmp.Or(every, defaultEvery)
 	r.engine.SetPolicies(p)
 }
 
@@ -115,7 +116,7 @@ const thrift = 100
 
 // Run heals until ctx ends. Programs that run then are ended.
 func (r *Runner) Run(ctx context.Context) {
-	tick := time.NewTicker(r.cfg.Every)
+	tick := time.NewTicker(r.pace(0))
 	defer tick.Stop()
 	defer r.wg.Wait()
 	w := new(World)
@@ -125,16 +126,24 @@ func (r *Runner) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 			if !r.needed() {
+				tick.Reset(r.pace(0))
 				continue
 			}
 			began := time.Now()
 			w = r.look()
 			r.step(ctx, w, nil)
-			tick.Reset(max(r.cfg.Every, thrift*time.Since(began)))
+			tick.Reset(r.pace(time.Since(began)))
 		case res := <-r.results:
 			r.step(ctx, w, []Result{res})
 		}
 	}
+}
+
+// pace is how long to wait for the next look when one took so long.
+func (r *Runner) pace(took time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(r.every, thrift*took)
 }
 
 // needed says whether there is anything to look at the plant for.
@@ -193,13 +202,13 @@ func (r *Runner) act(ctx context.Context, out Out) []Result {
 			r.wg.Go(func() { r.command(ctx, d) })
 			continue
 		}
-		results = append(results, Result{Run: d.Run, Step: d.Step, Err: r.do(d)})
+		results = append(results, Result{Run: d.Run, Step: d.Step, Err: r.do(context.WithoutCancel(ctx), d)})
 	}
 	return results
 }
 
 // do does d to the plant.
-func (r *Runner) do(d Do) error {
+func (r *Runner) do(ctx context.Context, d Do) error {
 	p := r.cfg.Plant
 	switch d.Type {
 	case Reroute:
@@ -215,7 +224,7 @@ func (r *Runner) do(d Do) error {
 	case Resubscribe:
 		return p.Resubscribe(d.Device, d.Reason)
 	case OutOfService:
-		return p.SetOutOfService(d.Device, d.On, d.Reason)
+		return p.SetOutOfService(ctx, d.Device, d.On, d.Reason)
 	case Notify:
 		p.Notify(d.Device, d.Text)
 		return nil
@@ -258,6 +267,26 @@ func (r *Runner) DryRun(name, subject string) ([]Preview, bool) {
 		return nil, false
 	}
 	return r.engine.DryRun(name, subject, w), true
+}
+
+// Stop is a rule that does not act since too many are ill.
+type Stop struct {
+	Rule  string
+	Why   string
+	Since time.Time
+}
+
+// Stopped returns the rules that have stopped.
+func (r *Runner) Stopped() []Stop {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Stop
+	for _, s := range r.engine.rules {
+		if s.stopped != "" {
+			out = append(out, Stop{s.Name, s.stopped, s.stoppedAt})
+		}
+	}
+	return out
 }
 
 // SetPause pauses healing, or ends that with the zero value. What is under way is verified and undone all the same.

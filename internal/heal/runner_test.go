@@ -99,7 +99,7 @@ func (p *fakePlant) OpenStandby(device, _ string) error {
 func (p *fakePlant) Resubscribe(device, _ string) error {
 	return p.act("resubscribe", device, func(*Device) {})
 }
-func (p *fakePlant) SetOutOfService(device string, out bool, _ string) error {
+func (p *fakePlant) SetOutOfService(_ context.Context, device string, out bool, _ string) error {
 	return p.act(fmt.Sprint("out ", out), device, func(d *Device) { d.OutOfService = out })
 }
 func (p *fakePlant) Notify(device, text string) {
@@ -205,7 +205,7 @@ func startHealing(t *testing.T, plant *fakePlant, disk *fakeHistory, rules ...Ru
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.SetPolicies(policies)
+	h.SetPolicies(policies, 0)
 	if err := h.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -445,11 +445,11 @@ func TestAProgramIsPartOfARun(t *testing.T) {
 		t.Fatal(errs)
 	}
 	events := make(chan Event, 10)
-	r, err := NewRunner(RunnerConfig{Compiler: c, Plant: p, History: disk, Every: time.Millisecond, OnEvent: func(e Event) { events <- e }})
+	r, err := NewRunner(RunnerConfig{Compiler: c, Plant: p, History: disk, OnEvent: func(e Event) { events <- e }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.SetPolicies([]*Policy{policy})
+	r.SetPolicies([]*Policy{policy}, time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

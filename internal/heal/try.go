@@ -128,6 +128,7 @@ func (e *Engine) healthy(s *ruleState, w *World, firing []string, due bool, out 
 		s.stopped = fmt.Sprintf("%d of %d are ill, and it acts only while %g %% are well", ill, total, s.Limit.MinHealthy)
 	}
 	if (was == "") != (s.stopped == "") {
+		s.stoppedAt = w.Now
 		ev := Event{At: w.Now, Kind: "stopped", Rule: s.Name, Text: s.stopped}
 		if s.stopped == "" {
 			ev.Kind, ev.Text = "going_on", fmt.Sprintf("going on: %d of %d are well again", total-ill, total)

@@ -34,6 +34,7 @@ type descs struct {
 	open, accepted, refused, streams, contexts, findings       *prometheus.Desc
 
 	servers serverDescs
+	healing healingDescs
 }
 
 func newDescs() descs {
@@ -85,6 +86,7 @@ func newDescs() descs {
 		streams: desc("web_streams", "Live streams of the web page that are open."),
 
 		servers: newServerDescs(),
+		healing: newHealingDescs(),
 	}
 }
 
@@ -96,6 +98,9 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		d.delivered, d.waiting, d.behind, d.up, d.bytes, d.free, d.segments, d.queueBytes, d.oldest, d.batches, d.syncs, d.written,
 		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams, d.contexts, d.findings,
 	}, d.servers.all()...) {
+		out <- x
+	}
+	for _, x := range d.healing.all() {
 		out <- x
 	}
 }
@@ -121,6 +126,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Servers {
 		e.server(&d.servers, &s.Servers[i])
+	}
+	for i := range s.Healing {
+		e.healing(&d.healing, &s.Healing[i])
 	}
 }
 

@@ -17,7 +17,8 @@ type Snapshot struct {
 	Journal   Journal
 	Listeners []Listener
 	Servers   []Server // of protocols
-	Streams   int64    // live web streams
+	Healing   []Healing
+	Streams   int64 // live web streams
 	Contexts  Contexts
 }
 

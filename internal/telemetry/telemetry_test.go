@@ -39,6 +39,7 @@ func sample() Snapshot {
 		Servers: []Server{{Name: "s7", Sessions: map[string]int{"active": 2, "idle": 1}, Accepted: 9, Refused: map[string]uint64{"no_setup": 3},
 			Ended: map[string]uint64{"peer_closed": 3}, Requests: map[string]uint64{"read_var": 70}, Refusals: map[string]uint64{"0x8500": 4}, EventsDropped: 1,
 			Messages: map[string]Lent{"read_request": {Gets: 70, Puts: 69}}, Faults: map[string]uint64{"silence": 5}}},
+		Healing: []Healing{{Rule: "jitter", Stopped: true, Runs: map[string]uint64{"healed": 2, "rolled_back": 1}, Held: map[string]uint64{"cooldown": 4, "min_healthy": 1}}},
 		Streams: 2,
 	}
 }

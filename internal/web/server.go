@@ -190,6 +190,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/sinks", s.sinks)
 	mux.HandleFunc("GET /api/v1/alarms", s.alarms)
 	mux.HandleFunc("GET /api/v1/stream", s.stream)
+	s.healRoutes(mux)
 	mux.HandleFunc("POST /api/v1/devices/{id}/maintenance", s.authorized(s.deviceMaintenance))
 	mux.HandleFunc("POST /api/v1/tags/maintenance", s.authorized(s.tagsMaintenance))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.noRoute(w, r, mux) })
