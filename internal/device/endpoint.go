@@ -30,8 +30,11 @@ type endpoint struct {
 	errands   []*errand // writes and read-backs that wait, in front of all reads
 	inRow     int       // errands since the last read that waited for one
 	busy      bool
-	open      bool // there is a session, and no close of it is queued
-	dialling  bool // a jobOpen is queued or runs
+	begun     time.Time // when the job that runs was started
+	load      loadState
+	perSecond float64 // most requests, 0 for no limit
+	open      bool    // there is a session, and no close of it is queued
+	dialling  bool    // a jobOpen is queued or runs
 	opened    time.Time
 	subnet    *subnet   // nil before the first dial
 	dialAt    time.Time // begin of the last dial
@@ -272,6 +275,7 @@ func (e *endpoint) settle() {
 		e.pool = 1
 	}
 	e.rate.SetRate(rate)
+	e.perSecond = rate
 	e.pause = pause
 	e.showSlots()
 }

@@ -80,6 +80,7 @@ func (u *unit) remember(old *unit) {
 	if old.notes != nil {
 		u.notes = &notes{slices.Clone(old.notes.faults), slices.Clone(old.notes.happenings)}
 	}
+	u.life.asked, u.life.askedWhy = old.life.asked, old.life.askedWhy
 	if sameAddr(u.spec.Addr, old.spec.Addr) {
 		u.rtts = old.rtts
 	}

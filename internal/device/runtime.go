@@ -82,6 +82,7 @@ type Runtime struct {
 	mail     mail
 	seq      atomic.Uint64 // of changes of last values
 	counters counters
+	pressure atomic.Pointer[string] // why the scheduler is late, "" or nil when it is not
 	clock    wallClock
 	slowed   slowed
 	batches  sync.Pool // of *tag.Batch

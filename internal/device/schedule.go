@@ -35,6 +35,7 @@ func (s *shard) add(u *unit, now time.Time) {
 		s.remove(u, now)
 		return
 	}
+	s.settleIn(u, now)
 	if !s.service(u, now) {
 		s.post(u, event{kind: evTick, at: now}, nil)
 	}
@@ -117,6 +118,7 @@ func (s *shard) reap(e *endpoint) {
 		s.step(u, event{kind: evGone, at: now}, nil)
 		s.timers.disarm(&u.timer)
 		s.timers.disarm(&u.standby)
+		s.unweigh(u)
 		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
 		s.release(u)
 	}
@@ -125,6 +127,10 @@ func (s *shard) reap(e *endpoint) {
 		return
 	}
 	e.forget()
+	if e.load.crowded {
+		e.load.crowded = false
+		s.rt.counters.crowded.Add(-1)
+	}
 	if s.endpoints[e.key] == e {
 		s.timers.disarm(&e.timer)
 		s.quit(e)
@@ -157,6 +163,7 @@ func (g *group) fire(s *shard, now time.Time) {
 		s.due = append(s.due, g.unit.endpoint)
 		return
 	}
+	s.pressure.observe(now.Sub(due))
 	g.due = due.Add(g.every)
 	missed := g.skip(now)
 	if g.queued {
@@ -331,7 +338,7 @@ func (s *shard) begin(e *endpoint, j job) {
 		j.unit = e.units[i]
 		e.dialAt, e.unheard = time.Now(), true
 	}
-	e.busy, e.job = true, j
+	e.busy, e.job, e.begun = true, j, time.Now()
 	s.watch(e, &j, time.Now())
 	s.jobs.Add(1)
 	go e.start()
@@ -346,6 +353,7 @@ func (s *shard) ended(e *endpoint) {
 		s.dialled(e)
 	case jobRead:
 		s.turned(e, e.job.group)
+		s.weigh(e, e.job.group, e.outcome.ended.Sub(e.begun), e.outcome.ended)
 	case jobClose:
 		s.closed(e)
 	case jobMark:

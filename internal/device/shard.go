@@ -27,7 +27,8 @@ type shard struct {
 	events    []posted         // to be stepped, in order
 	tending   []*unit          // whose scouts are to be looked at
 	left      []*endpoint      // that may be idle now
-	due       []*endpoint      // whose groups fell due at this wake-up
+	pressure  pressure
+	due       []*endpoint // whose groups fell due at this wake-up
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
@@ -133,6 +134,7 @@ func (s *shard) run(ctx context.Context) {
 			s.stepAll()
 		}
 		s.beginDue(now)
+		s.press(now)
 		s.look()
 		if s.draining && len(s.endpoints) == 0 {
 			s.jobs.Wait()

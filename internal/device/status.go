@@ -45,6 +45,11 @@ type Status struct {
 	Degraded     DegradeStatus // what it is asked for at once, when that is not all
 	WritesPaused string        // why writes to it are refused now, in words; "" when they are not
 
+	Load       float64 // part of the time of its endpoint that the turns of all groups on it take, as measured; 1 and it has none left
+	LoadWhy    string  // what takes the time, in words, of the device that takes most of it where little is left; "" else
+	Stretch    float64 // its intervals are up to so many times what is configured; 1 is as configured
+	StretchWhy string  // in words, "" with 1
+
 	Reads    uint64 // turns that came back whole
 	Timeouts uint64 // requests
 	Late     uint64
@@ -68,7 +73,8 @@ type DegradeStatus struct {
 // GroupStatus is one group of a device.
 type GroupStatus struct {
 	Name     string
-	Interval time.Duration
+	Interval time.Duration // configured
+	Every    time.Duration // kept
 	Tags     int
 	Active   int           // tags that are in service and planned
 	Requests int           // of the plan
@@ -117,13 +123,14 @@ func (u *unit) status() Status {
 	s.Limits, s.TCP = u.limits, u.link.read()
 	s.RequestCost, s.ByteCost = u.costs()
 	s.WritesPaused = u.pausedNow()
+	s.Load, s.LoadWhy, s.Stretch, s.StretchWhy = l.load, l.loadWhy, max(l.stretch, 1), l.stretchWhy
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
 	if c := u.count; c != nil {
 		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
 	}
 	for i, g := range u.groups {
-		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
+		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Every: g.kept, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}
 		if g.refusal != nil {
 			s.Groups[i].Refusal = g.refusal.Error()
@@ -138,6 +145,8 @@ type counters struct {
 	switches, standbys                                                                      atomic.Uint64
 	dialTimeouts, dialCuts                                                                  atomic.Uint64
 	sessions, endpoints, dialsWaiting                                                       atomic.Int64
+	shed                                                                                    atomic.Uint64
+	crowded, stretched, schedulerLate                                                       atomic.Int64
 	slotsUsed, slotsLimit, halfOpen                                                         atomic.Int64
 }
 
@@ -150,6 +159,11 @@ type Stats struct {
 	DialTimeouts, DialCuts           uint64        // opens that timed out; how often the rate of a subnet was halved for that
 	SlowedSubnets                    []SubnetStats // whose rate is below that of all dials now, by name
 	SlotsUsed, SlotsLimit, HalfOpen  int           // of all endpoints: connections held, that may be held, that devices may count still although they ended
+	Crowded                          int           // endpoints with little time left
+	Stretched                        int           // devices with stretched intervals
+	Shed                             uint64        // intervals stretched because of overload
+	SchedulerLate                    time.Duration // how long after their due times groups are looked at, the mean of the last second
+	Overload                         string        // what makes it late, in words; "" when it is not
 	Outages                          uint64
 	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
@@ -193,7 +207,11 @@ func (r *Runtime) Stats() Stats {
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
 		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), SlowedSubnets: r.slowed.all(),
 		Refused: c.refused.Load(), SlotsUsed: int(c.slotsUsed.Load()), SlotsLimit: int(c.slotsLimit.Load()), HalfOpen: int(c.halfOpen.Load()),
+		Crowded: int(c.crowded.Load()), Stretched: int(c.stretched.Load()), Shed: c.shed.Load(), SchedulerLate: time.Duration(c.schedulerLate.Load()),
 		RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
+	}
+	if why := r.pressure.Load(); why != nil {
+		s.Overload = *why
 	}
 	if step := r.clock.last.Load(); step != nil {
 		s.ClockSet, s.ClockSetBy = step.at, step.by

@@ -37,9 +37,12 @@ type unit struct {
 	known    bool      // it did so when it was read last
 	passive  int       // reads in a row that said that the other one is
 	timer    timer     // the end of Cooling, or of Draining
-	waiting  bool      // for its endpoint's dial
-	lastOK   time.Time
-	cause    error // the failure heard of last
+	stretch  float64   // of its intervals, by name; 0 is 1
+
+	stretchWhy, shedWhy string
+	waiting             bool // for its endpoint's dial
+	lastOK              time.Time
+	cause               error // the failure heard of last
 
 	// Owned by the endpoint's jobs.
 	addr    Addr   // the one that it is at; the shard changes it while none of them runs
@@ -77,6 +80,10 @@ type life struct {
 	switches                                         uint64 // of its route
 	outages, timeouts, late, foreign, refused, reads uint64
 	lastRecovery, longestRecovery                    time.Duration
+	load, stretch                                    float64 // of its endpoint; of its intervals, 0 is 1
+	loadWhy, stretchWhy                              string
+	asked                                            float64 // by name, and why
+	askedWhy                                         string
 }
 
 // group is a set of tags of a unit that are read together.
@@ -92,6 +99,8 @@ type group struct {
 	// Owned by the shard.
 	timer  timer
 	every  time.Duration // the interval that is kept: the configured one, or that stretched
+	busy   time.Duration // that a turn keeps its endpoint, smoothed
+	shed   uint8         // doublings of its interval
 	due    time.Time     // zero before the first
 	queued bool          // in the endpoint's queue, or running
 	owed   bool          // its values are older than they should be
@@ -108,6 +117,7 @@ type group struct {
 	active   int       // tags that are in plan
 	requests int
 	missed   uint64
+	kept     time.Duration // every
 	refusal  error         // what the device refused of it last, nil once all of it came
 	lag      time.Duration // of the last scheduled turn
 	lastRead time.Time
@@ -128,7 +138,7 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
 	var errs []error
 	for i, g := range spec.Groups {
-		u.groups = append(u.groups, &group{unit: u, spec: g, every: g.Interval, stats: rt.groupStats(g.Name)})
+		u.groups = append(u.groups, &group{unit: u, spec: g, every: g.Interval, kept: g.Interval, stats: rt.groupStats(g.Name)})
 		u.groups[i].wake = func() { rt.mail.woken(u.groups[i]) }
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}

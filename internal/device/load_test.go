@@ -1,0 +1,207 @@
+package device
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// crowd is one PLC with groups of those intervals, a turn of which takes latency.
+func crowd(t *testing.T, latency time.Duration, intervals ...time.Duration) (*bench, string) {
+	b := newBench(t, Config{})
+	b.book.forgetful = true
+	s := b.spec(1, intervals[0], 1)
+	for i, interval := range intervals[1:] {
+		g := b.spec(uint32(2+i), interval, 1).Groups[0]
+		g.Name = fmt.Sprintf("g%d", 2+i)
+		s.Groups = append(s.Groups, g)
+	}
+	s.Groups[0].Name = "g1"
+	b.plc(1).latency = latency
+	b.apply(s)
+	b.run()
+	return b, s.Name
+}
+
+// did returns what was done of itself, without the time.
+func (b *bench) did(act string) (all []string) {
+	b.book.mu.Lock()
+	defer b.book.mu.Unlock()
+	for _, ev := range b.book.events {
+		if ev.Act == act {
+			all = append(all, ev.Reason)
+		}
+	}
+	return all
+}
+
+func (b *bench) every(name string) (all []time.Duration) {
+	for _, g := range b.status(name).Groups {
+		all = append(all, g.Every)
+	}
+	return all
+}
+
+// Who takes the time of an endpoint is said while everything is still on time.
+func TestCulpritIsNamedBeforeAnythingIsMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, name := crowd(t, 100*time.Millisecond, 330*time.Millisecond, 330*time.Millisecond, 500*time.Millisecond)
+		time.Sleep(5 * time.Second)
+		began := b.status(name)
+		time.Sleep(time.Minute)
+		s := b.status(name)
+		if s.Load < 0.80 || s.Load > 0.81 {
+			t.Errorf("load %v, turns of 100 ms twice each 330 and once each 500 ms are 0.806", s.Load)
+		}
+		for i, g := range s.Groups {
+			if g.Missed != began.Groups[i].Missed || g.Every != g.Interval {
+				t.Errorf("%s: %d missed, read each %v", g.Name, g.Missed, g.Every)
+			}
+		}
+		const want = "the connection of d0001 is busy 81 % of the time: group g1 of d0001 takes 30 %, 100ms each 330ms"
+		if got := b.did("load"); !slices.Equal(got, []string{want}) || s.LoadWhy != want {
+			t.Errorf("said:\n%s\nand %q, want\n%s", strings.Join(got, "\n"), s.LoadWhy, want)
+		}
+		if n := b.Stats().Crowded; n != 1 {
+			t.Errorf("%d endpoints are crowded", n)
+		}
+		b.plc(1).change(func(p *plc) { p.latency = 10 * time.Millisecond })
+		time.Sleep(time.Minute)
+		if s := b.status(name); s.LoadWhy != "" || b.Stats().Crowded != 0 || len(b.did("load")) != 2 {
+			t.Errorf("with time again: %q, %v", s.LoadWhy, b.did("load"))
+		}
+		b.quit()
+	})
+}
+
+// The longest interval is stretched first, as far as needed and no further than eightfold, and comes back last.
+func TestOverloadStretchesTheSlowestGroupsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ms := func(all ...int) (d []time.Duration) {
+			for _, n := range all {
+				d = append(d, time.Duration(n)*time.Millisecond)
+			}
+			return d
+		}
+		b, name := crowd(t, 100*time.Millisecond, ms(320, 320, 500, 1000, 1000)...)
+		time.Sleep(time.Minute)
+		if got := b.every(name); !slices.Equal(got, ms(320, 320, 500, 8000, 2000)) {
+			t.Errorf("read each %v", got)
+		}
+		s, st := b.status(name), b.Stats()
+		if s.Stretch != 8 || !strings.Contains(s.StretchWhy, "overloaded: the turns of all groups take 102 %") || st.Stretched != 1 || st.Shed != 4 {
+			t.Errorf("stretch %v, %q; %d stretched, %d shed", s.Stretch, s.StretchWhy, st.Stretched, st.Shed)
+		}
+		time.Sleep(time.Minute)
+		for i, g := range b.status(name).Groups {
+			if g.Missed != s.Groups[i].Missed {
+				t.Errorf("%s missed %d more once there was time", g.Name, g.Missed-s.Groups[i].Missed)
+			}
+		}
+		b.plc(1).change(func(p *plc) { p.latency = 2 * time.Millisecond })
+		time.Sleep(5 * time.Minute)
+		if s := b.status(name); s.Stretch != 1 || s.StretchWhy != "" || b.Stats().Stretched != 0 || !slices.Equal(b.every(name), ms(320, 320, 500, 1000, 1000)) {
+			t.Errorf("with time again: stretch %v, %q, read each %v", s.Stretch, s.StretchWhy, b.every(name))
+		}
+		var order []string
+		for _, a := range b.did("stretch") {
+			order = append(order, strings.Join(strings.Fields(a)[1:6], " "))
+		}
+		if want := []string{
+			"g4 is read each 2s", "g4 is read each 4s", "g4 is read each 8s", "g5 is read each 2s",
+			"g4 is read each 4s", "g4 is read each 2s", "g4 is read each 1s", "g5 is read each 1s",
+		}; !slices.Equal(order, want) {
+			t.Errorf("in order:\n%s", strings.Join(b.did("stretch"), "\n"))
+		}
+		b.quit()
+	})
+}
+
+// A turn is not broken off: that a fast group has to wait for a long turn is said, however little there is to do.
+func TestBlockedGroupIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, name := crowd(t, 30*time.Millisecond, 50*time.Millisecond, 10*time.Second)
+		time.Sleep(30 * time.Second)
+		const want = "group g1 of d0001, which takes 30ms, cannot be read each 50ms: it has to wait for group g2 of d0001, which takes 30ms"
+		if got := b.status(name).LoadWhy; got != want {
+			t.Errorf("said %q", got)
+		}
+		b.quit()
+	})
+}
+
+// No interval comes back for which there is no time.
+func TestOverloadDoesNotFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, name := crowd(t, 600*time.Millisecond, time.Second, time.Second)
+		time.Sleep(time.Hour)
+		if got := b.did("stretch"); len(got) != 1 || !slices.Equal(b.every(name), []time.Duration{2 * time.Second, time.Second}) {
+			t.Errorf("read each %v after %v", b.every(name), got)
+		}
+		b.quit()
+	})
+}
+
+func TestStretchByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, name := crowd(t, time.Millisecond, 100*time.Millisecond)
+		time.Sleep(time.Second)
+		for _, factor := range []float64{0, 0.5, 1001, -1} {
+			if err := b.Stretch(name, factor, "x"); err == nil {
+				t.Errorf("stretched %v times", factor)
+			}
+		}
+		if err := b.Stretch("nobody", 2, "x"); !strings.Contains(fmt.Sprint(err), "nobody") {
+			t.Errorf("an unknown name: %v", err)
+		}
+		for _, factor := range []float64{5, 5, 1} {
+			if err := b.Stretch(name, factor, "the line is slow"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			time.Sleep(time.Second)
+			before := b.status(name).Reads
+			time.Sleep(10 * time.Second)
+			s := b.status(name)
+			if n := s.Reads - before; n != uint64(100/factor) || s.Stretch != factor || (s.StretchWhy == "") != (factor == 1) || s.Groups[0].Missed != 0 {
+				t.Errorf("%v times: %d reads, %v, %q, %d missed", factor, n, s.Stretch, s.StretchWhy, s.Groups[0].Missed)
+			}
+		}
+		if got := b.did("stretch"); !slices.Equal(got, []string{
+			"its intervals are 5 times what is configured: the line is slow", "its intervals are as configured again: the line is slow",
+		}) {
+			t.Errorf("said %q", got)
+		}
+		b.quit()
+	})
+}
+
+// What somebody asked for outlives a reload that changes the device.
+func TestStretchIsInherited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 1)
+		b.apply(s)
+		b.run()
+		time.Sleep(2 * time.Second)
+		if err := b.Stretch(s.Name, 4, "healing"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.Reason = "changed"
+		b.apply(s)
+		time.Sleep(10 * time.Second)
+		if st := b.status(s.Name); st.Stretch != 4 || st.StretchWhy != "healing" || st.Groups[0].Every != 4*time.Second || b.Stats().Stretched != 1 {
+			t.Errorf("after a reload: %v, %q, each %v; %d stretched", st.Stretch, st.StretchWhy, st.Groups[0].Every, b.Stats().Stretched)
+		}
+		b.apply()
+		time.Sleep(time.Second)
+		if n := b.Stats().Stretched; n != 0 {
+			t.Errorf("%d stretched of no devices", n)
+		}
+		b.quit()
+	})
+}
