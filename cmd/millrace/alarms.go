@@ -131,8 +131,9 @@ func (g *gateway) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
+		case now := <-t.C:
 			g.diskAlarm(g.Gateway().Journal)
+			g.load.look(now)
 		}
 	}
 }

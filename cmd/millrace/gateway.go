@@ -48,6 +48,8 @@ type gateway struct {
 	guard   *ctxguard.Guard  // looks after the contexts of sessions, sinks and receivers
 	forcer  *ctxguard.Forcer // may cut live streams
 
+	load machineLoad // of the machine; watch looks at it
+
 	reload   sync.Mutex // one reload at a time
 	stopping bool       // under reload: no more of them
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"millrace/internal/config"
 	"millrace/internal/device"
+	"millrace/internal/heal"
 	"millrace/internal/tag"
 	"millrace/internal/web"
 	"millrace/internal/why"
@@ -92,6 +94,9 @@ func deadbandWords(d device.Deadband) string {
 func (g *gateway) gatewayFacts(cfg *config.Config, now time.Time) why.Gateway {
 	stats := g.runtime.Stats()
 	w := why.Gateway{Started: g.started, CPU: -1, Clock: stats.ClockSet, ClockBy: stats.ClockSetBy, Journal: g.Gateway().Journal.Reason, Free: freeBytes(cfg.Gateway.Data), Dropped: stats.Dropped}
+	if n := g.load.node.Load(); n != nil {
+		w.CPU, w.OwnCPU = n.CPU, n.ProcessCPU
+	}
 	g.mu.Lock()
 	if w.Since = g.disk.since; g.disk.text == "" {
 		w.Since = now // it is noticed within a moment
@@ -105,4 +110,28 @@ func (g *gateway) gatewayFacts(cfg *config.Config, now time.Time) why.Gateway {
 		w.Sinks = append(w.Sinks, why.Sink{ID: s.cfg.ID, Reason: s.Reason, Since: s.Since, Waiting: s.Waiting, Behind: behind(s.Stats, now)})
 	}
 	return w
+}
+
+// loadEvery is how often the machine is asked how busy it is.
+const loadEvery = 5 * time.Second
+
+// machineLoad is how busy the machine was lately. One goroutine looks, any reads.
+type machineLoad struct {
+	sampler *heal.Sampler
+	at      time.Time
+	node    atomic.Pointer[heal.Node] // nil until there are two looks
+}
+
+// look asks when it is time to.
+func (l *machineLoad) look(now time.Time) {
+	if now.Sub(l.at) < loadEvery {
+		return
+	}
+	first := l.at.IsZero()
+	if l.at = now; first {
+		l.sampler = heal.NewSampler()
+	}
+	if n := l.sampler.Sample(now); !first {
+		l.node.Store(&n)
+	}
 }

@@ -59,7 +59,7 @@ func Causes() []Cause {
 			[]string{"restart the server of the device, or the device", "compare the unit id: gateways stay silent for one that they do not know"}, Likely, findSilent},
 		{"limited", LayerConfiguration, "The user's own limit holds it back", "the intervals of all groups on the connection need more requests a second than requests_per_second",
 			[]string{"raise requests_per_second, or the intervals", "put tags side by side: fewer requests read them"}, Certain, findLimited},
-		{"gateway_overload", LayerGateway, "The gateway has too much to do", "at least 3 groups, and a fifth of all, on other connections begin late by 50 ms and a tenth of their interval; or 90 % of the processors are used",
+		{"gateway_overload", LayerGateway, "The gateway has too much to do", "at least 3 groups, and a fifth of all, on other connections begin late by 50 ms and a tenth of their interval; or this device's do, and 90 % of the processors are busy",
 			[]string{"raise the intervals of the groups with most tags", "move devices to another gateway", "look what else runs on the machine"}, Likely, findOverload},
 		{"lossy_network", LayerNetwork, "The network loses packets", "TCP sent at least 3 segments, and 3 % of them, again within 30 to 60 s, or the one that waits twice in a row",
 			[]string{"look at the error counters of the switch ports on the way (CRC, collisions, duplex)", "look at the cable and the connectors, or at the radio link's signal"}, Certain, findLossy},

@@ -3,6 +3,7 @@ package why
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"millrace/internal/device"
@@ -162,7 +163,7 @@ func findBusy(f *Facts, x *Finding) bool {
 	return true
 }
 
-// findOverload: turns begin late everywhere, so that it is not the devices.
+// findOverload: turns begin late everywhere, so that it is not the devices; or this one's do, and the processors are busy.
 func findOverload(f *Facts, x *Finding) bool {
 	all, late := 0, 0
 	worst := time.Duration(0)
@@ -171,31 +172,36 @@ func findOverload(f *Facts, x *Finding) bool {
 		if d.Shares == f.Device.Shares || d.State != device.Ready {
 			continue
 		}
-		for _, g := range d.Groups {
+		for k := range d.Groups {
 			all++
-			if g.Lag >= 50*time.Millisecond && g.Lag > g.Interval/10 && g.Took < g.Interval/2 {
+			if isLate(&d.Groups[k]) {
 				late++
-				worst = max(worst, g.Lag)
+				worst = max(worst, d.Groups[k].Lag)
 			}
 		}
 	}
-	hot := f.Gateway.CPU >= 0.9
-	if !hot && (late < 3 || 5*late < all) {
+	hot := f.Gateway.CPU >= 0.9 && f.polled() && slices.ContainsFunc(f.Device.Groups, func(g device.GroupStatus) bool { return isLate(&g) })
+	switch {
+	case late >= 3 && 5*late >= all:
+		x.Title = fmt.Sprintf("The gateway itself has too much to do: %d of %d groups elsewhere are read late too", late, all)
+		x.add("late by up to %s", short(worst))
+	case hot:
+		x.Title = fmt.Sprintf("The machine of the gateway has too much to do: %s of its processors are busy", percent(f.Gateway.CPU))
+	default:
 		return false
 	}
-	x.Title = fmt.Sprintf("The gateway itself has too much to do: %d of %d groups elsewhere are read late too", late, all)
-	x.add("late by up to %s", short(worst))
 	for _, g := range f.Device.Groups {
 		x.add("group %s of this device is late by %s, every %s; %s missed", g.Name, short(g.Lag), short(g.Interval), many(int(g.Missed), "poll"))
 	}
 	if f.Gateway.CPU >= 0 {
-		x.add("the gateway uses %s of the processors", percent(f.Gateway.CPU))
-	}
-	if late == 0 {
-		x.Title = fmt.Sprintf("The gateway itself has too much to do: it uses %s of the processors", percent(f.Gateway.CPU))
-		x.Confidence = Possible
+		x.add("%s of the machine's processors are busy, the gateway uses %s of them", percent(f.Gateway.CPU), percent(f.Gateway.OwnCPU))
 	}
 	return true
+}
+
+// isLate says whether a group is read late, and not because its own turns take so long.
+func isLate(g *device.GroupStatus) bool {
+	return g.Lag >= 50*time.Millisecond && g.Lag > g.Interval/10 && g.Took < g.Interval/2
 }
 
 func findClock(f *Facts, x *Finding) bool {

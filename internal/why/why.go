@@ -38,7 +38,8 @@ type TagState struct {
 // Gateway is what is known of the gateway itself.
 type Gateway struct {
 	Started  time.Time
-	CPU      float64 // share of all processors that it used lately; below 0 unknown
+	CPU      float64 // share of the machine's processors that was busy lately, below 0 unknown
+	OwnCPU   float64 // share of them that the gateway used
 	Clock    time.Time
 	ClockBy  time.Duration // by which the clock was set at Clock
 	Journal  string        // why it does not take everything, "" when it does

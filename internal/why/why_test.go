@@ -212,7 +212,10 @@ var injections = []injection{
 		}
 		f.Device.Groups[0].Lag = 400 * time.Millisecond
 	}},
-	{"gateway_overload", "93 %", func(f *Facts) { f.Gateway.CPU = 0.93 }},
+	{"gateway_overload", "93 %", func(f *Facts) {
+		f.Gateway.CPU, f.Gateway.OwnCPU = 0.93, 0.2
+		f.Device.Groups[0].Lag = 400 * time.Millisecond
+	}},
 	{"lossy_network", "9 of 40 segments", func(f *Facts) { f.Evidence.TCP.Resent = 9 }},
 	{"lossy_network", "3 times in a row", func(f *Facts) { f.Evidence.TCP.Backoff = 3 }},
 	{"slow_network", "80 % of an answer's time", func(f *Facts) {
@@ -329,11 +332,12 @@ func TestNoFalseAlarm(t *testing.T) {
 		"a slow but steady device": func(f *Facts) {
 			f.Device.RTT, f.Evidence.RTT.Usual, f.Evidence.TCP.RTT = 200*time.Millisecond, 190*time.Millisecond, 90*time.Millisecond
 		},
-		"another one that is down":       func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
-		"a turn that was late":           func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
-		"a clock that was set long ago":  func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
-		"a sink that is a little behind": func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
-		"an old sample of a connection":  func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
+		"another one that is down":               func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
+		"a busy machine on which all is in time": func(f *Facts) { f.Gateway.CPU = 0.99 },
+		"a turn that was late":                   func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
+		"a clock that was set long ago":          func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
+		"a sink that is a little behind":         func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
+		"an old sample of a connection":          func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
 	} {
 		f := healthy()
 		change(f)
