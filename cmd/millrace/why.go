@@ -16,17 +16,27 @@ import (
 func newWhyCommand() *cobra.Command {
 	c := &apiClient{}
 	var asJSON, all bool
+	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "why DEVICE|DEVICE/TAG",
-		Short: "Explain why a device or a tag of a running gateway is bad",
+		Use:   "why DEVICE|DEVICE/TAG|URL [ADDRESS...]",
+		Short: "Explain why a device or a tag is bad",
 		Long: `Why asks a running gateway what is the matter with a device or a tag: in which layer (the gateway itself, name, network, TCP, handshake, sessions, device,
 request, address, value, schedule, journal and sinks), since when, what changed just before, the evidence with its numbers, and what to do.
 
 What explains most comes first, in full; what else fits follows in a line each, with --all in full too. docs/why.md has the table of all causes.
+
+With a URL it asks no gateway: it tries that address itself, step by step (resolve, connect, shake hands, ask for the addresses, or for one that most devices have), and
+explains where that ends.
 Exit codes: 0 it was explained, also when something is wrong; 1 there is no such device or tag, or the gateway does not answer.`,
-		Example: "  millrace why press-007\n  millrace why press-007/temperature --json",
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Example: "  millrace why press-007\n  millrace why press-007/temperature --json\n  millrace why modbus://127.0.0.1:1502/1 holding:100:float32",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case strings.Contains(args[0], "://"):
+				return whyURL(cmd, args[0], args[1:], timeout, asJSON, all)
+			case len(args) > 1:
+				return usageError(errNotAddressable)
+			}
 			var raw json.RawMessage
 			if err := c.get(cmd.Context(), "/api/v1/why?of="+url.QueryEscape(args[0]), &raw); err != nil {
 				return err
@@ -45,10 +55,23 @@ Exit codes: 0 it was explained, also when something is wrong; 1 there is no such
 	c.flags(cmd, false)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&all, "all", false, "all that fits, in full")
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Second, "with a URL: wait for each step and each reply")
 	return cmd
 }
 
-// printWhy writes the first finding in full, and the others in a line each, or in full too.
+// whyURL tries an address without a gateway.
+func whyURL(cmd *cobra.Command, url string, addresses []string, timeout time.Duration, asJSON, all bool) error {
+	t, err := tryAddress(cmd.Context(), url, addresses, timeout)
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(t)
+	}
+	return printTrial(cmd.OutOrStdout(), &t, all)
+}
+
+// printWhy writes how the device stands, and why.
 func printWhy(w io.Writer, e *why.Explanation, all bool) error {
 	fmt.Fprintf(w, "%s %s is %s", e.What, e.Of, e.State)
 	if e.What == "tag" {
@@ -58,6 +81,11 @@ func printWhy(w io.Writer, e *why.Explanation, all bool) error {
 		fmt.Fprintf(w, ": %s", e.Reason)
 	}
 	fmt.Fprintln(w)
+	return printFindings(w, e, all)
+}
+
+// printFindings writes the first finding in full, and the others in a line each, or in full too.
+func printFindings(w io.Writer, e *why.Explanation, all bool) error {
 	for i := range e.Findings {
 		x := &e.Findings[i]
 		switch {

@@ -411,3 +411,46 @@ func TestWhyCommand(t *testing.T) {
 		t.Errorf("without a name: %d", code)
 	}
 }
+
+// Without a gateway the command tries an address itself, and says how far it came.
+func TestWhyURL(t *testing.T) {
+	try := func(url string, want ...string) {
+		t.Helper()
+		out, errs, code := millrace(t, append([]string{"why", "--timeout", "500ms"}, strings.Fields(url)...)...)
+		for _, w := range want {
+			if code != exitOK || !strings.Contains(out, w) {
+				t.Errorf("%s: %d, without %q\n%s%s", url, code, w, out, errs)
+				return
+			}
+		}
+	}
+	p, n, url := modbusPatient(t)
+	try(url, "ok    connect to "+n.addr, "ok    ask for holding:0:uint16", "1 values of 1", "All is well with modbus://")
+	try(url+" holding:100:float32", "All is well", "read once")
+	p.download(true)
+	try(url+" holding:101 holding:102", "The device has no such address: 1 tag of 2", "exception 2")
+	n.freeze(true)
+	n.cut(true)
+	try(url, "FAIL  ask for", "takes the connection and stays silent")
+	n.shut()
+	try(url, "FAIL  connect to", "nothing listens on port")
+	try("modbus://no..such..name/1", "FAIL  resolve no..such..name", "does not resolve")
+	m, s7url := s7Patient(t)
+	try(s7url, "connected: PDU", "it answers, and refuses", "All is well")
+	try(s7url+" DB1.DBW200 DB7.DBW0", "1 values of 2", "The device has no such address: 1 tag of 2", "return code 0x0A")
+	m.answerBy(wrongSlot)
+	try(s7url, "FAIL  connect to", "wrong rack, slot or TSAP", "reason 3")
+	m.answerBy(mute)
+	try(s7url, "does not answer the handshake")
+	try(opcuaPlant(t), "ok    ask for i=2258", "All is well")
+	out, _, code := millrace(t, "why", s7url, "--json", "--timeout", "500ms")
+	var e trialJSON
+	if err := json.Unmarshal([]byte(out), &e); err != nil || code != exitOK || len(e.Steps) != 1 || !e.Steps[0].Failed || e.Findings[0].Cause != "handshake_silent" {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, args := range [][]string{{"why", "mudbus://127.0.0.1/1"}, {"why", url, "holdin:5"}, {"why", "press", "holding:5"}} {
+		if _, errs, code := millrace(t, args...); code != exitUsage {
+			t.Errorf("%v: %d, %s", args, code, errs)
+		}
+	}
+}

@@ -35,7 +35,7 @@ type notes struct {
 
 // fault notes that err happened to u at now, when it is a fault. The caller holds u.mu.
 func (u *unit) fault(err error, dialling bool, now time.Time) {
-	if k, is := faultOf(err, dialling); is {
+	if k, is := FaultOf(err, dialling); is {
 		u.noted().fault(k, err, now)
 	}
 }

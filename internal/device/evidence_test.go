@@ -119,7 +119,7 @@ func TestFaultOf(t *testing.T) {
 		{errors.New("no such slot"), FaultHandshake, FaultOther},
 	} {
 		for dialling, want := range map[bool]FaultKind{true: c.dialling, false: c.stands} {
-			k, is := faultOf(c.err, dialling)
+			k, is := FaultOf(c.err, dialling)
 			if !is {
 				k = none
 			}

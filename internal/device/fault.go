@@ -60,8 +60,8 @@ type Fault struct {
 // faultPause is how long a fault must not have happened to begin anew: Count and First are of what goes on now.
 const faultPause = 10 * time.Minute
 
-// faultOf says what kind of fault err is, and whether it is one. dialling says that it ended an attempt to connect.
-func faultOf(err error, dialling bool) (k FaultKind, is bool) {
+// FaultOf says what kind of fault err is, and whether it is one. dialling says that it ended an attempt to connect.
+func FaultOf(err error, dialling bool) (k FaultKind, is bool) {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errSilent): // which follows from timeouts that were counted
 		return 0, false
