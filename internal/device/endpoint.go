@@ -103,6 +103,7 @@ type outcome struct {
 	err  error
 	part bool // err is a timeout after values had come
 	said charge
+	sign resilience.Sign
 
 	unconfirmed bool // of jobClose: the device did not let know that it heard of it
 	ended       time.Time
@@ -316,6 +317,7 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	g.unit.mu.Lock()
 	g.unit.rtts.observe(rtt)
 	if !e.writing.Load() { // a write takes as long as it takes, which says nothing of reads
+		g.unit.predictor.Replied(rtt)
 		g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
 	}
 	g.unit.silence = silence{}
@@ -417,6 +419,9 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	read, filtered := u.table.take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole)
+	if err == nil || part {
+		e.outcome.sign = g.lives(time.Now())
+	}
 	u.reckon()
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil && u.scout.of == nil {
 		e.rt.cfg.OnLearned(u.spec.Name, l)

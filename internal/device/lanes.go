@@ -21,9 +21,10 @@ type lane struct {
 
 	// Under unit.mu.
 	rto   resilience.RTO // as the unit left it
-	shown *unit          // scout, for others to see
-	since time.Time      // when it was left
-	cause string         // why it was left, "" when it was not for a failure
+	trips resilience.Predictor
+	shown *unit     // scout, for others to see
+	since time.Time // when it was left
+	cause string    // why it was left, "" when it was not for a failure
 }
 
 // makeLanes gives u its addresses, when it has more than one. What cannot be planned for one of them is an error.
@@ -46,6 +47,7 @@ func (u *unit) makeLanes() error {
 	}
 	u.machine.choice.routes = len(u.lanes)
 	u.life.routeSince = u.life.since
+	u.watch = timer{owner: watch{u}, order: uint64(u.spec.Number)<<16 | 1<<15 | 1}
 	u.standby = timer{owner: standbyEnd{u}, order: uint64(u.spec.Number)<<16 | 1<<15}
 	if t := u.spec.activeTag(); t != nil {
 		u.active = t
@@ -111,6 +113,9 @@ func (s *shard) takeRoute(u *unit, n int, now time.Time) {
 	}
 	u.moving = true
 	s.forgoDial(e)
+	if e.job.kind == jobRead && (u.sign == resilience.Silence || !u.machine.failing.IsZero()) {
+		s.interrupt(e) // nobody answers it
+	}
 }
 
 // move is u leaving its endpoint for that of its target. Values, schedule and limits go with it; plans are made anew, since they hold for an address.
@@ -129,7 +134,7 @@ func (s *shard) move(u *unit, now time.Time) {
 		to.settle()
 	}
 	u.session, u.lastOK, u.arrived = 0, time.Time{}, now
-	u.passive = 0
+	u.passive, u.sign = 0, resilience.NoSign
 	u.swapRoute(u.target, now)
 	for _, g := range u.groups {
 		g.plan, g.planned = nil, 0
@@ -145,11 +150,14 @@ func (u *unit) swapRoute(n int, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	was, is := &u.lanes[u.life.route], &u.lanes[n]
+	was.trips, u.predictor = u.predictor, is.trips
+	u.predictor.Wait(now)
 	was.rto, was.since, was.cause = u.rto, now, u.leftFor
 	u.rto, is.cause = is.rto, ""
 	u.link, u.count = &is.endpoint.link, &is.endpoint.count
 	u.life.route, u.life.routeSince = n, now
 	u.life.switches++
+	u.life.suspicion = ""
 }
 
 // moved ends a move that waited for a job of u.

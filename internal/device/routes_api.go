@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"millrace/internal/resilience"
 )
 
 // RouteStatus is one address of a device at this moment.
@@ -121,6 +123,10 @@ type standbyEnd struct{ unit *unit }
 
 func (e standbyEnd) fire(s *shard, now time.Time) {
 	u := e.unit
+	if u.sign != resilience.NoSign && u.machine.state.connected() && !u.machine.choice.pinned {
+		s.timers.arm(&u.standby, now.Add(u.spec.Routing.Stay)) // it is still needed
+		return
+	}
 	for i := range u.lanes {
 		u.lanes[i].wanted = ""
 	}

@@ -119,6 +119,7 @@ func (s *shard) reap(e *endpoint) {
 		s.timers.disarm(&u.timer)
 		s.timers.disarm(&u.standby)
 		s.unweigh(u)
+		s.timers.disarm(&u.watch)
 		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
 		s.release(u)
 	}
@@ -390,24 +391,6 @@ func (s *shard) serviceChanged(u *unit, now time.Time) {
 	}
 }
 
-// takeSlots takes a slot for each connection of e's next session, fewer when the gateway has no more, and says whether there was one.
-func (s *shard) takeSlots(e *endpoint) bool {
-	for e.held < e.pool && s.sockets.Take() {
-		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
-		e.held++
-	}
-	e.showSlots()
-	return e.held > 0
-}
-
-func (s *shard) giveSlots(e *endpoint) {
-	for ; e.held > 0; e.held-- {
-		e.slots.Give()
-		s.sockets.Give()
-	}
-	e.showSlots()
-}
-
 func (s *shard) dialled(e *endpoint) {
 	now := e.outcome.ended
 	if e.outcome.err != nil {
@@ -448,6 +431,10 @@ func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 func (s *shard) turned(e *endpoint, g *group) {
 	u, o := g.unit, e.outcome
 	g.queued = false
+	if u.moving && o.err != nil {
+		g.owed = true // it is asked where it goes; what it asked here is nobody's fault but the one that it leaves for
+		return
+	}
 	if o.err == nil {
 		s.judge(g, o.said)
 	}
@@ -483,6 +470,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 			e.breaker.OK(o.ended, false, false)
 		}
 		e.reached()
+		s.foretell(u, o.sign, o.ended)
 		if o.ended.Sub(e.opened) >= e.profile.Floor {
 			e.backoff.Reset() // not with the open: one that accepts and hangs up is dialled as seldom as one that refuses
 		}

@@ -112,7 +112,14 @@ func (s *shard) recall(u *unit, n int, now time.Time) {
 func (u *unit) needs(n int) string {
 	m, r := &u.machine, &u.spec.Routing
 	switch {
-	case m.state >= OutOfService || m.state == Idle || n == m.choice.at || u.moving:
+	case m.state >= OutOfService || m.state == Idle:
+		return ""
+	case u.moving: // nothing changes on the way
+		if u.lanes[n].scout != nil {
+			return "it is on its way"
+		}
+		return ""
+	case n == m.choice.at:
 		return ""
 	case n == 0 && r.Probes > 0 && !m.choice.pinned:
 		return "it goes back there when that answers"

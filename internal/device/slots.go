@@ -19,6 +19,24 @@ func (e *endpoint) showSlots() {
 	show(&c.halfOpen, &e.count.halfOpen, e.halfOpen)
 }
 
+// takeSlots takes a slot for each connection of e's next session, fewer when the gateway has no more, and says whether there was one.
+func (s *shard) takeSlots(e *endpoint) bool {
+	for e.held < e.pool && s.sockets.Take() {
+		e.slots.Take() // there is one: the close of the session before has ended, jobs do not overlap
+		e.held++
+	}
+	e.showSlots()
+	return e.held > 0
+}
+
+func (s *shard) giveSlots(e *endpoint) {
+	for ; e.held > 0; e.held-- {
+		e.slots.Give()
+		s.sockets.Give()
+	}
+	e.showSlots()
+}
+
 // closed takes the end of e's session. A device that did not confirm it may count the connections as open still: they are half open. Its slots are free for all that, since our side has
 // ended, and our system goes on telling the device.
 func (s *shard) closed(e *endpoint) {

@@ -27,6 +27,8 @@ type Spec struct {
 	RouteName string  // what people call Addr
 	Routing   Routing
 
+	Prediction resilience.Prediction // what makes the device suspected of going away
+
 	Slots             int           // connections its endpoint may hold at once; 0 is 1. The gateway opens one, or Limits.Connections
 	RequestsPerSecond float64       // most requests a second to the endpoint, reckoned over whole turns; 0 is no limit
 	PauseAfterConnect time.Duration // between the end of the handshake and the first request
@@ -51,7 +53,7 @@ func (s Spec) withDefaults() (Spec, error) {
 		s.Slots = 1
 	}
 	s.Routing = s.Routing.withDefaults()
-	errs := []error{s.Profile.Check()}
+	errs := []error{s.Profile.Check(), s.Prediction.Check()}
 	s.Profile = s.Profile.WithDefaults()
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if s.Name == "" {

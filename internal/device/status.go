@@ -31,6 +31,9 @@ type Status struct {
 	RouteChanges uint64 // how often it went from one to another
 	Standby      bool   // a session is open on another one
 
+	Phi       float64 // how unlikely its silence is (resilience.Phi), 0 when it is not asked
+	Suspicion string  // what points to its going away, in plain words; "" when nothing does
+
 	Outages uint64 // how often it went down; one that is there again at the first try does not count
 	// A recovery is the time from the first failure that led to an outage (the timeout, the lost connection, the refused dial, when it was
 	// noticed) to the end of the first read afterwards that brought values. It holds the outage itself and whatever the back-off added to it.
@@ -126,6 +129,7 @@ func (u *unit) status() Status {
 	s.Load, s.LoadWhy, s.Stretch, s.StretchWhy = l.load, l.loadWhy, max(l.stretch, 1), l.stretchWhy
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
+	s.Phi, s.Suspicion = u.foreseen(time.Now())
 	if c := u.count; c != nil {
 		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
 	}
@@ -142,7 +146,7 @@ func (u *unit) status() Status {
 // counters are of the whole Runtime since it was made; those of devices that were removed are in them.
 type counters struct {
 	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
-	switches, standbys                                                                      atomic.Uint64
+	switches, standbys, suspicions                                                          atomic.Uint64
 	dialTimeouts, dialCuts                                                                  atomic.Uint64
 	sessions, endpoints, dialsWaiting                                                       atomic.Int64
 	shed                                                                                    atomic.Uint64
@@ -165,6 +169,7 @@ type Stats struct {
 	SchedulerLate                    time.Duration // how long after their due times groups are looked at, the mean of the last second
 	Overload                         string        // what makes it late, in words; "" when it is not
 	Outages                          uint64
+	Suspicions                       uint64    // of going away that began
 	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
 	ClockSteps                       uint64    // how often the gateway's clock was set
@@ -208,7 +213,7 @@ func (r *Runtime) Stats() Stats {
 		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), SlowedSubnets: r.slowed.all(),
 		Refused: c.refused.Load(), SlotsUsed: int(c.slotsUsed.Load()), SlotsLimit: int(c.slotsLimit.Load()), HalfOpen: int(c.halfOpen.Load()),
 		Crowded: int(c.crowded.Load()), Stretched: int(c.stretched.Load()), Shed: c.shed.Load(), SchedulerLate: time.Duration(c.schedulerLate.Load()),
-		RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
+		Suspicions: c.suspicions.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
 	}
 	if why := r.pressure.Load(); why != nil {
 		s.Overload = *why

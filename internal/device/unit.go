@@ -31,13 +31,15 @@ type unit struct {
 	arrived  time.Time // at its address
 	tended   bool      // in shard.tending
 	standby  timer     // when a standby is no longer wanted
-	leftFor  string    // what failed on the address that was left last
-	scout    scout     // of another unit; of is nil for all others
-	active   *TagSpec  // tells who is in charge of a redundant pair, nil for none; never changes
-	known    bool      // it did so when it was read last
-	passive  int       // reads in a row that said that the other one is
-	timer    timer     // the end of Cooling, or of Draining
-	stretch  float64   // of its intervals, by name; 0 is 1
+	watch    timer     // when its silence is to be looked at
+	sign     resilience.Sign
+	leftFor  string   // what failed on the address that was left last
+	scout    scout    // of another unit; of is nil for all others
+	active   *TagSpec // tells who is in charge of a redundant pair, nil for none; never changes
+	known    bool     // it did so when it was read last
+	passive  int      // reads in a row that said that the other one is
+	timer    timer    // the end of Cooling, or of Draining
+	stretch  float64  // of its intervals, by name; 0 is 1
 
 	stretchWhy, shedWhy string
 	waiting             bool // for its endpoint's dial
@@ -49,23 +51,24 @@ type unit struct {
 	session uint64 // the endpoint's session whose limits it has learned
 	offset  int64  // of the wall clock at its last batch
 
-	mu       sync.Mutex // guards what follows; held for a few instructions
-	rto      resilience.RTO
-	waited   time.Duration // by the request that timed out last
-	silence  silence       // since its last reply
-	cost     resilience.Cost
-	priced   int    // samples of cost when it was looked at last
-	limits   Limits // configured, negotiated and learned: what plans are made for
-	learned  Limits // without what was configured: what OnLearned gets
-	wishless bool   // no wishes any more
-	untold   bool   // learned holds news
-	shared   bool   // of them, some are of the connection: for the others on it too
-	life     life
-	link     *link      // of its endpoint; nil until it has one
-	count    *slotCount // of its endpoint, nil before it has one
-	rtts     rtts
-	notes    *notes    // nil: it had no trouble yet
-	retryAt  time.Time // when it is tried again, of one that is down
+	mu        sync.Mutex // guards what follows; held for a few instructions
+	rto       resilience.RTO
+	predictor resilience.Predictor
+	waited    time.Duration // by the request that timed out last
+	silence   silence       // since its last reply
+	cost      resilience.Cost
+	priced    int    // samples of cost when it was looked at last
+	limits    Limits // configured, negotiated and learned: what plans are made for
+	learned   Limits // without what was configured: what OnLearned gets
+	wishless  bool   // no wishes any more
+	untold    bool   // learned holds news
+	shared    bool   // of them, some are of the connection: for the others on it too
+	life      life
+	link      *link      // of its endpoint; nil until it has one
+	count     *slotCount // of its endpoint, nil before it has one
+	rtts      rtts
+	notes     *notes    // nil: it had no trouble yet
+	retryAt   time.Time // when it is tried again, of one that is down
 }
 
 // life is what Status says of a unit beyond its state.
@@ -77,6 +80,7 @@ type life struct {
 	route                                            int // which of lanes it is at
 	routeSince                                       time.Time
 	pinned                                           bool
+	suspicion                                        string
 	switches                                         uint64 // of its route
 	outages, timeouts, late, foreign, refused, reads uint64
 	lastRecovery, longestRecovery                    time.Duration

@@ -80,6 +80,7 @@ type Predictor struct {
 	previous float64 // mean of the window before, ms; 0 unknown
 	growth   float64 // of the mean from window to window, ms per s
 	chance   float64 // what growth may be by chance, ms per s
+	grew     float64 // the last growth that was judged, ms per s
 	grown    uint8   // windows in a row that grew too fast
 
 	noisy, silent bool
@@ -218,7 +219,24 @@ func (p *Predictor) judgeGrowth(set Prediction) {
 	case p.grown > 0 && p.growth < calm*limit:
 		p.grown--
 	}
-	p.growth = 0
+	p.grew, p.growth = p.growth, 0
+}
+
+// Growth returns by how much round trips grow a second, as far as is known.
+func (p *Predictor) Growth() time.Duration { return time.Duration(p.grew * float64(time.Millisecond)) }
+
+// Silent returns how long ago the last sign of life was, and Mean how far apart they are on average.
+func (p *Predictor) Silent(now time.Time) time.Duration {
+	return time.Duration(now.UnixNano() - p.phi.last)
+}
+func (p *Predictor) Mean() time.Duration { return p.phi.Mean() }
+
+// Wait has the silence begin anew at now: before, the device was not asked.
+func (p *Predictor) Wait(now time.Time) {
+	if p.phi.last != 0 {
+		p.phi.last = now.UnixNano()
+	}
+	p.silent, p.looks, p.from, p.sum, p.count, p.previous = false, 0, 0, 0, 0, 0
 }
 
 // Phi returns how unlikely the silence at now is (Phi.At).
