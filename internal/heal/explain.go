@@ -2,6 +2,7 @@ package heal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -218,7 +219,7 @@ func falseTerms(terms []*rule.Rule, sc scope) []string {
 		held, err := t.Eval(sc)
 		switch {
 		case err != nil:
-			out = append(out, t.Source()+" gives no answer")
+			out = append(out, fmt.Sprintf("%s (%v)", t.Source(), errors.Unwrap(err)))
 		case !held:
 			out = append(out, t.Source())
 		}

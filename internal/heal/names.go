@@ -2,6 +2,7 @@ package heal
 
 import (
 	"fmt"
+	"time"
 
 	"millrace/internal/rule"
 )
@@ -60,6 +61,14 @@ func newNames() (*names, error) {
 	return n, nil
 }
 
+// measured is d, or no value while there is no round trip: what is not known is not small.
+func measured(d, rtt time.Duration) rule.Value {
+	if rtt == 0 {
+		return rule.Value{}
+	}
+	return rule.OfDuration(d)
+}
+
 func deviceFields() []field[Device] {
 	type f = field[Device]
 	return []f{
@@ -71,8 +80,8 @@ func deviceFields() []field[Device] {
 		{"since", rule.Duration, "how long it is in that state", func(d *Device) rule.Value { return rule.OfDuration(d.For) }},
 		{"up", rule.Bool, "it is polled", func(d *Device) rule.Value { return rule.OfBool(d.Up) }},
 		{"down", rule.Bool, "an outage runs", func(d *Device) rule.Value { return rule.OfBool(d.Down) }},
-		{"rtt", rule.Duration, "round trip of a request, smoothed; `0s` when unknown", func(d *Device) rule.Value { return rule.OfDuration(d.RTT) }},
-		{"jitter", rule.Duration, "mean deviation of the round trip, smoothed", func(d *Device) rule.Value { return rule.OfDuration(d.Jitter) }},
+		{"rtt", rule.Duration, "round trip of a request, smoothed", func(d *Device) rule.Value { return measured(d.RTT, d.RTT) }},
+		{"jitter", rule.Duration, "mean deviation of the round trip, smoothed", func(d *Device) rule.Value { return measured(d.Jitter, d.RTT) }},
 		{"loss", rule.Double, "share of the last requests without a reply, 0.0 to 1.0", func(d *Device) rule.Value { return rule.OfDouble(d.Loss) }},
 		{"lag", rule.Duration, "by which its latest group began late", func(d *Device) rule.Value { return rule.OfDuration(d.Lag) }},
 		{"phi", rule.Double, "how unlikely its silence is; above 8 it is suspect", func(d *Device) rule.Value { return rule.OfDouble(d.Phi) }},
@@ -94,9 +103,9 @@ func regionFields() []field[Region] {
 		{"devices", rule.Int, "how many devices it has, without those out of service", func(r *Region) rule.Value { return rule.OfInt(int64(r.Devices)) }},
 		{"up", rule.Int, "of them, those that are polled", func(r *Region) rule.Value { return rule.OfInt(int64(r.Up)) }},
 		{"down", rule.Int, "of them, those with an outage", func(r *Region) rule.Value { return rule.OfInt(int64(r.Down)) }},
-		{"rtt", rule.Duration, "median round trip of those that are up", func(r *Region) rule.Value { return rule.OfDuration(r.RTT) }},
-		{"max_rtt", rule.Duration, "longest round trip of those that are up", func(r *Region) rule.Value { return rule.OfDuration(r.MaxRTT) }},
-		{"jitter", rule.Duration, "median jitter of those that are up", func(r *Region) rule.Value { return rule.OfDuration(r.Jitter) }},
+		{"rtt", rule.Duration, "median round trip of those that are up", func(r *Region) rule.Value { return measured(r.RTT, r.RTT) }},
+		{"max_rtt", rule.Duration, "longest round trip of those that are up", func(r *Region) rule.Value { return measured(r.MaxRTT, r.RTT) }},
+		{"jitter", rule.Duration, "median jitter of those that are up", func(r *Region) rule.Value { return measured(r.Jitter, r.RTT) }},
 		{"loss", rule.Double, "mean loss", func(r *Region) rule.Value { return rule.OfDouble(r.Loss) }},
 	}
 }

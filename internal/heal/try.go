@@ -1,9 +1,12 @@
 package heal
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"millrace/internal/rule"
 )
 
 // try begins the runs of a rule that are due.
@@ -33,7 +36,7 @@ func (e *Engine) firing(s *ruleState, w *World) []string {
 	s.fault = ""
 	for _, name := range e.subjects(s.Policy, w) {
 		held, err := s.when.Eval(e.scope(w, s.Each, name))
-		if err != nil {
+		if missing := (*rule.MissingError)(nil); err != nil && !errors.As(err, &missing) {
 			s.fault = err.Error()
 		}
 		if !held {

@@ -69,7 +69,7 @@ type Region struct {
 	Devices int           // without those that are out of service
 	Up      int           // of them
 	Down    int           // of them
-	RTT     time.Duration // median of those that are up
+	RTT     time.Duration // median of those that are up; 0 when no round trip is known
 	MaxRTT  time.Duration
 	Jitter  time.Duration // median
 	Loss    float64       // mean
@@ -112,6 +112,8 @@ func (w *World) region(name string, members []int) *Region {
 		}
 		if d.Up {
 			r.Up++
+		}
+		if d.Up && d.RTT > 0 {
 			r.MaxRTT = max(r.MaxRTT, d.RTT)
 			rtts, jitters = append(rtts, d.RTT), append(jitters, d.Jitter)
 		}

@@ -75,3 +75,10 @@ func (e *Env) names() []string {
 	}
 	return out
 }
+
+// MissingError is a field that has no value now. It is in the EvalError of a condition that needs it.
+type MissingError struct{ Object, Field string }
+
+func (e *MissingError) Error() string {
+	return "the " + e.Field + " of the " + strings.ToLower(e.Object) + " is not known"
+}

@@ -170,6 +170,10 @@ func TestNoValueIsAnError(t *testing.T) {
 		}
 		held, err := r.Eval(p)
 		var bad *EvalError
+		var missing *MissingError
+		if errors.As(err, &missing) != strings.Contains(src, "rtt") {
+			t.Errorf("%s is %v, %v", src, held, err)
+		}
 		if held || !errors.As(err, &bad) || !bad.Retryable() {
 			t.Errorf("%s is %v, %v", src, held, err)
 		}
@@ -217,7 +221,7 @@ func TestTerms(t *testing.T) {
 
 func TestValuesReadWell(t *testing.T) {
 	_, p := testEnv(t)
-	for want, v := range map[string]Value{"none": {}, "120ms": OfDuration(120 * time.Millisecond), "true": OfBool(true), "0.05": OfDouble(0.05), "7": OfInt(7),
+	for want, v := range map[string]Value{"not known": {}, "120ms": OfDuration(120 * time.Millisecond), "true": OfBool(true), "0.05": OfDouble(0.05), "7": OfInt(7),
 		"oven": OfString("oven"), "a device": p.Value("device", ""), "a list": p.Value("devices", "")} {
 		if v.String() != want {
 			t.Errorf("%s, want %s", v, want)

@@ -48,11 +48,11 @@ func OfFields(o *Object, f Fields) Value { return Value{&object{o, f}} }
 // OfItems returns a list.
 func OfItems(i Items) Value { return Value{newList(i)} }
 
-// String returns v as a person reads it: 120ms, true, 0.05; "none" for the zero Value.
+// String returns v as a person reads it: 120ms, true, 0.05; "not known" for the zero Value.
 func (v Value) String() string {
 	switch x := v.v.(type) {
 	case nil:
-		return "none"
+		return "not known"
 	case types.Duration:
 		return x.Duration.String()
 	case *list:

@@ -158,7 +158,7 @@ func (r *registry) FindStructFieldType(name, field string) (*types.FieldType, bo
 			if v := get(target).v; v != nil {
 				return v, nil
 			}
-			return nil, fmt.Errorf("%s has no %s now", name, field)
+			return nil, &MissingError{name, field}
 		},
 	}, true
 }
