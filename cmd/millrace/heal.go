@@ -102,7 +102,7 @@ func deviceState(s *device.Status, now time.Time) heal.Device {
 		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss,
 		Up: s.State == device.Ready || s.State == device.Degraded, Down: !s.DownSince.IsZero() && !s.OutOfService,
 		Outages: int64(s.Outages), Timeouts: int64(s.Timeouts), Routes: max(len(s.Routes), 1),
-		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: 1, Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},
+		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: max(s.Stretch, 1), Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},
 	}
 	for i := range s.Groups {
 		d.Lag = max(d.Lag, s.Groups[i].Lag)
@@ -153,12 +153,7 @@ func (h *healer) Degrade(device string, on bool, reason string) error {
 }
 
 func (h *healer) Stretch(device string, factor float64, reason string) error {
-	if r, ok := any(h.g.runtime).(interface {
-		Stretch(device string, factor float64, reason string) error
-	}); ok {
-		return r.Stretch(device, factor, reason)
-	}
-	return errors.New("this gateway does not stretch intervals")
+	return h.g.runtime.Stretch(device, factor, reason)
 }
 
 // byHealing is who a mark of the rules is from.
