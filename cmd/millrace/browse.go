@@ -31,7 +31,8 @@ put some CPUs into DEFECTIVE: they are only asked when the address says diagnost
 has one. An OPC UA server says what it is, its namespaces, and its nodes: as a tree, with the type of each value, rw where it may be written, and the
 address that reads it.
 
-With --yaml it prints a configuration with a tag for each node that can be read, to cut down to what is wanted.
+With --yaml it prints a configuration with a tag for each node that can be read, and files for the values, which runs as it is: cut it down to what is
+wanted.
 With --json it prints {"facts":[{"name","value"}],"objects":[{"name","kind","bytes"}],"nodes":[{"depth","name","kind","address","tag","rw"}],"refused":[...]};
 bytes is null when the device does not say it. The exit code is 1 when the device said nothing.`,
 		Example: "  millrace browse 's7://127.0.0.1:1102?slot=1&diagnostics=true'\n  millrace browse modbus://127.0.0.1:1502/1\n" +
@@ -157,7 +158,14 @@ func writeSurveyConfig(w, notes io.Writer, s driver.Survey, a device.Addr) error
 		delete(d.Options, "password")
 		fmt.Fprintln(notes, "the password is left out: say it as password: ${env:NAME} or ${file:PATH} among the options")
 	}
-	if bare(a) {
+	switch {
+	case bare(a) && s.OnlyOpen:
+		if d.Options == nil {
+			d.Options = map[string]string{}
+		}
+		d.Options["security"] = "none"
+		fmt.Fprintln(notes, "the server offers no security at all: security: none is written, without which a gateway refuses it")
+	case bare(a):
 		fmt.Fprintln(notes, "a gateway has a certificate of its own: the server is refused until `millrace trust accept`, and the gateway until the server's operator trusts it;",
 			"for a server without security say security: none among the options")
 	}

@@ -59,6 +59,17 @@ func opcuaPlant(t *testing.T) string {
 	return "opc.tcp://" + ln.Addr().String()
 }
 
+// nobodyThere is the URL of a port on which nobody listens.
+func nobodyThere(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return "opc.tcp://" + ln.Addr().String()
+}
+
 // TestOPCUACommands reads, writes and browses a server, and reads it with the configuration that browse has written.
 func TestOPCUACommands(t *testing.T) {
 	url := opcuaPlant(t)
@@ -81,6 +92,16 @@ func TestOPCUACommands(t *testing.T) {
 		t.Error(got)
 	}
 	run(exitUsage, "read", url, "ns=2,s=a")
+	for _, args := range [][]string{{"read", url + "?security=Basic256Sha256", "i=2258"}, {"write", url + "?security=sign", "ns=1;s=level=2"}, {"browse", url + "?security=encrypt"}} {
+		if got := run(exitUsage, args...); !strings.Contains(got, "add pki") || strings.Contains(got, "no communication") {
+			t.Error(got)
+		}
+	}
+	for _, args := range [][]string{{"read", nobodyThere(t), "i=2258"}, {"write", nobodyThere(t), "ns=1;s=level=2"}, {"browse", nobodyThere(t)}} {
+		if got := run(exitFailed, args...); !strings.Contains(got, "nothing listens on this port: is the server running") {
+			t.Error(got)
+		}
+	}
 	tree := run(exitOK, "browse", url)
 	for _, want := range []string{"Hall 7", "namespace 1", "urn:plant", "Main Tank", "Int32[]", "rw", `nsu=urn:plant;s="DB 1"."set"`} {
 		if !strings.Contains(tree, want) {
@@ -97,8 +118,17 @@ func TestOPCUACommands(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := run(exitOK, "browse", url, "--yaml"); !strings.Contains(got, "security: none") || strings.Contains(text, "trust accept") {
-		t.Errorf("%s\n%s", got, text)
+	var open, notes bytes.Buffer
+	if code := execute(t.Context(), []string{"browse", url, "--yaml"}, &open, &notes); code != exitOK || !strings.Contains(open.String(), "      security: \"none\"\n") || !strings.Contains(notes.String(), "security: none is written") {
+		t.Errorf("exit code %d, %s%s", code, &open, &notes)
+	}
+	asIs := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(asIs, open.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(exitOK, "check", "-c", asIs)
+	if got := run(exitOK, "test", "-c", asIs); !strings.Contains(got, "3 tags, 0 bad") {
+		t.Error(got)
 	}
 	run(exitOK, "check", "-c", file)
 	if got := run(exitOK, "plan", "-c", file); !strings.Contains(got, "publish 1-3") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -43,6 +44,10 @@ With --json it prints [{"address","value","type","quality","time"}]; NaN and the
 				}
 			}
 			readings, err := driver.ReadOnce(cmd.Context(), d, addr, args[1:], timeout)
+			var option *driver.OptionError
+			if errors.As(err, &option) {
+				return usageError(err) // nobody was asked
+			}
 			if readings == nil && err != nil {
 				return err
 			}

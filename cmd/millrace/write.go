@@ -37,6 +37,10 @@ With --json it prints [{"address","value","written","may_have_happened","error"}
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), "direct write: not audited, not verified")
 			results, err := driver.WriteOnce(cmd.Context(), d, addr, writes, timeout)
+			var option *driver.OptionError
+			if errors.As(err, &option) {
+				return usageError(err) // nobody was asked
+			}
 			if results == nil && err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ type EmitTag struct {
 	Writable bool
 }
 
-// Emit writes a configuration of one device that Load reads, with all tags in one group.
+// Emit writes a configuration of one device that Load reads and that runs as it is, with all tags in one group, and what comes of them in files.
 func Emit(d EmitDevice) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "devices:\n  - id: %s\n    address: %s\n", yamlText(fitName(d.ID, false)), yamlText(braced(d.Address)))
@@ -44,6 +44,7 @@ func Emit(d EmitDevice) []byte {
 		}
 		fmt.Fprintf(&b, "          %s: %s\n", yamlText(name), yamlText(text))
 	}
+	b.WriteString("sinks:\n  - {id: files, type: file, dir: ./out, from: oldest}\n")
 	return b.Bytes()
 }
 

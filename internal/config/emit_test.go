@@ -17,6 +17,9 @@ func TestWhatIsEmittedIsRead(t *testing.T) {
 	if got.Name != "Server_7_a" || got.Addr.Options["session"] != "hall {7}" || got.Addr.String() != d.Address || len(got.Groups[0].Tags) != len(addresses) {
 		t.Errorf("%s", Emit(d))
 	}
+	if len(c.Sinks) != 1 {
+		t.Errorf("%d sinks: the gateway would keep values for nobody", len(c.Sinks))
+	}
 	for i, tag := range got.Groups[0].Tags {
 		if tag.Address != addresses[i] || tag.Writable != (i%2 == 0) {
 			t.Errorf("%s is %q (rw %v), not %q", tag.Name, tag.Address, tag.Writable, addresses[i])

@@ -22,6 +22,8 @@ type Survey struct {
 	Objects []Object
 	Nodes   []Node   // each before what is below it
 	Refused []string // what it did not say, and why
+
+	OnlyOpen bool // it offers no session with security, and says so
 }
 
 // Node is a node of a device that has its values in a tree.

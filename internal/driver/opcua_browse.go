@@ -13,6 +13,7 @@ import (
 	"millrace/opcua"
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
+	"millrace/opcua/uasc"
 )
 
 // maxBrowsed is how many nodes a survey has at most.
@@ -35,7 +36,9 @@ func (d OPCUA) Browse(ctx context.Context, a device.Addr, timeout time.Duration)
 		return Survey{}, explainDial(err, &opts)
 	}
 	b := opcuaBrowse{client: c, namespaces: c.Namespaces(), at: map[ua.NodeId]int{}}
-	err = b.ask(ctx)
+	if err = b.ask(ctx); err == nil {
+		b.offers(ctx, opts.url, cfg)
+	}
 	return b.Survey, firstOf(err, c.Close())
 }
 
@@ -106,6 +109,26 @@ func (b *opcuaBrowse) identity(ctx context.Context) error {
 		b.say("namespace "+strconv.Itoa(i), printable(uri))
 	}
 	return nil
+}
+
+// offers asks which security a session could have, over a connection of its own. All else is known by then.
+func (b *opcuaBrowse) offers(ctx context.Context, url string, cfg opcua.Config) {
+	endpoints, err := opcua.GetEndpoints(ctx, url, cfg)
+	if err != nil {
+		b.Refused = append(b.Refused, err.Error())
+		return
+	}
+	var offered []string
+	b.OnlyOpen = len(endpoints) > 0
+	for i := range endpoints {
+		policy, known := uasc.PolicyByURI(endpoints[i].SecurityPolicyUri)
+		mode := endpoints[i].SecurityMode
+		b.OnlyOpen = b.OnlyOpen && mode == ua.MessageSecurityModeNone
+		if s := (uasc.Security{Policy: policy, Mode: mode}).String(); known && !slices.Contains(offered, s) {
+			offered = append(offered, s)
+		}
+	}
+	b.say("security offered", strings.Join(offered, ", "))
 }
 
 // unlessRefused notes what the server refuses: it may say other things.

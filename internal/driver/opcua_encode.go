@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strconv"
+	"strings"
 
 	"millrace/internal/tag"
 	"millrace/opcua/ua"
@@ -13,6 +15,8 @@ import (
 type opcuaWriteType struct {
 	typ   ua.TypeId
 	array bool
+	rank  int      // dimensions of a matrix, 0 when it is none or nobody knows
+	dims  []uint32 // their lengths, as its value is now; nil when nobody knows
 }
 
 func (t opcuaWriteType) String() string {
@@ -24,7 +28,7 @@ func (t opcuaWriteType) String() string {
 
 // writeType returns what the address itself says is written, TypeNull when it does not.
 func (p *opcuaPoint) writeType() opcuaWriteType {
-	return opcuaWriteType{p.typ, p.array || p.index != ""}
+	return opcuaWriteType{typ: p.typ, array: p.array || p.index != ""}
 }
 
 func (p *opcuaPoint) refuse(v tag.Value, format string, args ...any) error {
@@ -35,17 +39,17 @@ func (p *opcuaPoint) refuse(v tag.Value, format string, args ...any) error {
 // is written as an array of one [OPC 10000-4 7.27].
 func (p *opcuaPoint) encode(v tag.Value, t opcuaWriteType) (ua.Variant, error) {
 	if v.Kind == tag.String && t.array && !p.isElement() {
-		list, ok := parseElements(string(v.Aux))
+		list, dims, ok := parseElements(string(v.Aux))
 		if !ok {
-			return ua.Variant{}, p.refuse(v, "an array is written [1,2,3]")
+			return ua.Variant{}, p.refuse(v, "an array is written [1,2,3], a matrix [[1,2],[3,4]]")
 		}
-		return p.encodeArray(list, v, t.typ)
+		return p.encodeMatrix(list, dims, v, t)
 	}
 	switch {
 	case v.Kind.IsArray() && (!t.array || p.isElement()):
 		return ua.Variant{}, p.refuse(v, "it is one value")
 	case v.Kind.IsArray():
-		return p.encodeArray(v, v, t.typ)
+		return p.encodeMatrix(v, nil, v, t)
 	case p.isElement():
 		e, err := p.encodeScalar(v, v, t.typ)
 		if err != nil {
@@ -56,6 +60,34 @@ func (p *opcuaPoint) encode(v tag.Value, t opcuaWriteType) (ua.Variant, error) {
 		return ua.Variant{}, p.refuse(v, "it is an array")
 	}
 	return p.encodeScalar(v, v, t.typ)
+}
+
+// encodeMatrix returns an array, or a matrix where the node has one or dims say so. Without dims its elements come row by row, as they are read, and have the lengths of what is there now.
+func (p *opcuaPoint) encodeMatrix(v tag.Value, dims []uint32, whole tag.Value, t opcuaWriteType) (ua.Variant, error) {
+	if dims == nil && p.index == "" {
+		dims = t.dims
+	}
+	if p.index == "" && t.rank > 1 && len(dims) != t.rank {
+		return ua.Variant{}, p.refuse(whole, "it is a matrix of %d dimensions: write it row by row, as in [[1,2],[3,4]]", t.rank)
+	}
+	a, err := p.encodeArray(v, whole, t.typ)
+	if err != nil || len(dims) < 2 {
+		return a, err
+	}
+	m := ua.Matrix(dims, a)
+	if len(m.Dims()) == 0 {
+		return ua.Variant{}, p.refuse(whole, "it has %d values for a matrix of %s: write all of them, or say its rows, as in [[1,2],[3,4]]", a.Len(), lengths(dims))
+	}
+	return m, nil
+}
+
+// lengths writes 2x3.
+func lengths(dims []uint32) string {
+	words := make([]string, len(dims))
+	for i, d := range dims {
+		words[i] = strconv.FormatUint(uint64(d), 10)
+	}
+	return strings.Join(words, "x")
 }
 
 func (p *opcuaPoint) encodeArray(v, whole tag.Value, t ua.TypeId) (ua.Variant, error) {

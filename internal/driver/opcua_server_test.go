@@ -118,7 +118,8 @@ func uaValues() map[string]ua.Variant {
 		"rw.bool": ua.Bool(false), "rw.sbyte": ua.SByte(0), "rw.byte": ua.Byte(0), "rw.int16": ua.Int16(0), "rw.uint16": ua.UInt16(0), "rw.int32": ua.Int32(0),
 		"rw.uint32": ua.UInt32(0), "rw.int64": ua.Int64(0), "rw.uint64": ua.UInt64(0), "rw.float": ua.Float(0), "rw.double": ua.Double(0), "rw.string": ua.String(""),
 		"rw.time": ua.DateTimeValue(0), "rw.bytes": ua.ByteString(nil), "rw.text": ua.LocalizedTextValue(ua.LocalizedText{}), "rw.row": ua.Int32Array([]int32{1, 2, 3}),
-		"rw.names": ua.StringArray([]string{"a"}), "rw.any": ua.Float(2), "rw.enum": ua.Int32(1),
+		"rw.names": ua.StringArray([]string{"a"}), "rw.any": ua.Float(2), "rw.enum": ua.Int32(1), "rw.status": ua.StatusValue(0),
+		"rw.matrix": ua.Matrix([]uint32{2, 3}, ua.Int16Array(make([]int16, 6))),
 	}
 }
 
@@ -138,7 +139,7 @@ func (s *uaServer) fill() {
 		n := opcua.Node{Id: s.id(name), Class: ua.NodeClassVariable, BrowseName: ua.QualifiedName{NamespaceIndex: s.ns, Name: name}, DataType: ua.NumericId(0, uint32(v.Type())), ValueRank: -1,
 			AccessLevel: opcua.AccessCurrentRead, Value: ua.DataValue{Value: v, SourceTimestamp: ua.DateTimeOfUnixNano(stamp), Has: ua.HasValue}}
 		if v.IsArray() {
-			n.ValueRank = 1
+			n.ValueRank = max(1, int32(len(v.Dims())))
 		}
 		if len(name) > 2 && name[:3] == "rw." {
 			n.AccessLevel |= opcua.AccessCurrentWrite
@@ -385,6 +386,9 @@ func TestOPCUAWrites(t *testing.T) {
 		{"nsu=urn:plant;s=rw.row", "[7,8]", "[7,8]"},
 		{"nsu=urn:plant;s=rw.names", `["x","y"]`, `["x","y"]`},
 		{"nsu=urn:plant;s=rw.any", "3.5", "3.5"},
+		{"nsu=urn:plant;s=rw.status", "BadNoCommunication", "2150694912"},
+		{"nsu=urn:plant;s=rw.matrix", "[[1,2,3],[4,5,6]]", "[1,2,3,4,5,6]"},
+		{"nsu=urn:plant;s=rw.matrix", "[6,5,4,3,2,1]", "[6,5,4,3,2,1]"},
 		{"nsu=urn:plant;s=rw.enum", "4", "4"},
 		{"/Objects/nsu=urn:plant;Plant/nsu=urn:plant;rw.int32", "5", "5"},
 		{"nsu=urn:plant;s=rw.int32;Int32", "6", "6"},
@@ -398,6 +402,18 @@ func TestOPCUAWrites(t *testing.T) {
 		got, err := ReadOnce(context.Background(), OPCUA{}, a, []string{c.address}, time.Second)
 		if err != nil || got[0].Value.String() != c.want || got[0].Kind == tag.Null {
 			t.Errorf("%s is %s (%v), %v", c.address, got[0].Value, got[0].Kind, err)
+		}
+	}
+}
+
+// A matrix that does not have as many rows and columns as the server's has is refused here, with words.
+func TestOPCUAMatricesThatDoNotFit(t *testing.T) {
+	s := newUA(t, nil)
+	a := addrOPCUA(t, s.url(""))
+	for value, want := range map[string]string{"[1,2,3]": "3 values for a matrix of 2x3", "[[[1,2,3],[4,5,6]]]": "a matrix of 2 dimensions"} {
+		results, err := WriteOnce(context.Background(), OPCUA{}, a, []Assignment{{"nsu=urn:plant;s=rw.matrix", value}}, time.Second)
+		if err != nil || results[0].Err == nil || results[0].MayHaveHappened || !strings.Contains(results[0].Err.Error(), want) {
+			t.Errorf("%s: %v, %+v; want %q", value, err, results, want)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func parseScalar(s string, t ua.TypeId) (tag.Value, bool) {
 		return parseBool(s)
 	case ua.TypeDateTime:
 		return parseDateTime(s)
+	case ua.TypeStatusCode:
+		status, ok := ua.ParseStatusCode(s)
+		return tag.Value{Kind: tag.Uint32, Bits: uint64(status)}, ok
 	case ua.TypeByteString:
 		b, ok := parseBytes(s)
 		return tag.Value{Kind: tag.ByteString, Aux: b}, ok
@@ -65,17 +68,82 @@ func parseDateTime(s string) (tag.Value, bool) {
 	return tag.Value{}, false
 }
 
-// parseElements reads [1,2,3] or ["a","b"] as texts.
-func parseElements(s string) (tag.Value, bool) {
-	if !strings.HasPrefix(s, "[") || !strings.HasSuffix(s, "]") {
-		return tag.Value{}, false
+// maxRank is how many dimensions a matrix may have.
+const maxRank = 8
+
+// parseElements reads [1,2,3] or ["a","b"] as texts, and of a matrix, [[1,2],[3,4]], its elements row by row and the lengths of its dimensions.
+func parseElements(s string) (tag.Value, []uint32, bool) {
+	m := matrixText{out: tag.Value{Kind: tag.String | tag.Array}}
+	if !m.take(s, 0) {
+		return tag.Value{}, nil, false
 	}
-	out := tag.Value{Kind: tag.String | tag.Array}
+	if len(m.dims) < 2 {
+		m.dims = nil
+	}
+	return m.out, m.dims, true
+}
+
+// matrixText is what was read of an array so far.
+type matrixText struct {
+	out  tag.Value
+	dims []uint32
+}
+
+// take reads the array s, which is depth dimensions deep.
+func (m *matrixText) take(s string, depth int) bool {
+	s = strings.TrimSpace(s)
+	if len(s) < 2 || s[0] != '[' || s[len(s)-1] != ']' || depth == maxRank {
+		return false
+	}
 	if strings.TrimSpace(s[1:len(s)-1]) == "" {
-		return out, true
+		return depth == 0 // an array of nothing; a matrix has no rows of nothing
 	}
-	for _, e := range elements(s) {
-		out.Aux = append(binary.AppendUvarint(out.Aux, uint64(len(e))), e...)
+	if strings.HasPrefix(strings.TrimSpace(s[1:]), "[") {
+		rows := splitRows(s[1 : len(s)-1])
+		for _, row := range rows {
+			if !m.is(depth, len(rows)) || !m.take(row, depth+1) {
+				return false
+			}
+		}
+		return true
 	}
-	return out, true
+	list := elements(s)
+	for _, e := range list {
+		m.out.Aux = append(binary.AppendUvarint(m.out.Aux, uint64(len(e))), e...)
+	}
+	return m.is(depth, len(list))
+}
+
+// is says whether there may be n in the dimension depth: as many as there were before.
+func (m *matrixText) is(depth, n int) bool {
+	for len(m.dims) <= depth {
+		m.dims = append(m.dims, 0)
+	}
+	if m.dims[depth] == 0 {
+		m.dims[depth] = uint32(n)
+	}
+	return m.dims[depth] == uint32(n)
+}
+
+// splitRows splits at the commas that are outside of brackets and of texts.
+func splitRows(s string) (rows []string) {
+	from, deep, quoted, escaped := 0, 0, false, false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case escaped:
+			escaped = false
+		case quoted && c == '\\':
+			escaped = true
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[':
+			deep++
+		case c == ']':
+			deep--
+		case c == ',' && deep == 0:
+			rows, from = append(rows, s[from:i]), i+1
+		}
+	}
+	return append(rows, s[from:])
 }

@@ -163,6 +163,9 @@ func TestOPCUAWhatIsTypedIsWritten(t *testing.T) {
 		{"i=1;NodeId", "ns=2;s=x", ua.NodeIdValue(ua.StringId(2, "x"))},
 		{"i=1;ExpandedNodeId", "ns=2;s=x", ua.ExpandedNodeIdValue(ua.ExpandedNodeId{NodeId: ua.StringId(2, "x")})},
 		{"i=1;StatusCode", "0x80000000", ua.StatusValue(0x80000000)},
+		{"i=1;StatusCode", "BadNodeIdUnknown", ua.StatusValue(ua.BadNodeIdUnknown)},
+		{"i=1;StatusCode", "uncertain", ua.StatusValue(ua.Uncertain)},
+		{"i=1;StatusCode[]", "[Good, 2150891520]", ua.StatusArray([]ua.StatusCode{ua.Good, 2150891520})},
 		{"i=1;QualifiedName", "2:q", ua.QualifiedNameValue(ua.QualifiedName{NamespaceIndex: 2, Name: "q"})},
 		{"i=1;LocalizedText", "Kessel", ua.LocalizedTextValue(ua.LocalizedText{Text: "Kessel"})},
 		{"i=1;Int16[]", "[1, -2]", ua.Int16Array([]int16{1, -2})},
@@ -171,6 +174,9 @@ func TestOPCUAWhatIsTypedIsWritten(t *testing.T) {
 		{"i=1;Boolean[]", "[true,false]", ua.BoolArray([]bool{true, false})},
 		{"i=1;String[]", `["a,b",""]`, ua.StringArray([]string{"a,b", ""})},
 		{"i=1;Guid[]", "[00000001-0002-0003-0000-000000000000]", ua.GuidArray([]ua.Guid{{D1: 1, D2: 2, D3: 3}})},
+		{"i=1;Int16[]", "[[1,2,3],[4,5,6]]", ua.Matrix([]uint32{2, 3}, ua.Int16Array([]int16{1, 2, 3, 4, 5, 6}))},
+		{"i=1;String[]", `[["a],","b\""], ["c", "d"]]`, ua.Matrix([]uint32{2, 2}, ua.StringArray([]string{"a],", `b"`, "c", "d"}))},
+		{"i=1;Byte[]", "[[[1],[2]]]", ua.Matrix([]uint32{1, 2, 1}, ua.ByteArray([]byte{1, 2}))},
 		{"i=1;[2];Int16", "5", ua.Int16Array([]int16{5})},
 		{"i=1;[2];Int16[]", "5", ua.Int16Array([]int16{5})},
 		{"i=1;[1:2];Int16", "[5,6]", ua.Int16Array([]int16{5, 6})},
@@ -198,12 +204,12 @@ func TestOPCUAWritesReadBack(t *testing.T) {
 			text = "7"
 		}
 		p := opcuaPoint{node: ua.NumericId(1, 1), attr: ua.AttributeValue}
-		one, err := p.encode(tag.Value{Kind: tag.String, Aux: []byte(text)}, opcuaWriteType{typ, false})
+		one, err := p.encode(tag.Value{Kind: tag.String, Aux: []byte(text)}, opcuaWriteType{typ: typ, array: false})
 		if err != nil || one.Type() != typ {
 			t.Errorf("%v: %v, %v", typ, one, err)
 			continue
 		}
-		many, err := p.encode(tag.Value{Kind: tag.String, Aux: []byte("[" + text + "]")}, opcuaWriteType{typ, true})
+		many, err := p.encode(tag.Value{Kind: tag.String, Aux: []byte("[" + text + "]")}, opcuaWriteType{typ: typ, array: true})
 		if err != nil || many.Type() != typ || many.Len() != 1 {
 			t.Errorf("%v[]: %v, %v", typ, many, err)
 			continue
@@ -213,7 +219,7 @@ func TestOPCUAWritesReadBack(t *testing.T) {
 		if a.Kind != opcuaKind(typ) || a.Kind != b.Kind || a.String() != b.String() {
 			t.Errorf("%v: %v %s, and in an array %v %s", typ, a.Kind, a, b.Kind, b)
 		}
-		back, err := p.encode(a, opcuaWriteType{typ, false}) // as the gateway writes what it read
+		back, err := p.encode(a, opcuaWriteType{typ: typ, array: false}) // as the gateway writes what it read
 		if err != nil || !back.Equal(one) {
 			t.Errorf("%v: %v is written as %v, %v", typ, a, back, err)
 		}
@@ -224,6 +230,7 @@ func TestOPCUAValuesThatDoNotFit(t *testing.T) {
 	for _, c := range []struct{ address, text, want string }{
 		{"i=1;Boolean", "2", "it is no Boolean"},
 		{"i=1;Byte", "256", "goes from 0 to 255"},
+		{"i=1;StatusCode", "BadLuck", "it is no StatusCode"},
 		{"i=1;SByte", "-129", "goes from -128 to 127"},
 		{"i=1;Int16", "1.5", "whole numbers"},
 		{"i=1;Int16", "x", "it is no Int16"},
@@ -234,6 +241,11 @@ func TestOPCUAValuesThatDoNotFit(t *testing.T) {
 		{"i=1;NodeId", "x", "no NodeId"},
 		{"i=1;ByteString", "0x1", "it is no ByteString"},
 		{"i=1;Int16[]", "5", "an array is written"},
+		{"i=1;Int16[]", "[[1,2],[3]]", "a matrix [[1,2],[3,4]]"},
+		{"i=1;Int16[]", "[[1,2],3]", "a matrix [[1,2],[3,4]]"},
+		{"i=1;Int16[]", "[[],[]]", "a matrix [[1,2],[3,4]]"},
+		{"i=1;Int16[]", "[[1,2],[3,4]", "a matrix [[1,2],[3,4]]"},
+		{"i=1;Int16[]", "[[[[[[[[[1]]]]]]]]]", "a matrix [[1,2],[3,4]]"},
 		{"i=1;[1:2];Int16", "5", "an array is written"},
 		{"i=1;Int16[]", "[1,70000]", "goes from"},
 		{"i=1;DataType", "1", "is the server's"},
@@ -248,12 +260,12 @@ func TestOPCUAValuesThatDoNotFit(t *testing.T) {
 		v tag.Value
 		t opcuaWriteType
 	}{
-		{tag.Float64Value(1), opcuaWriteType{ua.TypeString, false}},
-		{tag.Float64Value(1), opcuaWriteType{ua.TypeDateTime, false}},
-		{tag.Float64Value(1), opcuaWriteType{ua.TypeByteString, false}},
-		{tag.Float64Value(1), opcuaWriteType{ua.TypeDouble, true}},
-		{tag.Value{Kind: tag.Bool | tag.Array, Aux: []byte{1}}, opcuaWriteType{ua.TypeBoolean, false}},
-		{tag.Value{Kind: tag.DateTime}, opcuaWriteType{ua.TypeDouble, false}},
+		{tag.Float64Value(1), opcuaWriteType{typ: ua.TypeString, array: false}},
+		{tag.Float64Value(1), opcuaWriteType{typ: ua.TypeDateTime, array: false}},
+		{tag.Float64Value(1), opcuaWriteType{typ: ua.TypeByteString, array: false}},
+		{tag.Float64Value(1), opcuaWriteType{typ: ua.TypeDouble, array: true}},
+		{tag.Value{Kind: tag.Bool | tag.Array, Aux: []byte{1}}, opcuaWriteType{typ: ua.TypeBoolean, array: false}},
+		{tag.Value{Kind: tag.DateTime}, opcuaWriteType{typ: ua.TypeDouble, array: false}},
 	} {
 		var ve *ValueError
 		if got, err := p.encode(c.v, c.t); !errors.As(err, &ve) {

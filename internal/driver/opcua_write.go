@@ -175,9 +175,12 @@ const maxSupertypes = 16
 // typeOf returns what a node takes, by its DataType, its ValueRank and its value as it is. TypeNull: that cannot be said. The error is that of the connection.
 func (s *opcuaSession) typeOf(ctx context.Context, attrs []ua.DataValue) (opcuaWriteType, error) {
 	now := attrs[2].Value
-	t := opcuaWriteType{array: now.IsArray()}
+	t := opcuaWriteType{array: now.IsArray(), dims: now.Dims()}
 	if rank, ok := attrs[1].Value.Int64(); ok && rank >= -1 {
-		t.array = rank >= 0
+		t.array, t.rank = rank >= 0, int(rank)
+	}
+	if t.rank < 2 {
+		t.rank = len(t.dims)
 	}
 	typ, _ := attrs[0].Value.NodeId()
 	for range maxSupertypes {

@@ -89,6 +89,19 @@ func TestStatusCodes(t *testing.T) {
 		if got := code.Error(); got != want {
 			t.Errorf("%#x is %s, want %s", uint32(code), got, want)
 		}
+		if back, ok := ParseStatusCode(want); code != 0x8fff0000 && (!ok || back != code) {
+			t.Errorf("%s is read as %v", want, back)
+		}
+	}
+	for text, want := range map[string]StatusCode{"badtimeout": BadTimeout, "0x800a0000": BadTimeout, "2148139008": BadTimeout} {
+		if got, ok := ParseStatusCode(text); !ok || got != want {
+			t.Errorf("%s is read as %v", text, got)
+		}
+	}
+	for _, text := range []string{"", "+", "Bad luck", "0x1FFFFFFFF", "BadTimeout+x", "-1"} {
+		if got, ok := ParseStatusCode(text); ok {
+			t.Errorf("%q is read as %v", text, got)
+		}
 	}
 	if !Good.IsGood() || !UncertainInitialValue.IsUncertain() || !BadTimeout.IsBad() || BadTimeout.IsGood() || Good.IsBad() {
 		t.Error("severities")

@@ -1,6 +1,10 @@
 package ua
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // StatusCode is the result of an operation or the quality of a value: two bits of severity, the code, and 16 bits of detail
 // [OPC 10000-4 7.38]. It is an error, so that errors.Is(err, ua.BadNodeIdUnknown) works on everything that wraps one. A Good one as
@@ -38,6 +42,26 @@ func (s StatusCode) String() string {
 		return fmt.Sprintf("%s+0x%04X", name, uint32(detail))
 	}
 	return name
+}
+
+// ParseStatusCode reads what String returns, in letters of either case, or a number, which may begin with 0x.
+func ParseStatusCode(text string) (StatusCode, bool) {
+	if n, err := strconv.ParseUint(text, 0, 32); err == nil {
+		return StatusCode(n), true
+	}
+	name, detail, has := strings.Cut(text, "+")
+	bits, err := strconv.ParseUint(detail, 0, 16)
+	if name == "" || has && err != nil {
+		return 0, false
+	}
+	const severities, codes = 3, 1 << 14
+	for i := range severities * codes {
+		s := StatusCode(i/codes)<<30 | StatusCode(i%codes)<<16
+		if strings.EqualFold(statusName(s), name) {
+			return s | StatusCode(bits), true
+		}
+	}
+	return 0, false
 }
 
 // Error returns what String returns.
