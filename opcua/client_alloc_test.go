@@ -172,7 +172,7 @@ func notifying(tb testing.TB, c *Client, n int, f func(m *Notification)) {
 	tb.Helper()
 	sub := &Subscription{feed: c.feed, cfg: SubscriptionConfig{Notify: f, Unacknowledged: 1 << 30}, id: 1, interval: time.Second, keepAlive: 10, next: 1, heard: time.Now(), items: make([]*clientItem, n)}
 	c.feed.mu.Lock()
-	c.feed.subs[1] = sub
+	c.feed.subs = map[uint32]*Subscription{1: sub}
 	c.feed.mu.Unlock()
 	c.keeper.wake()
 }

@@ -16,7 +16,7 @@ const (
 	// maxUnanswered requests without an answer close the connection: a server that lost sixteen is not coming back on it.
 	maxUnanswered = 16
 	// smallInbox is the read buffer of a connection on which nothing long comes: the answer to a read of a few values fits.
-	smallInbox = 2 << 10
+	smallInbox = 1 << 10
 )
 
 // clientConn is a secure channel on a socket, with requests in flight by their ids.

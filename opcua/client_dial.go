@@ -29,7 +29,7 @@ func Dial(ctx context.Context, url string, cfg Config) (*Client, error) {
 }
 
 func newClient(url string, cfg Config) *Client {
-	c := &Client{cfg: cfg, url: url, limits: &clientLimits{most: cfg.MaxOperations, learned: cfg.Learned}, feed: newFeed()}
+	c := &Client{cfg: cfg, url: url, limits: &clientLimits{most: cfg.MaxOperations, learned: cfg.Learned}, feed: &clientFeed{}}
 	c.feed.client, c.feed.publisher.most = c, cfg.Learned.Publishing
 	c.namespaces.Store(&[]string{})
 	return c

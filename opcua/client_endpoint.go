@@ -18,6 +18,7 @@ type clientChoice struct {
 	endpoint ua.EndpointDescription
 	security uasc.Security
 	token    ua.UserTokenPolicy
+	server   *uasc.Certificate // endpoint.ServerCertificate, read; nil where it cannot be
 	offered  [sha256.Size]byte // all endpoints that discovery returned; zero when there was none
 	found    bool              // by discovery; false for the channel that discovery has
 }
@@ -34,7 +35,7 @@ func (e *KnownEndpoint) fits(cfg *Config) *clientChoice {
 	if !ok {
 		return nil
 	}
-	c.offered, c.found = e.choice.offered, true
+	c.offered, c.found, c.server = e.choice.offered, true, e.choice.server
 	return c
 }
 
@@ -69,6 +70,9 @@ func choose(endpoints []ua.EndpointDescription, cfg *Config) (*clientChoice, err
 // keep lets go of the message that the endpoint came in: its strings are slices of one copy of all endpoints.
 func (c *clientChoice) keep() {
 	e, a := &c.endpoint, &c.endpoint.Server
+	if cert, err := uasc.ParseCertificate(e.ServerCertificate); err == nil && c.secured() {
+		c.server, e.ServerCertificate = cert, cert.Chain
+	}
 	c.token = keptPolicy(c.token)
 	e.UserIdentityTokens = slices.Clone(e.UserIdentityTokens)
 	for i := range e.UserIdentityTokens {

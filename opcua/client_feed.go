@@ -14,9 +14,9 @@ type clientFeed struct {
 	telling sync.Mutex
 	note    Notification // what is being told; telling's
 
-	mu        sync.Mutex // never held across I/O, a hook or a receiver
-	client    *Client    // through whose connection it comes
-	subs      map[uint32]*Subscription
+	mu        sync.Mutex               // never held across I/O, a hook or a receiver
+	client    *Client                  // through whose connection it comes
+	subs      map[uint32]*Subscription // nil before there is one
 	publisher clientPublisher
 	acks      []ua.SubscriptionAcknowledgement // to go with the next Publish request
 	requests  []publishRequest                 // in flight
@@ -56,8 +56,6 @@ const (
 	// mostRepublished are asked for one by one after a gap; a longer one is filled at once.
 	mostRepublished = 64
 )
-
-func newFeed() *clientFeed { return &clientFeed{subs: map[uint32]*Subscription{}} }
 
 // addTo adds to the counts of a connection those of the feed.
 func (f *clientFeed) addTo(s *Stats) {

@@ -119,6 +119,9 @@ func (s *Subscription) create(ctx context.Context, c *Client) error {
 	s.session = c.session
 	s.generation++
 	s.next, s.heard, s.emptied, s.unacknowledged, s.dead = 1, time.Now(), time.Time{}, 0, false
+	if f.subs == nil {
+		f.subs = map[uint32]*Subscription{}
+	}
 	f.subs[s.id] = s
 	f.mu.Unlock()
 	c.keeper.wake()

@@ -73,7 +73,11 @@ type sample struct {
 	number  float64
 	numeric bool // number is the value: a scalar of a number type
 	stamps
+	room [2 * noticeScalar]byte // where value lies while there is room for it twice
 }
+
+// noticeScalar is the longest scalar that is a number or a time, encoded.
+const noticeScalar = 1 + 8
 
 // change says in what a sample differs from the one before.
 type change uint8
@@ -116,6 +120,9 @@ func (s *sample) differs(next *sample) change {
 
 // setValue encodes v behind what was there, in the same buffer, and moves it to the front when the two differ.
 func (s *sample) setValue(v *ua.Variant) (changed bool) {
+	if s.value == nil {
+		s.value = s.room[:0]
+	}
 	n := len(s.value)
 	b := s.value
 	if !v.IsNull() {

@@ -54,6 +54,7 @@ type noticeQueue struct {
 	size int32 // most values; at least 1
 	head int32
 	n    int32
+	one  [1]notice // the ring, as long as it has one place: nearly always. Beside the item it is found sooner
 }
 
 const (
@@ -107,7 +108,10 @@ func (q *noticeQueue) room(p *subBudget) bool {
 
 // resize moves what waits into a ring of places, which are enough for it.
 func (q *noticeQueue) resize(places int32, p *subBudget) {
-	ring := make([]notice, places)
+	ring := q.one[:]
+	if places > 1 || len(q.ring) == 1 {
+		ring = make([]notice, places)
+	}
 	for i := range q.n {
 		ring[i] = *q.at(i)
 		*q.at(i) = notice{}
@@ -115,6 +119,9 @@ func (q *noticeQueue) resize(places int32, p *subBudget) {
 	q.free(p)
 	p.give(-int(places) * noticeBytes)
 	q.ring, q.head = ring, 0
+	if places > 1 {
+		q.one = [1]notice{}
+	}
 }
 
 // pop drops the oldest.
@@ -152,7 +159,7 @@ func (q *noticeQueue) limit(size int32, discardOldest bool, p *subBudget) {
 // clear drops all values and what they lay in.
 func (q *noticeQueue) clear(p *subBudget) {
 	q.free(p)
-	q.ring, q.head, q.n = nil, 0, 0
+	q.ring, q.head, q.n, q.one = nil, 0, 0, [1]notice{}
 }
 
 // free gives back what the ring has of p.

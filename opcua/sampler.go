@@ -41,7 +41,8 @@ type sampler struct {
 	seen   bool   // last is of this run of listening
 	pushes uint32 // counts what the source told
 	last   sample
-	items  []*monitoredItem // those that listen
+	items  []*monitoredItem  // those that listen
+	one    [1]*monitoredItem // where items lies as long as one does: the next thing that a value touches is beside the last
 }
 
 // Changed implements Watcher. Any goroutine may call it; it does not block.
@@ -58,12 +59,15 @@ func (s *sampler) Changed(v *ua.DataValue) {
 	}
 	s.mu.Lock()
 	s.pushes++
-	s.take(v, now)
+	var l subLock
+	s.take(v, now, &l)
+	l.unlock()
 	s.mu.Unlock()
 }
 
-// take takes a value in, and gives it to all items if it differs from the one before. now is its server time if it has none. s is locked.
-func (s *sampler) take(v *ua.DataValue, now ua.DateTime) {
+// take takes a value in, and gives it to all items if it differs from the one before. now is its server time if it has none. s is locked; what l has locked afterwards is
+// the caller's to unlock.
+func (s *sampler) take(v *ua.DataValue, now ua.DateTime, l *subLock) {
 	c := s.last.set(v)
 	if s.last.server == 0 {
 		s.last.server = now
@@ -76,9 +80,35 @@ func (s *sampler) take(v *ua.DataValue, now ua.DateTime) {
 	}
 	s.seen = true
 	for _, it := range s.items {
-		it.sub.mu.Lock()
+		l.lock(it.sub)
 		it.offer(&s.last, c)
-		it.sub.mu.Unlock()
+	}
+}
+
+// subLock is the lock of one subscription, which stays locked from one value to the next of the same subscription.
+type subLock struct{ sub *subscription }
+
+func (l *subLock) lock(s *subscription) {
+	if l.sub == s {
+		return
+	}
+	l.unlock()
+	s.mu.Lock()
+	l.sub = s
+}
+
+func (l *subLock) unlock() {
+	if l.sub != nil {
+		l.sub.mu.Unlock()
+		l.sub = nil
+	}
+}
+
+// lockSampler locks s, which comes before the lock of a subscription: who waits for it has none.
+func (l *subLock) lockSampler(s *sampler) {
+	if !s.mu.TryLock() {
+		l.unlock()
+		s.mu.Lock()
 	}
 }
 
@@ -87,7 +117,9 @@ func (s *sampler) first(v *ua.DataValue, pushes uint32, now ua.DateTime) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.seen || s.pushes == pushes {
-		s.take(v, now)
+		var l subLock
+		s.take(v, now, &l)
+		l.unlock()
 	}
 	for _, it := range s.items {
 		it.sub.mu.Lock()
@@ -203,8 +235,14 @@ func (p *samplers) join(s *sampler, it *monitoredItem) {
 	joins := !it.dead && it.place < 0
 	it.sub.mu.Unlock()
 	if joins {
+		if s.items == nil {
+			s.items = s.one[:0]
+		}
 		it.place = len(s.items)
 		s.items = append(s.items, it)
+		if len(s.items) > 1 {
+			s.one[0] = nil
+		}
 	}
 	begins := joins && len(s.items) == 1
 	s.mu.Unlock()

@@ -164,13 +164,15 @@ func (p *samplers) readGroup(ctx context.Context, g *samplerGroup, x *samplerScr
 func (p *samplers) readChunk(ctx context.Context, x *samplerScratch, n int) {
 	p.readAll(ctx, x, n)
 	now := ua.DateTimeOf(time.Now())
+	var l subLock
 	for i, s := range x.list[:n] {
-		s.mu.Lock()
+		l.lockSampler(s)
 		if len(s.items) > 0 {
-			s.take(&x.values[i], now)
+			s.take(&x.values[i], now, &l)
 		}
 		s.mu.Unlock()
 	}
+	l.unlock()
 	clear(x.values[:n])
 }
 

@@ -462,5 +462,7 @@ func (s *scene) value(it *monitoredItem, text string, w words) {
 	m := s.samplers[it]
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.take(&v, ua.DateTimeOf(s.now))
+	var l subLock
+	m.take(&v, ua.DateTimeOf(s.now), &l)
+	l.unlock()
 }

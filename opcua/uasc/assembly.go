@@ -18,6 +18,7 @@ type assembly struct {
 
 	keepFor time.Duration // how long a spare beyond keepBuffer is kept; 0 not at all
 	grewAt  time.Time     // when a message needed it last
+	now     time.Time     // of the call of Next before
 }
 
 // partial is a message whose last chunk has not come.
@@ -141,6 +142,7 @@ func (a *assembly) room(b []byte, n, limit int) []byte {
 
 // release ends the validity of the message that was returned last.
 func (a *assembly) release(now time.Time) {
+	a.now = now
 	if cap(a.spare) <= keepBuffer {
 		a.inUse = false
 		return

@@ -11,8 +11,9 @@ import (
 // ClientConfig is how a client opens a channel.
 type ClientConfig struct {
 	Security          Security
-	Identity          *Identity // default none, which goes with None
-	ServerCertificate []byte    // of the endpoint, DER, the leaf or a chain, which the caller has validated; none with None
+	Identity          *Identity    // default none, which goes with None
+	ServerCertificate []byte       // of the endpoint, DER, the leaf or a chain, which the caller has validated; none with None
+	Server            *Certificate // the same, read before, for who comes again or has many channels: they share it
 
 	Transport   Transport
 	Sequence    SequenceRule
@@ -47,8 +48,10 @@ func NewClient(cfg ClientConfig) (*Channel, error) {
 	if cfg.Security.Policy == None {
 		return c, nil
 	}
-	if c.remote, err = ParseCertificate(cfg.ServerCertificate); err != nil {
-		return nil, err
+	if c.remote = cfg.Server; c.remote == nil {
+		if c.remote, err = ParseCertificate(cfg.ServerCertificate); err != nil {
+			return nil, err
+		}
 	}
 	return c, cfg.Security.Policy.checkKey(c.remote)
 }

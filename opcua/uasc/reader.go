@@ -55,8 +55,8 @@ func (c *Channel) Next(in []byte, now time.Time) (used int, m Message, err error
 // Keep makes the Body of the message that Next returned last its caller's for good, and says whether it did: only a long one, of several chunks, has a buffer of its own. The reader's.
 func (c *Channel) Keep() bool { return c.parts.keep() }
 
-// Release ends the validity of that Body now and not with the next call of Next, which may be long after: a long message is not held until then. The reader's.
-func (c *Channel) Release() { c.parts.release(time.Now()) }
+// Release ends the validity of that Body now and not with the next call of Next, which may be long after: a long message is not held until then. What a client keeps of its room for the next one ends with a later call. The reader's.
+func (c *Channel) Release() { c.parts.release(c.parts.now) }
 
 // Pending returns 0 when no message is half here, else a number that is another one for each that was begun. The reader's.
 func (c *Channel) Pending() uint64 { return c.parts.oldest() }
