@@ -88,7 +88,7 @@ func (g *gateway) Gateway() web.Gateway {
 	case s.Full:
 		j.State, j.Reason = "full", "the disk is full; the oldest data is dropped to make room"
 	}
-	return web.Gateway{Name: c.Gateway.Name, Version: version, Started: g.started, Demo: g.demo, Journal: j}
+	return web.Gateway{Name: c.Gateway.Name, Version: version, Started: g.started, Demo: g.demo, Journal: j, Overload: g.runtime.Overload()}
 }
 
 // Devices implements web.Source.
@@ -100,10 +100,11 @@ func (g *gateway) Devices() []web.Device {
 		d := web.Device{
 			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
+			Load: s.Load, LoadWhy: s.LoadWhy, Stretch: s.Stretch, StretchWhy: s.StretchWhy,
 			Groups: make([]web.Group, len(s.Groups)),
 		}
 		for k, x := range s.Groups {
-			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}
+			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Every: x.Every, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}
 		}
 		out[i] = d
 	}

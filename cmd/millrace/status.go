@@ -88,6 +88,9 @@ type statusDevice struct {
 	Since        time.Time `json:"since"`
 	OutOfService bool      `json:"out_of_service"`
 	Refuses      bool      `json:"refuses"`
+	LoadWhy      string    `json:"load_why"`
+	Stretch      float64   `json:"stretch"`
+	StretchWhy   string    `json:"stretch_why"`
 }
 
 // mostShown is how many devices with something to say about them are listed.
@@ -164,7 +167,36 @@ func (g *glance) printDevices(w io.Writer, now time.Time) error {
 	if shown > mostShown {
 		fmt.Fprintf(w, "  and %d more that are not ready, or refuse something\n", shown-mostShown)
 	}
+	g.printLoad(w)
 	return nil
+}
+
+// printLoad says what takes the time where little is left, and which devices are read less often for that.
+func (g *glance) printLoad(w io.Writer) {
+	if g.gateway.Overload != "" {
+		fmt.Fprintf(w, "overload: %s\n", g.gateway.Overload)
+	}
+	shown, stretched := 0, 0
+	for _, x := range g.devices {
+		if x.Stretch > 1 {
+			stretched++
+		}
+		if x.LoadWhy == "" && x.Stretch <= 1 {
+			continue
+		}
+		if shown++; shown > mostShown {
+			continue
+		}
+		if x.LoadWhy != "" {
+			fmt.Fprintf(w, "load: %s\n", x.LoadWhy)
+		}
+		if x.Stretch > 1 {
+			fmt.Fprintf(w, "  %s is read up to %g times less often: %s\n", x.ID, x.Stretch, x.StretchWhy)
+		}
+	}
+	if stretched > mostShown {
+		fmt.Fprintf(w, "  %d devices are read less often than configured\n", stretched)
+	}
 }
 
 // clock writes the time of day, and the day when it is not today's.

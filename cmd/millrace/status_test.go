@@ -50,3 +50,29 @@ func TestCycleSaysAReasonOnce(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestStatusSaysWhoTakesTheTime(t *testing.T) {
+	g := glance{gateway: web.Gateway{Overload: "groups of 1m0s are read each 2m0s now"}, devices: []statusDevice{
+		{ID: "a", State: web.StateReady, LoadWhy: "the connection of a is busy 90 % of the time"},
+		{ID: "b", State: web.StateReady, Stretch: 4, StretchWhy: "its connection is overloaded"},
+		{ID: "c", State: web.StateReady, Stretch: 1},
+	}}
+	for range 30 {
+		g.devices = append(g.devices, statusDevice{ID: "more", State: web.StateReady, Stretch: 2})
+	}
+	var out strings.Builder
+	if err := g.print(&out, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"overload: groups of 1m0s are read each 2m0s now\n", "load: the connection of a is busy 90 % of the time\n",
+		"  b is read up to 4 times less often: its connection is overloaded\n", "  31 devices are read less often than configured\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "c is read") || strings.Count(out.String(), "more is read") != mostShown-2 {
+		t.Errorf("too much:\n%s", out.String())
+	}
+}

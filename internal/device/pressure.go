@@ -198,6 +198,14 @@ func (s *shard) stretchAll(interval time.Duration, now time.Time) {
 	}
 }
 
+// Overload says why the gateway is late with what it does itself, "" when it is not.
+func (r *Runtime) Overload() string {
+	if why := r.pressure.Load(); why != nil {
+		return *why
+	}
+	return ""
+}
+
 // tellPressure says what is the matter, as an event of the device that asks for most; "" is that nothing is.
 func (s *shard) tellPressure(g *group, why string, now time.Time) {
 	s.rt.pressure.Store(&why)

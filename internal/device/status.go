@@ -215,9 +215,7 @@ func (r *Runtime) Stats() Stats {
 		Crowded: int(c.crowded.Load()), Stretched: int(c.stretched.Load()), Shed: c.shed.Load(), SchedulerLate: time.Duration(c.schedulerLate.Load()),
 		Suspicions: c.suspicions.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
 	}
-	if why := r.pressure.Load(); why != nil {
-		s.Overload = *why
-	}
+	s.Overload = r.Overload()
 	if step := r.clock.last.Load(); step != nil {
 		s.ClockSet, s.ClockSetBy = step.at, step.by
 	}

@@ -33,8 +33,9 @@ type descs struct {
 	syncs, written, journalErrors, journalFull, journalFailing *prometheus.Desc
 	open, accepted, refused, streams, contexts, findings       *prometheus.Desc
 
-	servers serverDescs
-	healing healingDescs
+	servers  serverDescs
+	healing  healingDescs
+	schedule scheduleDescs
 }
 
 func newDescs() descs {
@@ -85,8 +86,9 @@ func newDescs() descs {
 
 		streams: desc("web_streams", "Live streams of the web page that are open."),
 
-		servers: newServerDescs(),
-		healing: newHealingDescs(),
+		servers:  newServerDescs(),
+		healing:  newHealingDescs(),
+		schedule: newScheduleDescs(),
 	}
 }
 
@@ -100,7 +102,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}, d.servers.all()...) {
 		out <- x
 	}
-	for _, x := range d.healing.all() {
+	for _, x := range append(d.healing.all(), d.schedule.all()...) {
 		out <- x
 	}
 }
@@ -127,6 +129,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range s.Servers {
 		e.server(&d.servers, &s.Servers[i])
 	}
+	e.schedule(&d.schedule, &s.Schedule)
 	for i := range s.Healing {
 		e.healing(&d.healing, &s.Healing[i])
 	}

@@ -12,7 +12,8 @@ type Snapshot struct {
 	Outages   uint64         // of all devices
 	Late      uint64         // replies
 	Foreign   uint64         // replies
-	Groups    []Group        // several of one name, such as one a device, are added up
+	Schedule  Schedule
+	Groups    []Group // several of one name, such as one a device, are added up
 	Sinks     []Sink
 	Journal   Journal
 	Listeners []Listener

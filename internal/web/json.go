@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -59,6 +60,16 @@ func appendDevice(b []byte, d *Device) []byte {
 	if d.Refuses {
 		b = append(b, `,"refuses":true`...)
 	}
+	if d.Load > 0 {
+		b = strconv.AppendFloat(append(b, `,"load":`...), math.Round(d.Load*1000)/1000, 'f', -1, 64)
+	}
+	if d.LoadWhy != "" {
+		b = appendString(append(b, `,"load_why":`...), d.LoadWhy)
+	}
+	if d.Stretch > 1 {
+		b = strconv.AppendFloat(append(b, `,"stretch":`...), d.Stretch, 'f', -1, 64)
+		b = appendString(append(b, `,"stretch_why":`...), d.StretchWhy)
+	}
 	b = append(b, `,"groups":[`...)
 	for i := range d.Groups {
 		if i > 0 {
@@ -72,6 +83,9 @@ func appendDevice(b []byte, d *Device) []byte {
 func appendGroup(b []byte, g *Group) []byte {
 	b = appendString(append(b, `{"name":`...), g.Name)
 	b = appendMillis(append(b, `,"interval_ms":`...), g.Interval)
+	if g.Every > 0 && g.Every != g.Interval {
+		b = appendMillis(append(b, `,"every_ms":`...), g.Every)
+	}
 	b = appendMillis(append(b, `,"lag_ms":`...), g.Lag)
 	b = strconv.AppendInt(append(b, `,"tags":`...), int64(g.Tags), 10)
 	b = strconv.AppendUint(append(b, `,"missed":`...), g.Missed, 10)

@@ -46,6 +46,8 @@ type Gateway struct {
 	Started time.Time `json:"started"`
 	Demo    bool      `json:"demo"` // the plant is simulated
 	Journal Journal   `json:"journal"`
+	// Overload says why the gateway is late with what it does itself, with what it did about it; "" when it is not.
+	Overload string `json:"overload,omitempty"`
 }
 
 // Journal says how the durable log stands.
@@ -88,12 +90,18 @@ type Device struct {
 
 	// What a request costs the device, and each byte of it, both ways, as measured; 0 when that is not known.
 	RequestCost, ByteCost time.Duration
+
+	Load       float64 // part of the time of its connection that is taken, by all devices on it; 1 and it has none left
+	LoadWhy    string  // what takes the time where little is left, "" else
+	Stretch    float64 // it is read up to so many times less often than configured, 1 or 0 is as configured
+	StretchWhy string
 }
 
 // Group is a set of tags of a device that are read together.
 type Group struct {
 	Name     string
-	Interval time.Duration
+	Interval time.Duration // configured
+	Every    time.Duration // kept; 0 is Interval
 	Lag      time.Duration // by which the last read started late
 	Tags     int
 	Requests int           // of a read
