@@ -137,6 +137,7 @@ func TestMetricsInTheDocs(t *testing.T) {
 		least               int
 	}{
 		{"collector.go", "millrace_", "operating.md", nil, 30},
+		{"schedule.go", "millrace_", "devices.md", nil, 7},
 		{"servers.go", "millrace_server_", "simulator.md", []string{"server"}, 10},
 	} {
 		source, err := os.ReadFile("../../internal/telemetry/" + c.source)
