@@ -93,7 +93,11 @@ func deadbandWords(d device.Deadband) string {
 
 func (g *gateway) gatewayFacts(cfg *config.Config, now time.Time) why.Gateway {
 	stats := g.runtime.Stats()
-	w := why.Gateway{Started: g.started, CPU: -1, Clock: stats.ClockSet, ClockBy: stats.ClockSetBy, Journal: g.Gateway().Journal.Reason, Free: freeBytes(cfg.Gateway.Data), Dropped: stats.Dropped}
+	w := why.Gateway{Started: g.started, CPU: -1, Clock: stats.ClockSet, ClockBy: stats.ClockSetBy, Journal: g.Gateway().Journal.Reason, Free: freeBytes(cfg.Gateway.Data), Dropped: stats.Dropped,
+		Overload: stats.Overload, Late: stats.SchedulerLate, Waiting: stats.DialsWaiting}
+	for _, s := range stats.SlowedSubnets {
+		w.Slowed = append(w.Slowed, fmt.Sprintf("%s (%.3g a second)", s.Subnet, s.Rate))
+	}
 	if n := g.load.node.Load(); n != nil {
 		w.CPU, w.OwnCPU = n.CPU, n.ProcessCPU
 	}

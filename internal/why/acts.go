@@ -87,3 +87,24 @@ func (f *Facts) addRoutes(x *Finding) {
 		x.Evidence = append(x.Evidence, line)
 	}
 }
+
+func findStretched(f *Facts, x *Finding) bool {
+	d := &f.Device
+	if d.Stretch <= 1 {
+		return false
+	}
+	x.Title = fmt.Sprintf("It is read less often than configured, up to %.3g times: %s", d.Stretch, d.StretchWhy)
+	for _, g := range d.Groups {
+		if g.Every > g.Interval {
+			x.add("group %s is read every %s in place of %s", g.Name, short(g.Every), short(g.Interval))
+		}
+	}
+	if d.Load > 0 {
+		x.add("its connection is busy %s of the time", percent(d.Load))
+	}
+	if h := f.happened("stretch"); h != nil {
+		x.Since = h.At
+		x.add("%s ago: %s", short(f.Now.Sub(h.At)), h.Reason)
+	}
+	return true
+}

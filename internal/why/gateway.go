@@ -136,31 +136,45 @@ func findLimited(f *Facts, x *Finding) bool {
 	return true
 }
 
-// findBusy: the turns on the connection take longer than the intervals have.
+// findBusy: the turns on the connection take longer than the intervals have, or nearly.
 func findBusy(f *Facts, x *Finding) bool {
 	if !f.polled() {
 		return false
 	}
-	busy, most, culprit, missed := 0.0, 0.0, "", uint64(0)
+	busy, most, culprit, missed, said := 0.0, 0.0, "", uint64(0), ""
 	var took, interval time.Duration
 	for _, d := range f.sharers() {
+		if d.LoadWhy != "" {
+			said = d.LoadWhy
+		}
 		for _, g := range d.Groups {
-			share := float64(g.Took) / float64(g.Interval)
+			share := float64(g.Took) / float64(pace(&g))
 			busy += share
 			missed += g.Missed
 			if share > most {
-				most, culprit, took, interval = share, d.Name+", group "+g.Name, g.Took, g.Interval
+				most, culprit, took, interval = share, d.Name+", group "+g.Name, g.Took, pace(&g)
 			}
 		}
 	}
-	if busy < 0.9 || missed == 0 {
+	if said == "" && (busy < 0.9 || missed == 0) {
 		return false
 	}
-	x.Title = fmt.Sprintf("The connection has not the time for all that is asked over it: %s of it; most takes %s", percent(busy), culprit)
+	x.Title = fmt.Sprintf("The connection has not the time for all that is asked over it: %s of it; most takes %s", percent(max(busy, f.Device.Load)), culprit)
 	x.add("a turn of %s takes %s, every %s: %s", culprit, short(took), short(interval), percent(most))
+	if said != "" {
+		x.add("%s", said)
+	}
 	x.add("%s missed on this connection, by %s", many(int(missed), "poll"), many(len(f.sharers()), "device"))
 	f.addRTT(x)
 	return true
+}
+
+// pace is how often a group is read: as configured, or less often where it is stretched.
+func pace(g *device.GroupStatus) time.Duration {
+	if g.Every > 0 {
+		return g.Every
+	}
+	return g.Interval
 }
 
 // findOverload: turns begin late everywhere, so that it is not the devices; or this one's do, and the processors are busy.
@@ -182,6 +196,9 @@ func findOverload(f *Facts, x *Finding) bool {
 	}
 	hot := f.Gateway.CPU >= 0.9 && f.polled() && slices.ContainsFunc(f.Device.Groups, func(g device.GroupStatus) bool { return isLate(&g) })
 	switch {
+	case f.Gateway.Overload != "":
+		x.Title = "The gateway itself has too much to do: " + f.Gateway.Overload
+		x.add("groups are looked at %s behind their due times", short(f.Gateway.Late))
 	case late >= 3 && 5*late >= all:
 		x.Title = fmt.Sprintf("The gateway itself has too much to do: %d of %d groups elsewhere are read late too", late, all)
 		x.add("late by up to %s", short(worst))
@@ -201,7 +218,7 @@ func findOverload(f *Facts, x *Finding) bool {
 
 // isLate says whether a group is read late, and not because its own turns take so long.
 func isLate(g *device.GroupStatus) bool {
-	return g.Lag >= 50*time.Millisecond && g.Lag > g.Interval/10 && g.Took < g.Interval/2
+	return g.Lag >= 50*time.Millisecond && g.Lag > pace(g)/10 && g.Took < pace(g)/2
 }
 
 func findClock(f *Facts, x *Finding) bool {
@@ -314,6 +331,25 @@ func findLeftOut(f *Facts, x *Finding) bool {
 	x.Since = t.At
 	t.addTo(x, f)
 	x.add("the device is %s: %s", f.Device.State, sentence(f.Device.Reason))
+	return true
+}
+
+// findDialQueue: it may not connect yet, since so many others do.
+func findDialQueue(f *Facts, x *Finding) bool {
+	if f.Device.State != device.Opening || f.Gateway.Waiting < 2 {
+		return false
+	}
+	for i := range f.Evidence.Faults {
+		if o := &f.Evidence.Faults[i]; o.Kind.Dialling() && !o.Last.Before(f.Device.Since) {
+			return false // it had its turn
+		}
+	}
+	x.Title = fmt.Sprintf("It waits for its turn to connect, as %d others do", f.Gateway.Waiting-1)
+	x.Since = f.Device.Since
+	x.add("%d connections wait for their turn to be made", f.Gateway.Waiting)
+	if len(f.Gateway.Slowed) > 0 {
+		x.add("slowed for connections that timed out: %s", list(f.Gateway.Slowed, 5))
+	}
 	return true
 }
 

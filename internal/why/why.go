@@ -38,8 +38,12 @@ type TagState struct {
 // Gateway is what is known of the gateway itself.
 type Gateway struct {
 	Started  time.Time
-	CPU      float64 // share of the machine's processors that was busy lately, below 0 unknown
-	OwnCPU   float64 // share of them that the gateway used
+	CPU      float64       // share of the machine's processors that was busy lately, below 0 unknown
+	OwnCPU   float64       // share of them that the gateway used
+	Overload string        // what makes its scheduler late, in words, "" when it is not
+	Late     time.Duration // by which the scheduler looks at groups behind their due times, the mean of the last second
+	Waiting  int           // connections that wait for their turn to be made
+	Slowed   []string      // subnets in which connections are made more slowly, for those that timed out
 	Clock    time.Time
 	ClockBy  time.Duration // by which the clock was set at Clock
 	Journal  string        // why it does not take everything, "" when it does

@@ -212,6 +212,9 @@ var injections = []injection{
 		}
 		f.Device.Groups[0].Lag = 400 * time.Millisecond
 	}},
+	{"gateway_overload", "3s behind their due times", func(f *Facts) {
+		f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices, is read 9000 times a second", 3*time.Second
+	}},
 	{"gateway_overload", "93 %", func(f *Facts) {
 		f.Gateway.CPU, f.Gateway.OwnCPU = 0.93, 0.2
 		f.Device.Groups[0].Lag = 400 * time.Millisecond
@@ -228,6 +231,15 @@ var injections = []injection{
 	}},
 	{"endpoint_overload", "press2, group fast takes 1.2s, every 1s: 120 %", func(f *Facts) {
 		f.All[1].Shares, f.All[1].Groups[0].Took, f.All[1].Groups[0].Missed = f.Device.Shares, 1200*time.Millisecond, 30
+	}},
+	{"endpoint_overload", "busy 85 % of the time", func(f *Facts) {
+		f.All[0].Load, f.All[0].LoadWhy = 0.85, "the connection of press1 is busy 85 % of the time"
+	}},
+	{"stretched", "every 4s in place of 1s", func(f *Facts) {
+		f.Device.Stretch, f.Device.StretchWhy, f.Device.Groups[0].Every = 4, "the gateway is late", 4*time.Second
+	}},
+	{"dial_queue", "3412 connections wait", func(f *Facts) {
+		f.Device.State, f.Device.Since, f.Gateway.Waiting, f.Gateway.Slowed = device.Opening, before(8*time.Second), 3412, []string{"10.1.1.0/24"}
 	}},
 	{"jitter", "deviation 60ms", func(f *Facts) { f.Device.RTT, f.Device.Jitter = 50*time.Millisecond, 60*time.Millisecond }},
 	{"drops", "4 outages", func(f *Facts) {
