@@ -65,6 +65,7 @@ type Limits struct {
 	MaxBits      int       // bits in one read
 	MaxWrite     int       // registers in one write
 	MaxItems     int       // variables in one request, of protocols whose requests have several
+	MaxTags      int       // tags in one request, of a device that is asked for less at once: nothing is configured or learned of it. What is subscribed is polled then
 	PDU          int       // bytes
 	Gap          int       // addresses of no interest that may be read to save a request; -1 none
 	RequestWorth int       // bytes that cost the device as much as one more request, measured; a plan reads over gaps that cost less. Gap goes before it

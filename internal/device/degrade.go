@@ -9,7 +9,7 @@ import (
 // DegradeLevel says in how small parts a device is asked.
 type DegradeLevel uint8
 
-// The levels, each a lesser way than the one before.
+// The levels, each a lesser way than the one before: those of resilience.Ladder.
 const (
 	DegradeNone   DegradeLevel = iota // batches as large as its limits allow
 	DegradeHalved                     // half of that, one request at a time
@@ -61,7 +61,7 @@ func (u *unit) writesPaused(time.Time) string {
 }
 
 // pausedNow is writesPaused for one who holds u.mu.
-func (u *unit) pausedNow() string { return u.silence.paused() }
+func (u *unit) pausedNow() string { return u.health.silence.paused() }
 
 // errReconnect is why a session ends that somebody wanted to be opened anew.
 type errReconnect struct{ reason string }

@@ -84,6 +84,7 @@ type job struct {
 	group *group    // to read; for jobMark the one that has a tag back in service, or nil
 	keep  bool      // jobClose may leave on the device what a later dial can go on with
 	due   time.Time // zero for a turn that is not on schedule
+	less  bool      // of jobRead: one tag alone
 	by    time.Time // of jobRead: the deadline by which turns are ordered
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
@@ -104,6 +105,8 @@ type outcome struct {
 	part bool // err is a timeout after values had come
 	said charge
 	sign resilience.Sign
+
+	missing float64 // of part: share of the values that did not come
 
 	unconfirmed bool // of jobClose: the device did not let know that it heard of it
 	ended       time.Time
@@ -265,7 +268,7 @@ func (e *endpoint) settle() {
 		if slots == 0 || u.spec.Slots < slots {
 			slots = u.spec.Slots
 		}
-		if r := u.spec.RequestsPerSecond; r > 0 && (rate == 0 || r < rate) {
+		if r := u.requestRate(); r > 0 && (rate == 0 || r < rate) {
 			rate = r
 		}
 		pause = max(pause, u.spec.PauseAfterConnect)
@@ -320,7 +323,7 @@ func (e *endpoint) Replied(rtt time.Duration) {
 		g.unit.predictor.Replied(rtt)
 		g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
 	}
-	g.unit.silence = silence{}
+	g.unit.replied(rtt)
 	g.unit.mu.Unlock()
 }
 
@@ -340,7 +343,7 @@ func (e *endpoint) TimedOut(after time.Duration) {
 			u.rto.TimedOut(after)
 		}
 		u.waited = after
-		u.silence.add(after)
+		u.silent(after)
 		u.life.timeouts++
 		u.mu.Unlock()
 	}
@@ -351,6 +354,7 @@ func (e *endpoint) Late(by time.Duration) {
 	if u := e.unit(); u != nil {
 		u.mu.Lock()
 		u.rto.Late(by)
+		u.cameLate(by)
 		u.life.late++
 		u.noted().fault(FaultLate, nil, time.Now())
 		u.mu.Unlock()
@@ -412,11 +416,18 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	e.outcome.said = u.charge(b)
 	e.rt.stamp(u, b)
 	part = err != nil && timedOut(err) && usable(b)
+	if part {
+		e.outcome.missing = missingOf(b, g.plan)
+	}
 	for _, id := range g.unplanned {
 		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
 	}
 	whole := err == nil && !slices.ContainsFunc(b.Quality, isMissing)
-	read, filtered := u.table.take(b, g.plan, part)
+	take := u.table.take
+	if err == nil && g.cached {
+		take, part = u.table.takeCached, false
+	}
+	read, filtered := take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole)
 	if err == nil || part {
@@ -431,6 +442,9 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 
 // read reads g's plan. done is nil when nobody waits for the rows to be safe.
 func (e *endpoint) read(ctx context.Context, g *group, into *tag.Batch) (done func(error), err error) {
+	if e.job.less || g.cached {
+		return nil, e.overran(g.unit, e.readOne(ctx, g, into))
+	}
 	s, pushed := e.session.(Subscriber)
 	pushed = pushed && g.unit.scout.of == nil // a scout asks: what is sent to it nobody would take
 	if pushed {

@@ -40,6 +40,8 @@ type plc struct {
 	latency  time.Duration
 	late     time.Duration // when set, a read that is slower than the timeout times out, and its reply is this much too late
 	partial  int           // rows that come before a read times out; 0 for none
+	most     int           // tags in a request, of one that is answered; 0 for any number
+	mostRead int           // the same of a whole read
 	value    func(id tag.ID) (tag.Kind, uint64, tag.Quality)
 	polls    []time.Time // begin of each read that was answered
 	dials    []time.Time
@@ -152,6 +154,9 @@ func (d *fakeDriver) Compile(a Addr, tags []TagSpec, lim Limits) (Plan, error) {
 	if lim.MaxRegisters > 0 {
 		size = lim.MaxRegisters
 	}
+	if lim.MaxTags > 0 {
+		size = min(size, lim.MaxTags)
+	}
 	var requests []Request
 	for c := range slices.Chunk(asked, max(size, 1)) {
 		requests = append(requests, Request{Op: "read", Tags: len(c)})
@@ -217,6 +222,11 @@ func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) erro
 	broken, m, latency, partial, late, onRead := s.number <= p.broken, p.mode, p.latency, p.partial, p.late, p.onRead
 	if unit := plan.(*fakePlan).unit; p.dead != "" && unit == p.dead {
 		m = silent
+	}
+	for _, r := range plan.Requests() {
+		if p.most > 0 && r.Tags > p.most || p.mostRead > 0 && len(plan.Tags()) > p.mostRead {
+			m = silent
+		}
 	}
 	p.mu.Unlock()
 	if onRead != nil {

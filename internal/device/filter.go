@@ -11,13 +11,22 @@ import (
 // does not have, or that are out of service by now, are held back too. When part is set the read broke off, and the tags of plan
 // of which nothing came are marked as if the device were down.
 func (t *table) take(b *tag.Batch, plan Plan, part bool) (read, filtered int) {
+	return t.takeAs(b, plan, part, false)
+}
+
+// takeCached is take for a turn that asked for one tag of plan: the others keep the time of their last value, which is how old they are.
+func (t *table) takeCached(b *tag.Batch, plan Plan, _ bool) (read, filtered int) {
+	return t.takeAs(b, plan, true, true)
+}
+
+func (t *table) takeAs(b *tag.Batch, plan Plan, part, cached bool) (read, filtered int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn++
 	seq := t.clock.Add(1)
 	t.scaleRows(b)
 	if part {
-		t.markMissing(b, plan)
+		t.markMissing(b, plan, cached)
 	}
 	read, filtered = t.passRows(b, seq)
 	if t.seq == seq {
@@ -168,11 +177,15 @@ func (t *table) markTags(b *tag.Batch, q tag.Quality, only bool) (read, filtered
 }
 
 // markMissing appends rows for the tags of plan that the turn did not write.
-func (t *table) markMissing(b *tag.Batch, plan Plan) {
+func (t *table) markMissing(b *tag.Batch, plan Plan, cached bool) {
 	pos := -1
 	for _, s := range plan.Tags() {
-		if pos = t.index(s.ID, pos+1); pos >= 0 && t.cells[pos].turn != t.turn {
-			t.appendUnread(b, pos, tag.BadTimeout)
+		if pos = t.index(s.ID, pos+1); pos < 0 || t.cells[pos].turn == t.turn {
+			continue
+		}
+		t.appendUnread(b, pos, tag.BadTimeout)
+		if c := &t.cells[pos]; cached && !c.quality.IsBad() {
+			b.TS[b.Len()-1] = c.ts
 		}
 	}
 }

@@ -75,6 +75,7 @@ type event struct {
 	pin   bool      // evRoute: and stay there
 	why   string    // evRoute: in plain words
 	slow  bool      // of evReplied and evPartial: a reply took as long as a slow one
+	less  bool      // of evReplied: it is asked for less at once than its limits allow
 	anew  bool      // of evReplied: from now on it is asked for less, or more, at once; what was before says nothing of that
 	quick bool      // of evTimedOut: the rule for links that jitter holds
 }
@@ -103,7 +104,7 @@ type action struct {
 // machine is the life of a device. Step is pure: no socket, no clock, no log.
 //
 //	       opened                  replied
-//	Idle ─────► Opening ─────► Ready ◄───────┐       Ready ⇄ Degraded    a read that came in part, and one that came whole
+//	Idle ─────► Opening ─────► Ready ◄───────┐       Ready ⇄ Degraded    a read in part, or less at once; and one that came whole
 //	  tick      ▲  │  ▲ lost     │ timed out │       any ─► OutOfService  by hand, and back by Opening
 //	       tick │  │  └──────────┤           │ replied
 //	            │  │ refused     ▼           │       any ─► Draining ─► Closed
@@ -207,8 +208,8 @@ func (m *machine) opening(ev event) {
 func (m *machine) running(ev event) {
 	switch ev.kind {
 	case evReplied:
-		if !m.replied(ev) && m.state == Degraded {
-			m.become(Ready, ev)
+		if is := m.whole(ev); !m.replied(ev) && m.state != is {
+			m.become(is, ev)
 		}
 	case evPartial:
 		if !m.replied(ev) && m.state == Ready {
@@ -238,11 +239,7 @@ func (m *machine) suspect(ev event) {
 		if m.replied(ev) {
 			return
 		}
-		if ev.kind == evReplied {
-			m.become(Ready, ev)
-		} else {
-			m.become(Degraded, ev)
-		}
+		m.become(m.whole(ev), ev)
 		m.do(actRead, time.Time{})
 	case evTimedOut:
 		if tripped := m.breaker.Fail(ev.at, m.retries.Done() > 0); tripped || m.down {
@@ -255,6 +252,14 @@ func (m *machine) suspect(ev event) {
 	case evLost:
 		m.lost(ev)
 	}
+}
+
+// whole is the state after a read that brought values.
+func (m *machine) whole(ev event) State {
+	if ev.kind == evPartial || ev.less {
+		return Degraded
+	}
+	return Ready
 }
 
 // repeat has the read that timed out repeated, now or in a while.

@@ -22,7 +22,7 @@ type halfRand struct{}
 
 func (halfRand) Int64N(n int64) int64 { return n / 2 }
 
-// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME [FIELD=VALUE...]", "routes N", or "+AFTER EVENT [until=+AFTER] [asked|slow|anew|quick]
+// TestMachine runs the transcripts in testdata/machine. A line is a command: "profile NAME [FIELD=VALUE...]", "routes N", or "+AFTER EVENT [until=+AFTER] [asked|slow|less|anew|quick]
 // [to=ROUTE] [pin]" with the
 // time since the line before; behind => stands what followed: the state and the actions with their times since the beginning.
 func TestMachine(t *testing.T) {
@@ -93,6 +93,8 @@ func transcript(t *testing.T, in []byte) []byte {
 				ev.slow = true
 			case "anew":
 				ev.anew = true
+			case "less":
+				ev.less = true
 			case "quick":
 				ev.quick = true
 			default:

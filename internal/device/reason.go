@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"millrace/internal/resilience"
 )
 
 // Event is a change of a device's state, or something that the gateway did by itself, with Act.
@@ -44,6 +46,9 @@ func (u *unit) reason(was State, ev event) string {
 		}
 		return "connected"
 	case Degraded:
+		if u.ladder.Level() > resilience.Full {
+			return u.degraded()
+		}
 		return "answers only part of what it is asked: " + u.why()
 	case Suspect:
 		if was == Opening {

@@ -205,7 +205,8 @@ func (s *shard) enqueue(g *group, due, by time.Time) {
 		return
 	}
 	g.queued = true
-	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due, by: by})
+	g.unit.endpoint.push(job{kind: jobRead, unit: g.unit, group: g, due: due, by: by, less: g.less})
+	g.less = false
 }
 
 // beginDue starts what fell due at this wake-up, on the endpoint with the earliest deadline first: when the gateway is late itself, groups with short intervals have the
@@ -480,7 +481,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 	if ev.kind == evPartial {
 		s.repeat(u, g, o.ended)
 	}
-	s.post(u, ev, o.err)
+	s.post(u, ev, s.appraise(g, &ev, &o))
 }
 
 // once has g read once more when values came during its turn.

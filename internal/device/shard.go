@@ -266,6 +266,7 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		s.resume(u, now)
 	case actProbe, actProbeLess:
 		if g := u.smallest(); g != nil {
+			g.less = a.kind == actProbeLess
 			s.enqueue(g, time.Time{}, now.Add(g.every))
 		} else {
 			s.post(u, event{kind: evReplied, at: now}, nil) // there is nothing to ask: the connection must do

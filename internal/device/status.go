@@ -125,8 +125,8 @@ func (u *unit) status() Status {
 	s.Reads, s.Timeouts, s.Late, s.Foreign, s.Refused = l.reads, l.timeouts, l.late, l.foreign, l.refused
 	s.Limits, s.TCP = u.limits, u.link.read()
 	s.RequestCost, s.ByteCost = u.costs()
-	s.WritesPaused = u.pausedNow()
 	s.Load, s.LoadWhy, s.Stretch, s.StretchWhy = l.load, l.loadWhy, max(l.stretch, 1), l.stretchWhy
+	u.tellHealth(&s)
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
 	s.Phi, s.Suspicion = u.foreseen(time.Now())
@@ -147,7 +147,7 @@ func (u *unit) status() Status {
 type counters struct {
 	rows, filtered, dropped, opens, openFailures, outages, timeouts, late, foreign, refused atomic.Uint64
 	switches, standbys, suspicions                                                          atomic.Uint64
-	dialTimeouts, dialCuts                                                                  atomic.Uint64
+	degraded, dialTimeouts, dialCuts                                                        atomic.Uint64
 	sessions, endpoints, dialsWaiting                                                       atomic.Int64
 	shed                                                                                    atomic.Uint64
 	crowded, stretched, schedulerLate                                                       atomic.Int64

@@ -24,14 +24,17 @@ func TestPartOfARead(t *testing.T) {
 		b.plc(1).change(func(p *plc) { p.partial = 1 })
 		time.Sleep(5 * time.Second)
 		st := b.status("d0001")
-		if st.State != Degraded || st.Outages != 0 || !strings.HasPrefix(st.Reason, "answers only part of what it is asked") {
+		if st.State != Degraded || st.Outages != 0 || !strings.HasPrefix(st.Reason, "asked for ") {
 			t.Errorf("%v, %q, %d outages", st.State, st.Reason, st.Outages)
 		}
 		if b.last(100).Quality != tag.Good || b.last(101).Quality != tag.UncertainLastUsable || b.last(102).Quality != tag.UncertainLastUsable {
 			t.Errorf("%v, %v, %v", b.last(100).Quality, b.last(101).Quality, b.last(102).Quality)
 		}
+		if st.Degraded.Level == DegradeNone || st.Degraded.Why != "reads came only in part" {
+			t.Errorf("%+v", st.Degraded)
+		}
 		b.plc(1).change(func(p *plc) { p.partial = 0 })
-		time.Sleep(5 * time.Second)
+		time.Sleep(25 * time.Second) // ten whole reads prove each level
 		if st := b.status("d0001"); st.State != Ready {
 			t.Errorf("%v, %q", st.State, st.Reason)
 		}

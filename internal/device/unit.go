@@ -43,6 +43,7 @@ type unit struct {
 
 	stretchWhy, shedWhy string
 	waiting             bool // for its endpoint's dial
+	ladder              resilience.Ladder
 	lastOK              time.Time
 	cause               error // the failure heard of last
 
@@ -55,7 +56,7 @@ type unit struct {
 	rto       resilience.RTO
 	predictor resilience.Predictor
 	waited    time.Duration // by the request that timed out last
-	silence   silence       // since its last reply
+	health    health
 	cost      resilience.Cost
 	priced    int    // samples of cost when it was looked at last
 	limits    Limits // configured, negotiated and learned: what plans are made for
@@ -108,12 +109,17 @@ type group struct {
 	due    time.Time     // zero before the first
 	queued bool          // in the endpoint's queue, or running
 	owed   bool          // its values are older than they should be
+	failed int           // turns in a row of which nothing came
+	less   bool          // its next turn asks for one tag
 	again  bool          // values came while it was queued, or running
 
 	// Owned by the endpoint's turns.
 	plan      Plan
 	wake      func() // what a Subscriber calls
 	planned   uint64 // the Generation plan was made for
+	largest   int    // tags of the largest request when all may be asked for at once
+	one       int    // counts turns that ask for one tag
+	cached    bool   // each turn asks for one tag
 	unplanned []tag.ID
 
 	// Under unit.mu.
@@ -137,6 +143,7 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.rto = resilience.NewRTO(spec.Profile.Floor, spec.Profile.Ceiling)
 	seed := rand.New(rand.NewPCG(rt.cfg.Seed, uint64(spec.Number)))
 	u.machine = newMachine(spec.Profile, seed, time.Now())
+	u.ladder = resilience.NewLadder(spec.Profile)
 	u.offset = rt.clock.look(time.Now())
 	u.life = life{since: u.machine.since, outOfService: spec.OutOfService, outReason: spec.Reason}
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
@@ -161,11 +168,12 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 func (g *group) replan() error {
 	u := g.unit
 	u.mu.Lock()
-	lim := u.limits
+	lim, level := u.limits, u.health.level
 	u.mu.Unlock()
 	if g.planned == lim.Generation {
 		return nil
 	}
+	lim.MaxTags = g.atOnce(level)
 	tags := u.table.inService(g.spec.Tags)
 	if len(tags) == 0 {
 		g.plan, g.planned, g.unplanned = nil, lim.Generation, nil
@@ -182,7 +190,14 @@ func (g *group) replan() error {
 	}
 	g.plan = plan
 	g.unplanned = missing(tags, plan.Tags())
-	g.planHas(len(plan.Tags()), len(plan.Requests()))
+	requests := plan.Requests()
+	if level == DegradeNone {
+		g.largest = largestOf(requests)
+	}
+	if level == DegradeCached {
+		requests = requests[:min(len(requests), 1)]
+	}
+	g.planHas(len(plan.Tags()), len(requests))
 	return err
 }
 
@@ -280,7 +295,7 @@ func (u *unit) smallest() *group {
 	defer u.mu.Unlock()
 	var best *group
 	for _, g := range u.groups {
-		if g.requests > 0 && (best == nil || g.requests < best.requests) {
+		if g.requests > 0 && (best == nil || g.requests < best.requests || g.requests == best.requests && g.active < best.active) {
 			best = g
 		}
 	}

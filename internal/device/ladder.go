@@ -1,0 +1,265 @@
+package device
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"millrace/internal/resilience"
+	"millrace/internal/tag"
+)
+
+// health is what the requests of a unit say of it besides their round trips, and what is made of that.
+type health struct {
+	silence silence // since its last reply
+	jitter  resilience.Jitter
+	slowest time.Duration // reply since the last turn ended
+
+	level DegradeLevel
+	since time.Time // of level
+	why   string    // level is what it is
+}
+
+// replied, silent and cameLate take what became of a request. The caller holds u.mu.
+
+func (u *unit) replied(rtt time.Duration) {
+	h := &u.health
+	h.silence = silence{}
+	h.slowest = max(h.slowest, rtt)
+	h.jitter.Replied(rtt)
+	u.rto.Quick(h.jitter.On())
+}
+
+func (u *unit) silent(waited time.Duration) {
+	h := &u.health
+	h.silence.add(waited)
+	h.jitter.Lost()
+	u.rto.Quick(h.jitter.On())
+}
+
+func (u *unit) cameLate(by time.Duration) {
+	if by > 0 {
+		u.health.jitter.Late()
+	}
+}
+
+// tellHealth fills in what Status says of it. The caller holds u.mu.
+func (u *unit) tellHealth(s *Status) {
+	h := &u.health
+	s.Loss, s.JitterRule, s.WritesPaused = h.jitter.Loss(), h.jitter.On(), u.pausedNow()
+	if h.level != DegradeNone {
+		s.Degraded = DegradeStatus{Level: h.level, Since: h.since, Why: h.why}
+	}
+}
+
+// slowError is a reply that took as long as a slow one.
+type slowError struct{ took, limit time.Duration }
+
+func (e *slowError) Error() string {
+	return fmt.Sprintf("it answers too slowly: %v, and %v is slow", e.took.Round(time.Millisecond), e.limit)
+}
+
+const (
+	// batchFailures is how many turns of a group in a row must have had no answer before one tag that has one shows that it is for their size.
+	batchFailures = 2
+	// atOnceTries is how many such turns of a group are repeated at once while the device answers others. Then it waits for its next due time: it takes a timeout each.
+	atOnceTries = 3
+	// degradedRate is how many requests a second an endpoint gets while a device on it is asked for less at once, which takes more of them: what a serial line behind a gateway
+	// does with small frames.
+	degradedRate = 50
+)
+
+// appraise completes ev, what became of a turn of g, with what that says of how much may be asked for at once, and returns the cause to tell.
+func (s *shard) appraise(g *group, ev *event, o *outcome) (cause error) {
+	u := g.unit
+	u.mu.Lock()
+	slowest := u.health.slowest
+	u.health.slowest = 0
+	ev.quick = u.health.jitter.On()
+	u.mu.Unlock()
+	cause = o.err
+	if limit := u.spec.Profile.SlowCall; ev.kind != evTimedOut && slowest >= limit && limit > 0 {
+		ev.slow = true
+		if cause == nil {
+			cause = &slowError{slowest, limit}
+		}
+	}
+	if why := s.climb(g, ev, o); why != "" {
+		s.relevel(u, why, ev.at)
+		ev.anew = ev.kind != evTimedOut
+	}
+	ev.less = u.ladder.Level() > resilience.Full
+	return cause
+}
+
+// climb has the ladder of g's unit take what became of a turn, and says why the level is another one now, "" when it is the same.
+func (s *shard) climb(g *group, ev *event, o *outcome) (why string) {
+	u, less, was := g.unit, g.unit.endpoint.job.less, g.unit.ladder.Level()
+	if ev.kind == evTimedOut {
+		if !less {
+			g.failed++
+		}
+		if g.failed >= atOnceTries {
+			g.owed = false
+		}
+		if u.ladder.Failed() {
+			return "larger reads still fail"
+		}
+		return ""
+	}
+	if !less {
+		g.failed = 0
+	}
+	switch {
+	case slices.ContainsFunc(u.groups, (*group).tooLarge) && u.ladder.Less():
+		for _, g := range u.groups {
+			if g.tooLarge() {
+				g.failed, g.owed = 0, true // it is read at once in its next size
+			}
+		}
+		return "large reads had no answer, a small one had"
+	case less:
+	case ev.kind == evPartial:
+		if !u.ladder.Part(ev.at, o.missing) {
+			return ""
+		}
+		switch is := u.ladder.Level(); {
+		case is == resilience.Full:
+			return "asking for less at once brought no more"
+		case is > was && was > resilience.Full:
+			return "reads still come only in part"
+		}
+		return "reads came only in part"
+	case u.ladder.Whole(ev.at):
+		return "reads come whole"
+	}
+	return ""
+}
+
+// tooLarge says whether g, of more tags than one, had no answer several times in a row.
+func (g *group) tooLarge() bool { return g.failed >= batchFailures && len(g.spec.Tags) > 1 }
+
+// relevel makes the plans of u those of its level from their next turns on, and tells the world.
+func (s *shard) relevel(u *unit, why string, now time.Time) {
+	level := DegradeLevel(u.ladder.Level())
+	u.mu.Lock()
+	h := &u.health
+	h.level, h.since, h.why = level, now, why
+	u.limits.Generation++
+	u.mu.Unlock()
+	if u.machine.state == Degraded {
+		said := u.degraded()
+		u.mu.Lock()
+		u.life.reason = said
+		u.mu.Unlock()
+	}
+	if level != DegradeNone {
+		s.rt.counters.degraded.Add(1)
+	}
+	u.endpoint.settle()
+	if u.scout.of == nil {
+		s.note(u, "degrade", u.degraded(), now)
+	}
+}
+
+// degraded says how u is asked, and why.
+func (u *unit) degraded() string {
+	u.mu.Lock()
+	level, why := u.health.level, u.health.why
+	u.mu.Unlock()
+	switch level {
+	case DegradeNone:
+		return "asked for everything at once again: " + why
+	case DegradeHalved:
+		return "asked for half as much at once: " + why
+	case DegradeSingle:
+		return "asked for single tags: " + why
+	}
+	return "asked for one tag at a time, the others keep their last value: " + why
+}
+
+// requestRate is how many requests a second u allows its endpoint, 0 for no limit.
+func (u *unit) requestRate() float64 {
+	rate := u.spec.RequestsPerSecond
+	if u.ladder.Level() > resilience.Full && (rate == 0 || rate > degradedRate) {
+		return degradedRate
+	}
+	return rate
+}
+
+// Degrade has a device asked for single tags from now on, until it is called with on false: then larger reads are tried again, and stay when they come whole. An unknown name is an
+// *UnknownError.
+func (r *Runtime) Degrade(device string, on bool, reason string) error {
+	u := r.unit(device)
+	if u == nil {
+		return &UnknownError{Name: device}
+	}
+	r.mail.call(func(s *shard) {
+		if u.machine.state < Draining && u.ladder.Hold(on) {
+			s.relevel(u, reason, time.Now())
+		}
+	})
+	return nil
+}
+
+// atOnce returns how many tags a request may have at level, 0 for as many as the limits allow.
+func (g *group) atOnce(level DegradeLevel) int {
+	g.cached = level == DegradeCached
+	switch level {
+	case DegradeNone:
+		return 0
+	case DegradeHalved:
+		return max(1, (g.largest+1)/2)
+	}
+	return 1
+}
+
+func largestOf(requests []Request) int {
+	n := 0
+	for _, r := range requests {
+		n = max(n, r.Tags)
+	}
+	return n
+}
+
+// readOne asks for one tag of g, each time for the next one.
+func (e *endpoint) readOne(ctx context.Context, g *group, into *tag.Batch) error {
+	plan := g.onePlan()
+	if plan == nil {
+		return e.session.Read(ctx, g.plan, into)
+	}
+	if s, ok := e.session.(ReadOncer); ok {
+		return s.ReadOnce(ctx, plan, into)
+	}
+	return e.session.Read(ctx, plan, into)
+}
+
+// onePlan returns the plan of the next tag that there is a request for, nil when there is none. It is compiled for the turn: who is asked like that is asked seldom.
+func (g *group) onePlan() Plan {
+	u, tags := g.unit, g.plan.Tags()
+	u.mu.Lock()
+	lim := u.limits
+	u.mu.Unlock()
+	lim.MaxTags = 1
+	for range tags {
+		i := g.one % len(tags)
+		g.one++
+		plan, err := u.driver.Compile(u.addr, tags[i:i+1], lim)
+		if err == nil && plan != nil && len(plan.Requests()) > 0 {
+			return plan
+		}
+	}
+	return nil
+}
+
+// missingOf returns the share of plan's tags that b has no value of.
+func missingOf(b *tag.Batch, plan Plan) float64 {
+	all, came := len(plan.Tags()), 0
+	for _, q := range b.Quality {
+		if !q.IsBad() {
+			came++
+		}
+	}
+	return float64(max(all-came, 0)) / float64(max(all, 1))
+}
