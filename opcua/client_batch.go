@@ -108,7 +108,7 @@ func (r *clientBatch) run(ctx context.Context, n int, w clientOperations) error 
 func (r *clientBatch) next() clientSpan {
 	last := len(r.waiting) - 1
 	s := r.waiting[last]
-	if n := r.client.limits.operations(r.service); s.len() > n {
+	if n := r.read.most(r.client.limits.operations(r.service)); s.len() > n {
 		r.waiting[last].from += n
 		s.to = s.from + n
 		return s

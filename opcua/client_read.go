@@ -14,6 +14,7 @@ const attributeValue = 13
 type ReadOptions struct {
 	MaxAge     time.Duration // how old a value may be; 0 is fresh from the source, where the server can
 	Timestamps ua.TimestampsToReturn
+	Most       int // nodes of one request; 0 is as many as the server takes
 }
 
 // ReadPlan is nodes to read, encoded once. It is immutable: any number of goroutines may read it, with any client for whose server its namespace indexes hold.
@@ -92,6 +93,14 @@ type clientRead struct {
 	into  []ua.DataValue
 	each  func(i int, v *ua.DataValue)
 	value ua.DataValue // each's
+}
+
+// most returns how many nodes a request may have, of a server that takes n.
+func (w *clientRead) most(n int) int {
+	if w.plan != nil && w.plan.options.Most > 0 {
+		return min(n, w.plan.options.Most)
+	}
+	return n
 }
 
 func (w *clientRead) appendTo(b []byte, from, to int) []byte { return w.plan.appendTo(b, from, to) }

@@ -52,6 +52,29 @@ func TestClientReads(t *testing.T) {
 	})
 }
 
+func TestClientReadsFewAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFake(t)
+		reads := 0
+		s.answer = func(_ *fakeConn, r *fakeRequest) bool {
+			if r.service == ServiceRead {
+				reads++
+			}
+			return false
+		}
+		c := s.client(s.config())
+		before := reads
+		into := make([]ua.DataValue, 10)
+		if err := c.Read(t.Context(), NewReadPlan(numbered(5, 15), ReadOptions{Most: 3}), into); err != nil {
+			t.Fatal(err)
+		}
+		truth(t, into, 5)
+		if reads-before != 4 {
+			t.Errorf("%d requests for 10 nodes, 3 at most in one", reads-before)
+		}
+	})
+}
+
 func TestClientReadsEachNodeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFake(t)

@@ -166,7 +166,7 @@ var optionKeys = mapping[device.Spec]{
 	keys: []key[device.Spec]{
 		integer("slots", "1", "Connections that the device's address may have from us at once.", func(s *device.Spec) *int { return &s.Slots }).within(1, 1024),
 		integer("pool", "1", "Connections that are kept, at most as many as slots; the requests of one Read are spread over them. Not for S7 and OPC UA, which have several requests in flight on one.", func(s *device.Spec) *int { return &s.Limits.Connections }).within(1, 64),
-		number("requests_per_second", "", "Most requests a second to the device's address. No limit without it.", func(s *device.Spec) *float64 { return &s.RequestsPerSecond }).within(0.001, 1e6),
+		number("requests_per_second", "", "Most requests a second to the device's address. Without it Modbus has 50 when it is RTU, or in a profile other than `lan`, where a serial line behind a gateway is likely; all others have no limit. 1000000 is none.", func(s *device.Spec) *float64 { return &s.RequestsPerSecond }).within(0.001, 1e6),
 		duration("pause_after_connect", "0s", "Wait between connecting and the first request.", func(s *device.Spec) *time.Duration { return &s.PauseAfterConnect }).within(0, 60),
 		passed("window", formText, "Modbus: requests in flight at once on a connection: a number, or `auto`, which begins with one and finds out, which is also what happens without it. S7: jobs in flight that are asked for, 8 without it; the PLC grants that or less. OPC UA: 4 without it."),
 		passed("max_window", formInteger, "Modbus: most requests in flight that `auto` tries, 4 without it; 1 for one at a time, always."),

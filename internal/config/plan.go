@@ -98,7 +98,8 @@ type EndpointPlan struct {
 	Slots             int     `json:"slots"` // connections that it may have
 	RequestsPerSecond float64 `json:"requests_per_second"`
 	BytesPerSecond    float64 `json:"bytes_per_second"`
-	Load              float64 `json:"load"` // share of the time that it is being asked, 1 is all
+	Limit             float64 `json:"limit"` // requests a second that it is given at most, 0 without a limit
+	Load              float64 `json:"load"`  // share of the time that it is being asked, 1 is all
 }
 
 // TotalPlan is what the gateway comes to.
@@ -154,6 +155,7 @@ func (p *planner) device(d *DevicePlan, spec *device.Spec, driver device.Driver)
 	}
 	e.plan.Devices++
 	e.plan.Slots = max(e.plan.Slots, spec.Slots)
+	e.plan.Limit = lesserLimit(e.plan.Limit, spec.RequestsPerSecond)
 	d.Groups = make([]GroupPlan, len(spec.Groups))
 	for i := range spec.Groups {
 		g := &d.Groups[i]
@@ -191,6 +193,14 @@ func (p *GroupPlan) fill(spec *device.Spec, g *device.Group, driver device.Drive
 		p.Busy = max(p.Busy, Millis(float64(p.Requests)/limit*float64(time.Second)))
 	}
 	return nil
+}
+
+// lesserLimit returns the smaller of two limits, of which 0 is none.
+func lesserLimit(a, b float64) float64 {
+	if a == 0 || b == 0 {
+		return a + b
+	}
+	return min(a, b)
 }
 
 // paceOf returns how many requests of a plan run at once. What a running gateway has learned is not in it.

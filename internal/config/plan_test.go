@@ -75,9 +75,10 @@ func TestPlanRespectsWindowAndPace(t *testing.T) {
 		return PlanOf(c, drivers()).Devices[0].Groups[0]
 	}
 	for options, want := range map[string]time.Duration{
-		"slots: 1":               150 * time.Millisecond,
-		"window: 2":              100 * time.Millisecond,
-		"window: 16":             50 * time.Millisecond,
+		"slots: 1":   150 * time.Millisecond,
+		"window: 2":  100 * time.Millisecond,
+		"window: 16": 60 * time.Millisecond, // three requests at 50 a second
+		"window: 16, requests_per_second: 1000000": 50 * time.Millisecond,
 		"window: auto":           150 * time.Millisecond,
 		"slots: 3, pool: 2":      100 * time.Millisecond,
 		"requests_per_second: 2": 1500 * time.Millisecond,

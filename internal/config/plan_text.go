@@ -20,10 +20,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%v\t%d\t%d\t%s\t%s\t%s\t%v\t%v\t%s\n", l.name(), g.Group, g.Interval, g.Tags, g.Requests, g.window(), figure(g.RequestsPerSecond), figure(g.BytesPerSecond), g.Busy, g.Cycle, reads(g))
 	}
 	fmt.Fprintln(t)
-	fmt.Fprintln(t, "endpoint\tdevices\tconnections\tslots\trequests/s\tbytes/s\tload")
+	fmt.Fprintln(t, "endpoint\tdevices\tconnections\tslots\trequests/s\tat most\tbytes/s\tload")
 	for _, l := range r.endpointLines() {
 		e := l.plan
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%.1f %%\n", l.name(), e.Devices, e.Connections, e.Slots, figure(e.RequestsPerSecond), figure(e.BytesPerSecond), e.Load*100)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%s\t%s\t%.1f %%\n", l.name(), e.Devices, e.Connections, e.Slots, figure(e.RequestsPerSecond), limit(e.Limit), figure(e.BytesPerSecond), e.Load*100)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -58,6 +58,14 @@ func (p *GroupPlan) window() string {
 		return strconv.Itoa(p.Window)
 	}
 	return fmt.Sprintf("%d..%d", p.Window, p.MaxWindow)
+}
+
+// limit writes how many requests a second there may be.
+func limit(v float64) string {
+	if v == 0 {
+		return "any"
+	}
+	return figure(v)
 }
 
 // figure writes v with four digits, or all those before the point.

@@ -210,6 +210,9 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 	if !l.applyOptions(&spec, d, t, sc) {
 		return
 	}
+	if s, ok := l.drivers[spec.Driver].(device.Sparing); ok && spec.RequestsPerSecond == 0 {
+		spec.RequestsPerSecond = s.RequestsPerSecond(spec.Addr, spec.Profile)
+	}
 	if err := spec.CheckConnections(); err != nil {
 		l.failf(d.at(), "device %s: %v", d.id, err)
 		return

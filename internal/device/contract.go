@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"millrace/internal/resilience"
 	"millrace/internal/tag"
 )
 
@@ -96,6 +97,12 @@ type Pricer interface {
 type Patient interface {
 	// Patience returns how long an Open of a may take, when that is longer than what the device's profile allows.
 	Patience(a Addr) time.Duration
+}
+
+// Sparing is a Driver whose devices bear only so many requests unless the configuration says otherwise.
+type Sparing interface {
+	// RequestsPerSecond returns the most requests a second that the endpoint of a is given, 0 for no limit.
+	RequestsPerSecond(a Addr, p resilience.Profile) float64
 }
 
 // Plan is what Compile made: immutable, and good for every session of that driver.

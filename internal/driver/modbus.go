@@ -1,6 +1,9 @@
 package driver
 
-import "millrace/internal/device"
+import (
+	"millrace/internal/device"
+	"millrace/internal/resilience"
+)
 
 // Modbus reads and writes Modbus devices over TCP, TLS, and RTU over TCP. It holds no state.
 type Modbus struct{}
@@ -8,6 +11,19 @@ type Modbus struct{}
 // Ports returns the schemes that Modbus takes, each with its default port.
 func (Modbus) Ports() map[string]int {
 	return map[string]int{schemeTCP: 502, schemeTLS: 802, schemeRTU: 502}
+}
+
+// modbusFrames does not hold up a serial line: at 19,200 baud and 11 bits a byte a request of 8 bytes and an answer of 25 take 19 ms, and the pauses around them 4 ms, so that
+// 43 a second are all that there is room for.
+const modbusFrames = 50
+
+// RequestsPerSecond limits what is, or may be, a serial line: RTU by its scheme, and devices beyond a LAN, where the Modbus of a plant is most often behind a gateway. One on a LAN
+// answers as fast as it answers.
+func (Modbus) RequestsPerSecond(a device.Addr, p resilience.Profile) float64 {
+	if a.Scheme == schemeRTU || p.Name != resilience.LAN().Name {
+		return modbusFrames
+	}
+	return 0
 }
 
 // Endpoint returns what devices share connections by: scheme, host and port, and the options that a connection is made with. Units behind

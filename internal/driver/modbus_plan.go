@@ -299,7 +299,7 @@ func (c *compiler) merge() {
 	for i := 0; i < len(c.wants); {
 		first, end := &c.wants[i], c.wants[i].end()
 		j := i + 1
-		for j < len(c.wants) && c.joins(first, end, &c.wants[j]) {
+		for j < len(c.wants) && (c.lim.MaxTags == 0 || j-i < c.lim.MaxTags) && c.joins(first, end, &c.wants[j]) {
 			end = max(end, c.wants[j].end())
 			j++
 		}

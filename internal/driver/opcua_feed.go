@@ -90,7 +90,7 @@ func (s *opcuaSession) Resubscribe(p device.Plan) bool {
 
 // wantsFeed says whether the values of st come by subscription.
 func (st *opcuaState) wantsFeed(now time.Time) bool {
-	return st.plan.opts.mode != opcuaPoll && st.wake != nil && len(st.ids) > 0 && !now.Before(st.pollUntil)
+	return !st.plan.polls() && st.wake != nil && len(st.ids) > 0 && !now.Before(st.pollUntil)
 }
 
 // readFeed takes what came, and makes the subscription when there is none that lives. Nodes that the server does not monitor are polled when they are due.

@@ -285,7 +285,7 @@ func (o *opcuaOptions) together(said map[string]string) error {
 
 // nodes returns how many nodes one request has at most, as far as is known.
 func (o *opcuaOptions) nodes(lim device.Limits) int {
-	if n := lesser(lim.MaxItems, o.maxItems); n > 0 {
+	if n := lesser(lesser(lim.MaxItems, o.maxItems), lim.MaxTags); n > 0 {
 		return n
 	}
 	return defaultNodes

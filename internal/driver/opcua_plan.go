@@ -38,6 +38,10 @@ func (p *opcuaPlan) Pace() device.Pace {
 	return device.Pace{Window: w, MaxWindow: w, Connections: 1}
 }
 
+// polls says whether the values are asked for rather than sent. A server that is asked for less at once is not subscribed at: that takes requests of all nodes, and then
+// answers of any length.
+func (p *opcuaPlan) polls() bool { return p.opts.mode == opcuaPoll || p.lim.MaxTags > 0 }
+
 // Bytes of messages without security. What has no length that is known before is reckoned with as many bytes as a Double has.
 const (
 	opcuaChunk    = 12 + 4 + 8                        // message, security and sequence header
@@ -56,13 +60,13 @@ func (p *opcuaPlan) Requests() []device.Request {
 		part := p.nodes[from:min(from+p.most, len(p.nodes))]
 		r := device.Request{Op: "read", From: uint32(from + 1), To: uint32(from + len(part)), Tags: len(part)}
 		r.BytesOut, r.BytesIn = opcuaChunk+opcuaHeader, opcuaChunk+opcuaAnswer
-		if p.opts.mode != opcuaPoll {
+		if !p.polls() {
 			r.Op, r.BytesOut = "publish", r.BytesOut+12
 		} else {
 			r.BytesOut += 16
 		}
 		for i := range part {
-			out, in := part[i].bytes(p.opts.mode == opcuaPoll)
+			out, in := part[i].bytes(p.polls())
 			r.BytesOut, r.BytesIn = r.BytesOut+out, r.BytesIn+in
 		}
 		out = append(out, r)
@@ -150,7 +154,7 @@ func (p *opcuaPlan) deadbandOf(t *device.TagSpec) float64 {
 
 // sameNodes says whether p and q ask for the same in the same way, so that what a session has of one serves the other.
 func (p *opcuaPlan) sameNodes(q *opcuaPlan) bool {
-	return p.opts == q.opts && slices.Equal(p.nodes, q.nodes)
+	return p.opts == q.opts && p.lim.MaxTags == q.lim.MaxTags && slices.Equal(p.nodes, q.nodes)
 }
 
 // overlaps says whether a tag of one is in the other: then one has taken the place of the other.

@@ -171,6 +171,6 @@ func (st *opcuaState) readsOf(nodes []int) opcuaReads {
 	for i, n := range nodes {
 		ids[i], r.nodes[i] = st.ids[n], int32(n)
 	}
-	r.plan = opcua.NewReadPlan(ids, opcua.ReadOptions{})
+	r.plan = opcua.NewReadPlan(ids, opcua.ReadOptions{Most: st.plan.lim.MaxTags})
 	return r
 }

@@ -52,6 +52,9 @@ func (c *s7Compiler) merge() error {
 // ways returns the ways to merge that are worth trying. A gap that is configured leaves few. What a plain packer would do is among them: merged ranges are longer, and
 // that can leave room unused that single tags would fill.
 func (c *s7Compiler) ways() [][]s7Run {
+	if c.lim.MaxTags > 0 {
+		return [][]s7Run{c.runs(alone, false)}
+	}
 	if c.lim.Gap != 0 {
 		gap := max(0, c.lim.Gap)
 		return [][]s7Run{c.runs(gap, false), c.runs(gap, true)}

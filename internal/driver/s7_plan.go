@@ -128,6 +128,7 @@ func (S7) Compile(a device.Addr, tags []device.TagSpec, lim device.Limits) (devi
 }
 
 func s7BaseOf(lim device.Limits) s7PlanBase {
+	lim.MaxItems = lesser(lim.MaxItems, lim.MaxTags)
 	return s7PlanBase{lim: lim, window: max(1, lim.Window), item: s7.MaxReadData(lim.PDU)}
 }
 
