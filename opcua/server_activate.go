@@ -97,7 +97,8 @@ func (x *session) lastNonce() []byte {
 // activate puts the session on c for a user; for one who has its turn.
 func (s *Server) activate(x *session, c *serverConn, user sessionUser, nonce []byte, locales []string) {
 	x.mu.Lock()
-	x.user, x.nonce = user, nonce
+	x.became(user)
+	x.nonce = nonce
 	x.locales = keptLocales(locales)
 	x.mu.Unlock()
 	x.caller = &Caller{Session: x.id, User: user.name, Roles: user.roles}

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"slices"
 	"time"
 
 	"millrace/opcua/ua"
@@ -48,7 +49,7 @@ func (s *Server) addSummary(values map[uint32]func() ua.Variant) {
 	part(ns0.Server_ServerDiagnostics_ServerDiagnosticsSummary_RejectedRequestsCount, func(m *summary) uint32 { return m.RejectedRequestsCount })
 }
 
-// sessionDiagnostics is SessionDiagnosticsArray (i=3707). Nothing in it is a secret: tokens and users are not.
+// sessionDiagnostics is SessionDiagnosticsArray (i=3707), for admins.
 func (s *Server) sessionDiagnostics() []ua.ExtensionObject {
 	list := []ua.ExtensionObject{}
 	for _, x := range s.sessions.all() {
@@ -58,6 +59,44 @@ func (s *Server) sessionDiagnostics() []ua.ExtensionObject {
 		list = append(list, ua.Wrap(&d))
 	}
 	return list
+}
+
+// securityDiagnostics is SessionSecurityDiagnosticsArray (i=3708), for admins: who is there, and how that was proved. Tokens and nonces are nowhere.
+func (s *Server) securityDiagnostics() []ua.ExtensionObject {
+	list := []ua.ExtensionObject{}
+	for _, x := range s.sessions.all() {
+		d := x.security()
+		list = append(list, ua.Wrap(&d))
+	}
+	return list
+}
+
+// security says who a session is for.
+func (x *session) security() ua.SessionSecurityDiagnosticsDataType {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	d := ua.SessionSecurityDiagnosticsDataType{
+		SessionId: x.id, ClientUserIdOfSession: x.user.name, ClientUserIdHistory: slices.Clone(x.users),
+		Encoding: "UA Binary", TransportProtocol: "opc.tcp", SecurityMode: x.client.mode, SecurityPolicyUri: x.client.policy.URI(), ClientCertificate: x.client.certificate,
+	}
+	if x.active.Load() {
+		d.AuthenticationMechanism = x.user.kind.String()
+	}
+	return d
+}
+
+// mostUsers is how many users a session remembers.
+const mostUsers = 16
+
+// became notes the user that a session is for now; for one who holds mu.
+func (x *session) became(user sessionUser) {
+	x.user = user
+	if n := len(x.users); n > 0 && x.users[n-1] == user.name {
+		return
+	}
+	if x.users = append(x.users, user.name); len(x.users) > mostUsers {
+		x.users = slices.Delete(x.users, 0, 1)
+	}
 }
 
 // diagnostics says what a session is and did.

@@ -41,6 +41,7 @@ type session struct {
 
 	mu      sync.Mutex // guards what follows; a leaf: nothing is called while it is held
 	user    sessionUser
+	users   []string // names of those it was for, the last mostUsers of them, each once for as long as it was
 	locales []string
 	nonce   []byte // that the next ActivateSession signs
 

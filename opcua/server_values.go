@@ -21,8 +21,19 @@ func (s *Server) serveValues() error {
 			return err
 		}
 	}
+	for _, id := range [...]uint32{diagnosticsOfSessions, diagnosticsOfSecurity} {
+		if err := s.space.SetRoles(ua.NumericId(0, id), RoleAdmin, RoleAdmin); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+// The variables that tell of everybody's sessions.
+const (
+	diagnosticsOfSessions = ns0.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray
+	diagnosticsOfSecurity = ns0.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionSecurityDiagnosticsArray
+)
 
 // liveValues are the values by their ids in namespace 0. Any goroutine may call them.
 func (s *Server) liveValues() map[uint32]func() ua.Variant {
@@ -60,9 +71,8 @@ func (s *Server) liveValues() map[uint32]func() ua.Variant {
 		ns0.Server_ServerCapabilities_MaxSessions:                 func() ua.Variant { return ua.UInt32(s.cfg.Quotas.Sessions) },
 		ns0.Server_ServerDiagnostics_EnabledFlag:                  func() ua.Variant { return ua.Bool(true) },
 		ns0.Server_ServerDiagnostics_SubscriptionDiagnosticsArray: func() ua.Variant { return ua.ExtensionObjectArray(s.subs.diagnostics(nil)) },
-		ns0.Server_ServerDiagnostics_SessionsDiagnosticsSummary_SessionDiagnosticsArray: func() ua.Variant {
-			return ua.ExtensionObjectArray(s.sessionDiagnostics())
-		},
+		diagnosticsOfSessions:                                     func() ua.Variant { return ua.ExtensionObjectArray(s.sessionDiagnostics()) },
+		diagnosticsOfSecurity:                                     func() ua.Variant { return ua.ExtensionObjectArray(s.securityDiagnostics()) },
 	}
 	s.addSummary(values)
 	s.subscriptionValues(values)

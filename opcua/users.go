@@ -13,7 +13,7 @@ type Roles uint8
 const (
 	RoleRead  Roles = 1 << iota // browse, read, subscribe
 	RoleWrite                   // write values, call methods
-	RoleAdmin                   // see the diagnostics of others' sessions
+	RoleAdmin                   // see the diagnostics of all sessions
 )
 
 // UserTokens is a set of kinds of user tokens.
