@@ -301,6 +301,15 @@ func TestWhyOverSockets(t *testing.T) {
 			}
 			w.explained("victim", "config_changed", closed.addr)
 		},
+		"stretched by hand": func(t *testing.T) {
+			_, _, url := modbusPatient(t)
+			w := watch(t, url, modbusTags, rigOptions{})
+			w.reads("victim", 2)
+			if err := w.runtime.Stretch("victim", 4, "the line stands"); err != nil {
+				t.Fatal(err)
+			}
+			w.explained("victim", "stretched", "every 200ms in place of 50ms")
+		},
 		"a configuration that was refused": func(t *testing.T) {
 			_, _, url := modbusPatient(t)
 			w := watch(t, url, modbusTags, rigOptions{})

@@ -88,6 +88,23 @@ func (f *Facts) addRoutes(x *Finding) {
 	}
 }
 
+func findSuspected(f *Facts, x *Finding) bool {
+	d := &f.Device
+	if d.Suspicion == "" {
+		return false
+	}
+	x.Title = "It still answers, and something points to its going away: " + d.Suspicion
+	x.add("phi is %.3g", d.Phi)
+	if h := f.happened("suspect"); h != nil {
+		x.Since = h.At
+		x.add("%s ago: %s", short(f.Now.Sub(h.At)), h.Reason)
+	}
+	f.addRTT(x)
+	f.addTCP(x)
+	f.addRoutes(x)
+	return true
+}
+
 func findStretched(f *Facts, x *Finding) bool {
 	d := &f.Device
 	if d.Stretch <= 1 {

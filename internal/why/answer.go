@@ -111,10 +111,16 @@ func findSlowNetwork(f *Facts, x *Finding) bool {
 	return true
 }
 
+// lateFor is how long answers that came too late say something of now.
+const lateFor = 30 * time.Second
+
 // findSlowDevice: answers are slow, and TCP's own are not.
 func findSlowDevice(f *Facts, x *Finding) bool {
 	t := f.tcp()
 	late := f.recent(device.FaultLate)
+	if late != nil && f.Now.Sub(late.Last) > lateFor {
+		late = nil // it was slow for a while, and is not now
+	}
 	slow := f.isSlow()
 	always := t != nil && f.Device.RTT >= 300*time.Millisecond && 5*t.RTT < f.Device.RTT
 	if !slow && !always && (late == nil || late.Count < 3) || f.away() && late == nil {

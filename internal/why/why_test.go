@@ -235,6 +235,7 @@ var injections = []injection{
 	{"endpoint_overload", "busy 85 % of the time", func(f *Facts) {
 		f.All[0].Load, f.All[0].LoadWhy = 0.85, "the connection of press1 is busy 85 % of the time"
 	}},
+	{"suspected", "phi is 9.5", func(f *Facts) { f.Device.Suspicion, f.Device.Phi = "its silence is longer than ever", 9.5 }},
 	{"stretched", "every 4s in place of 1s", func(f *Facts) {
 		f.Device.Stretch, f.Device.StretchWhy, f.Device.Groups[0].Every = 4, "the gateway is late", 4*time.Second
 	}},
@@ -348,8 +349,12 @@ func TestNoFalseAlarm(t *testing.T) {
 		"a busy machine on which all is in time": func(f *Facts) { f.Gateway.CPU = 0.99 },
 		"a turn that was late":                   func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
 		"a clock that was set long ago":          func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
-		"a sink that is a little behind":         func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
-		"an old sample of a connection":          func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
+		"answers that were late a while ago": func(f *Facts) {
+			f.fails(device.FaultLate, nil, 9)
+			f.Evidence.Faults[0].Last = before(time.Minute)
+		},
+		"a sink that is a little behind": func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
+		"an old sample of a connection":  func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
 	} {
 		f := healthy()
 		change(f)
