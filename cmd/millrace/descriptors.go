@@ -19,6 +19,11 @@ func checkDescriptors(cfg *config.Config) error {
 	slots := map[string]int{}
 	for _, d := range cfg.Devices {
 		slots[known[d.Driver].Endpoint(d.Addr)] = max(1, d.Slots)
+		for _, r := range d.Routes { // a session may be open at each
+			if key := known[d.Driver].Endpoint(r.Addr); slots[key] == 0 {
+				slots[key] = max(1, d.Slots)
+			}
+		}
 	}
 	sessions, other := uint64(0), uint64(otherDescriptors(cfg))
 	for _, n := range slots {

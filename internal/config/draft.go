@@ -37,6 +37,8 @@ type templateDraft struct {
 	protocol   string
 	protocolAt Place
 	profile    profileDraft
+	routing    routingDraft
+	predict    predictDraft
 	options    []option
 	groups     []groupDraft
 	used       bool // a device is made from it
@@ -54,6 +56,9 @@ type deviceDraft struct {
 	addressAt  Place
 	params     []param
 	profile    profileDraft
+	routes     []routeDraft
+	routing    routingDraft
+	predict    predictDraft
 	options    []option
 	groups     []groupDraft
 	groupsAt   Place

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/device"
+	"millrace/internal/resilience"
 	"millrace/internal/sim"
 )
 
@@ -49,6 +51,12 @@ func dump(c *Config) string {
 	fmt.Fprintf(&b, "files %q\ngateway %+v\njournal %+v\n", paths(c), c.Gateway, c.Journal)
 	for _, d := range c.Devices {
 		fmt.Fprintf(&b, "device %s %s driver=%s options=%v slots=%d rate=%v pause=%v\n  profile %+v\n", d.Name, d.Addr, d.Driver, d.Addr.Options, d.Slots, d.RequestsPerSecond, d.PauseAfterConnect, d.Profile)
+		for _, r := range d.Routes {
+			fmt.Fprintf(&b, "  route %s %q options=%v\n", r.Addr, r.Name, r.Addr.Options)
+		}
+		if d.Routing != (device.Routing{}) || d.Prediction != (resilience.Prediction{}) {
+			fmt.Fprintf(&b, "  routing %q %+v\n  prediction %+v\n", d.RouteName, d.Routing, d.Prediction)
+		}
 		for _, g := range d.Groups {
 			fmt.Fprintf(&b, "  group %s every %v\n", g.Name, g.Interval)
 			for _, t := range g.Tags {

@@ -213,6 +213,10 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 	if s, ok := l.drivers[spec.Driver].(device.Sparing); ok && spec.RequestsPerSecond == 0 {
 		spec.RequestsPerSecond = s.RequestsPerSecond(spec.Addr, spec.Profile)
 	}
+	spec.Prediction = d.prediction(t)
+	if !l.routes(&spec, d, t, sc) {
+		return
+	}
 	if err := spec.CheckConnections(); err != nil {
 		l.failf(d.at(), "device %s: %v", d.id, err)
 		return
@@ -226,6 +230,9 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 	}
 	if len(spec.Groups) == 0 {
 		l.noTags(d, t)
+		return
+	}
+	if !l.checkRoutes(&spec, d) {
 		return
 	}
 	spec.Addr.Options = l.shared(spec.Addr.Options)
