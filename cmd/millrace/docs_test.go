@@ -139,6 +139,7 @@ func TestMetricsInTheDocs(t *testing.T) {
 		{"collector.go", "millrace_", "operating.md", nil, 30},
 		{"schedule.go", "millrace_", "devices.md", nil, 7},
 		{"servers.go", "millrace_server_", "simulator.md", []string{"server"}, 10},
+		{"healing.go", "millrace_heal_", "healing.md", nil, 3},
 	} {
 		source, err := os.ReadFile("../../internal/telemetry/" + c.source)
 		if err != nil {

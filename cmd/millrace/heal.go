@@ -99,10 +99,10 @@ func (h *healer) region(s *device.Status) string {
 
 func deviceState(s *device.Status, now time.Time) heal.Device {
 	d := heal.Device{
-		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss,
+		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss, Load: s.Load, Slowed: s.Stretch,
 		Up: s.State == device.Ready || s.State == device.Degraded, Down: !s.DownSince.IsZero() && !s.OutOfService,
 		Outages: int64(s.Outages), Timeouts: int64(s.Timeouts), Routes: max(len(s.Routes), 1),
-		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: max(s.Stretch, 1), Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},
+		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: s.Stretched, Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},
 	}
 	for i := range s.Groups {
 		d.Lag = max(d.Lag, s.Groups[i].Lag)

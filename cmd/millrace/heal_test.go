@@ -234,3 +234,29 @@ func TestAPersonGoesBeforeARule(t *testing.T) {
 		t.Error("rules that nobody wrote")
 	}
 }
+
+// TestHealingOfTheDocs runs the first example of docs/healing.md against the simulator that it names: the rule acts on the slow press alone, and helps.
+func TestHealingOfTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/healing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault := regexp.MustCompile(`millrace sim modbus --devices 3 --fault (\S+)`).FindStringSubmatch(string(text))
+	if fault == nil {
+		t.Fatal("the document starts no simulator")
+	}
+	m := plant(t, sim.ModbusConfig{Devices: 3, Faults: simFault(t, sim.ProtocolModbus, fault[1])})
+	dir := t.TempDir()
+	example := strings.Replace(blocks(string(text), "yaml")[0], "data: ./data}", "listen: 'off'}", 1)
+	for i := range 3 {
+		example = strings.Replace(example, fmt.Sprintf("127.0.0.%d:1502", i+1), m.Addr(i+1), 1)
+	}
+	r := startRig(t, dir, example, rigOptions{})
+	x := r.firstRun()
+	if x.Outcome != heal.Healed || x.Subject != "press-3" || x.Before[0].Stretch != 1 || x.After[0].Stretch != 4 || x.UndoAt.IsZero() {
+		t.Errorf("%+v", x)
+	}
+	if !strings.Contains(r.log.String(), "press-3 is busy, and is read every 800 ms for an hour") {
+		t.Error("nobody was told")
+	}
+}

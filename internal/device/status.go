@@ -52,6 +52,7 @@ type Status struct {
 	LoadWhy    string  // what takes the time, in words, of the device that takes most of it where little is left; "" else
 	Stretch    float64 // its intervals are up to so many times what is configured; 1 is as configured
 	StretchWhy string  // in words, "" with 1
+	Stretched  float64 // what Runtime.Stretch asked for, of that; 1 is as configured
 
 	Reads    uint64 // turns that came back whole
 	Timeouts uint64 // requests
@@ -127,6 +128,7 @@ func (u *unit) status() Status {
 	s.RequestCost, s.ByteCost = u.costs()
 	s.Load, s.LoadWhy, s.Stretch, s.StretchWhy = l.load, l.loadWhy, max(l.stretch, 1), l.stretchWhy
 	u.tellHealth(&s)
+	s.Stretched = max(l.asked, 1)
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
 	s.Phi, s.Suspicion = u.foreseen(time.Now())

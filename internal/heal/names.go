@@ -84,6 +84,7 @@ func deviceFields() []field[Device] {
 		{"jitter", rule.Duration, "mean deviation of the round trip, smoothed", func(d *Device) rule.Value { return measured(d.Jitter, d.RTT) }},
 		{"loss", rule.Double, "share of the last requests without a reply, 0.0 to 1.0", func(d *Device) rule.Value { return rule.OfDouble(d.Loss) }},
 		{"lag", rule.Duration, "by which its latest group began late", func(d *Device) rule.Value { return rule.OfDuration(d.Lag) }},
+		{"load", rule.Double, "part of the time of its connection that the reads over it take; near 1.0 it has none left", func(d *Device) rule.Value { return rule.OfDouble(d.Load) }},
 		{"phi", rule.Double, "how unlikely its silence is; above 8 it is suspect", func(d *Device) rule.Value { return rule.OfDouble(d.Phi) }},
 		{"outages", rule.Int, "how often it went down", func(d *Device) rule.Value { return rule.OfInt(d.Outages) }},
 		{"timeouts", rule.Int, "requests without a reply in time, since the start", func(d *Device) rule.Value { return rule.OfInt(d.Timeouts) }},
@@ -92,7 +93,7 @@ func deviceFields() []field[Device] {
 		{"routes", rule.Int, "how many addresses it has", func(d *Device) rule.Value { return rule.OfInt(int64(d.Routes)) }},
 		{"standby", rule.Bool, "a session is open on another address", func(d *Device) rule.Value { return rule.OfBool(d.Standby) }},
 		{"degraded", rule.Bool, "it is asked in small parts", func(d *Device) rule.Value { return rule.OfBool(d.Degraded) }},
-		{"stretch", rule.Double, "its intervals are so many times what is configured", func(d *Device) rule.Value { return rule.OfDouble(d.Stretch) }},
+		{"stretch", rule.Double, "its intervals are so many times what is configured, by rules or by overload", func(d *Device) rule.Value { return rule.OfDouble(d.Slowed) }},
 	}
 }
 

@@ -1,6 +1,7 @@
 package heal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -17,6 +18,22 @@ func Reference() string {
 	table(&b, "device", deviceFields())
 	table(&b, "region", regionFields())
 	table(&b, "node", nodeFields())
+	return b.String()
+}
+
+// ShippedReference returns the table of the rules that come with the gateway.
+func ShippedReference() string {
+	var b strings.Builder
+	b.WriteString("| rule | for each | when | for | does | helped when | undone after |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range Shipped() {
+		var do []string
+		for _, a := range r.Do {
+			_ = a.check() // for its defaults; a test compiles them all
+			do = append(do, a.String())
+		}
+		verify := fmt.Sprintf("`%s` for %v, within %v", r.Verify, r.Hold, r.Within)
+		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %v | %s | %s | %v |\n", r.Name, cmp.Or(r.Each, EachDevice), r.When, r.For, strings.ReplaceAll(strings.Join(do, ", "), "|", "\\|"), verify, r.Keep)
+	}
 	return b.String()
 }
 

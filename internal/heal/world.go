@@ -44,7 +44,9 @@ type Device struct {
 	Jitter   time.Duration // smoothed mean deviation of the round trip
 	Lag      time.Duration // by which its latest group began late
 	Loss     float64       // share of the last requests that had no reply, 0 to 1
+	Load     float64       // part of the time of its connection that the reads over it take
 	Phi      float64       // how unlikely its silence is
+	Slowed   float64       // its intervals are so many times what is configured, by rules and by overload together
 	Outages  int64
 	Timeouts int64
 	Missed   int64 // due reads that did not happen
@@ -57,7 +59,7 @@ type Device struct {
 type Topology struct {
 	Route        int     `json:"route"`    // of Routes in use, 0 the first
 	Pinned       bool    `json:"pinned"`   // it was told to stay there
-	Stretch      float64 `json:"stretch"`  // its intervals are so many times what is configured; 1 is as configured
+	Stretch      float64 `json:"stretch"`  // its intervals are so many times what is configured, by rules; 1 is as configured
 	Degraded     bool    `json:"degraded"` // it is asked in small parts
 	Standby      bool    `json:"standby"`  // a session is open on another route
 	OutOfService bool    `json:"out_of_service"`
