@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,7 +98,7 @@ func (h *healer) region(s *device.Status) string {
 
 func deviceState(s *device.Status, now time.Time) heal.Device {
 	d := heal.Device{
-		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss, Load: s.Load, Slowed: s.Stretch,
+		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss, Load: s.Load, Phi: s.Phi, Slowed: s.Stretch,
 		Up: s.State == device.Ready || s.State == device.Degraded, Down: !s.DownSince.IsZero() && !s.OutOfService,
 		Outages: int64(s.Outages), Timeouts: int64(s.Timeouts), Routes: max(len(s.Routes), 1),
 		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: s.Stretched, Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},
@@ -144,12 +143,7 @@ func (h *healer) Resubscribe(device, reason string) error {
 }
 
 func (h *healer) Degrade(device string, on bool, reason string) error {
-	if r, ok := any(h.g.runtime).(interface {
-		Degrade(device string, on bool, reason string) error
-	}); ok {
-		return r.Degrade(device, on, reason)
-	}
-	return errors.New("this gateway does not degrade devices when told to")
+	return h.g.runtime.Degrade(device, on, reason)
 }
 
 func (h *healer) Stretch(device string, factor float64, reason string) error {

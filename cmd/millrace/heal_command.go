@@ -33,7 +33,7 @@ Exit codes: 0 it was shown or done; 1 there is no such rule, or the gateway does
 }
 
 // shown is a verb that gets a document of the API and prints it, as it came with --json.
-func shown[T any](c *apiClient, cmd *cobra.Command, path string, asJSON bool, print func(io.Writer, *T) error) error {
+func shown[T any](c *apiClient, cmd *cobra.Command, path string, asJSON bool, show func(io.Writer, *T) error) error {
 	var raw json.RawMessage
 	if err := c.get(cmd.Context(), path, &raw); err != nil {
 		return err
@@ -46,7 +46,7 @@ func shown[T any](c *apiClient, cmd *cobra.Command, path string, asJSON bool, pr
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return err
 	}
-	return print(cmd.OutOrStdout(), &doc)
+	return show(cmd.OutOrStdout(), &doc)
 }
 
 type healList struct {
