@@ -26,6 +26,9 @@ func (l *loader) fillTag(t *device.TagSpec, d *tagDraft, driver string, sc *scop
 	if *t, err = d.fill(sc); err != nil {
 		return err
 	}
+	if err := l.checkRule(t); err != nil {
+		return fmt.Errorf("tag %s: %w", d.name, err)
+	}
 	own, scale := t.Scale, ""
 	t.Address, scale, _ = strings.Cut(l.canonical(driver, t.Address, d.address.constant()), " scale=")
 	if scale != "" {

@@ -23,6 +23,7 @@ type Config struct {
 	Notify  []Notify
 	Serve   []Serve
 	Heal    Heal
+	Write   Write
 
 	// Overrides are the environment variables that replaced values of the file, sorted.
 	Overrides []string

@@ -21,6 +21,7 @@ type Changes struct {
 
 	Notify  bool     // the receivers of notifications differ
 	Heal    bool     // what is healed, or how, differs
+	Write   bool     // the rules for writing differ
 	Restart []string // what takes effect only when the gateway starts anew, each with the reason
 }
 
@@ -34,6 +35,7 @@ func Diff(old, new *Config) Changes {
 		return a.ID == b.ID && a.Type == b.Type && a.URL == b.URL && slices.Equal(a.On, b.On)
 	})
 	c.Heal = !sameHeal(old.Heal, new.Heal)
+	c.Write = !slices.EqualFunc(old.Write.Rules, new.Write.Rules, func(a, b WriteRule) bool { return a.Rule == b.Rule })
 	c.Restart = restarts(old, new)
 	return c
 }
@@ -96,6 +98,8 @@ func restarts(old, new *Config) []string {
 	differs("journal.flush_every", j.FlushEvery, k.FlushEvery, open)
 	differs("journal.segment_bytes", FormatSize(j.SegmentBytes), FormatSize(k.SegmentBytes), open)
 	differs("journal.queue_bytes", FormatSize(j.QueueBytes), FormatSize(k.QueueBytes), open)
+	differs("write.keep", old.Write.Keep, new.Write.Keep, "what is remembered is so since the start")
+	differs("write.audit_file_bytes", FormatSize(old.Write.AuditBytes), FormatSize(new.Write.AuditBytes), "the audit log is open with the old value")
 	if !slices.EqualFunc(old.Serve, new.Serve, sameServe) {
 		out = append(out, "serve changed: its listeners are opened at start")
 	}
@@ -116,7 +120,7 @@ func orOff(s string) string {
 
 // Empty says that nothing differs.
 func (c Changes) Empty() bool {
-	return len(c.Added)+len(c.Changed)+len(c.Removed)+len(c.SinksAdded)+len(c.SinksChanged)+len(c.SinksRemoved)+len(c.Restart) == 0 && !c.Notify && !c.Heal
+	return len(c.Added)+len(c.Changed)+len(c.Removed)+len(c.SinksAdded)+len(c.SinksChanged)+len(c.SinksRemoved)+len(c.Restart) == 0 && !c.Notify && !c.Heal && !c.Write
 }
 
 // String says what differs in one line, and a further one for each setting that needs a restart.
@@ -141,6 +145,9 @@ func (c Changes) String() string {
 	}
 	if c.Heal {
 		parts = append(parts, "healing rules changed")
+	}
+	if c.Write {
+		parts = append(parts, "rules for writing changed")
 	}
 	var lines []string
 	if len(parts) > 0 {

@@ -23,6 +23,7 @@ type document struct {
 	notify    []notifyDraft
 	serve     []serveDraft
 	heal      healDraft
+	write     Write
 }
 
 type journalDraft struct {

@@ -23,6 +23,7 @@ var rootKeys = mapping[document]{
 		list("devices", &deviceKeys, "The devices to read.", func(d *document) *[]deviceDraft { return &d.devices }).must(),
 		list("sinks", &sinkKeys, "Where values are delivered.", func(d *document) *[]sinkDraft { return &d.sinks }),
 		list("notify", &notifyKeys, "Who is told when something happens.", func(d *document) *[]notifyDraft { return &d.notify }),
+		sub("write", &writeKeys, "Who may write what, and how it is verified.", func(d *document) *Write { return &d.write }),
 		list("serve", &serveKeys, "Servers that offer the tags to other systems.", func(d *document) *[]serveDraft { return &d.serve }),
 		sub("heal", &healKeys, "Rules that bring devices back by themselves.", func(d *document) *healDraft { return &d.heal }),
 	},
@@ -126,10 +127,11 @@ var tagKeys = mapping[device.TagSpec]{
 		number("bias", "", "See scale.", func(t *device.TagSpec) *float64 { return &t.Bias }),
 		text("unit", "", "The unit of the engineering value: °C, bar, 1/min.", func(t *device.TagSpec) *string { return &t.Unit }),
 		deadbandKey(),
-		number("low", "", "Lower end of the range that a deadband in percent refers to. Without a range it refers to the last value.", func(t *device.TagSpec) *float64 { return &t.Deadband.Low }),
+		number("low", "", "Lower end of the tag's range: what a deadband in percent refers to (without a range, to the last value), and what may be written.", func(t *device.TagSpec) *float64 { return &t.Deadband.Low }),
 		number("high", "", "Upper end of that range.", func(t *device.TagSpec) *float64 { return &t.Deadband.High }),
 		boolean("every", "", "Keep every value read, changed or not.", func(t *device.TagSpec) *bool { return &t.Deadband.Every }),
 		boolean("rw", "", "The tag may be written. Without it, it is read-only.", func(t *device.TagSpec) *bool { return &t.Writable }),
+		text("write", "", "The rule for writing the tag, one of write: rules:. Without it the defaults of a rule hold.", func(t *device.TagSpec) *string { return &t.WriteRule }),
 	},
 }
 

@@ -118,6 +118,7 @@ func (l *loader) load(b []byte) {
 	}
 	l.applyEnvironment()
 	l.resolveGateway()
+	l.resolveWrite()
 	l.resolveTemplates()
 	l.resolveDevices()
 	l.resolveSinks()

@@ -14,6 +14,7 @@ func Reference() []byte {
 	}{
 		{"gateway", &gatewayKeys}, {"journal", &journalKeys}, {"templates", &templateKeys}, {"devices", &deviceKeys}, {"groups", &groupKeys},
 		{"tags", &tagKeys}, {"profile", &profileKeys}, {"options", &optionKeys}, {"sinks", &sinkKeys}, {"notify", &notifyKeys}, {"serve", &serveKeys},
+		{"write", &writeKeys}, {"write rules", &writeRuleKeys},
 		{"heal", &healKeys}, {"healing rules", &healRuleKeys}, {"actions", &healActionKeys}, {"healing limits", &healLimitKeys}, {"regions", &healRegionKeys},
 	}
 	for _, t := range tables {

@@ -114,8 +114,8 @@ func checkTag(t *device.TagSpec) error {
 	switch {
 	case d.Every && (d.Abs != 0 || d.Percent != 0):
 		return errors.New("every keeps all values, a deadband does not; take one of them")
-	case (d.Low != 0 || d.High != 0) && d.Percent == 0:
-		return errors.New("low and high are the range of a deadband in percent, and there is none")
+	case (d.Low != 0 || d.High != 0) && d.Percent == 0 && !t.Writable:
+		return errors.New("low and high are the range of a deadband in percent, and there is none, or of what may be written, and the tag is read-only")
 	case (d.Low != 0 || d.High != 0) && d.Low >= d.High:
 		return fmt.Errorf("low=%g is not below high=%g", d.Low, d.High)
 	}

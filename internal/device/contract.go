@@ -39,6 +39,7 @@ type TagSpec struct {
 	Deadband     Deadband
 	Writable     bool
 	OutOfService bool
+	WriteRule    string // the rule of the write path, "" for its default; the device does not look at it
 }
 
 // Deadband suppresses small changes of a good value. A change of quality always passes. The zero value passes a value only when it differs.
