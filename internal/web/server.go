@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"millrace/ctxguard"
+	"millrace/internal/write"
 )
 
 const (
@@ -29,6 +30,10 @@ const (
 type Config struct {
 	// Token opens the routes that change something. Empty closes them.
 	Token string
+	// Writer takes what is to be written. Nil closes the routes.
+	Writer Writer
+	// Identify says whose a bearer token is that is not Token. Nil knows nobody.
+	Identify func(token string) (write.Caller, bool)
 	// Hosts are names, without port, under which browsers may ask for the page, beside localhost and every IP address.
 	Hosts []string
 	// Metrics answers /metrics. Nil answers 404.
@@ -193,6 +198,11 @@ func (s *Server) routes() http.Handler {
 	s.healRoutes(mux)
 	mux.HandleFunc("POST /api/v1/devices/{id}/maintenance", s.authorized(s.deviceMaintenance))
 	mux.HandleFunc("POST /api/v1/tags/maintenance", s.authorized(s.tagsMaintenance))
+	mux.HandleFunc("POST /api/v1/writes", s.identified(s.submitWrite))
+	mux.HandleFunc("GET /api/v1/writes", s.identified(s.waitingWrites))
+	mux.HandleFunc("GET /api/v1/writes/{id}", s.identified(s.oneWrite))
+	mux.HandleFunc("POST /api/v1/writes/{id}/approve", s.identified(s.approveWrite(true)))
+	mux.HandleFunc("POST /api/v1/writes/{id}/reject", s.identified(s.approveWrite(false)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.noRoute(w, r, mux) })
 	return s.guarded(mux)
 }

@@ -95,7 +95,7 @@ func (j *job) set(end End, cause Cause, format string, args ...any) {
 	j.path.update(j.entry, func(o *Outcome) { o.End, o.Cause, o.Reason = end, cause, fmt.Sprintf(format, args...) })
 }
 
-func (j *job) write() device.Write { return device.Write{Tag: j.target.Spec, Value: j.raw} }
+func (j *job) write() device.Write { return device.Write{Tag: *j.target.Spec, Value: j.raw} }
 
 // send writes the value once.
 func (j *job) send(ctx, waiting context.Context) {

@@ -37,29 +37,31 @@ type Known struct {
 // Here stands before the name of a tag of the device that is written: tag("./door") .
 const Here = "./"
 
-// Compile makes the interlock of rule r for tags of a device, nil when it has none. find knows the gateway's tags by their full names. Its error has the place within the condition.
-func Compile(r *Rule, device string, find func(name string) (Known, bool)) (*Interlock, error) {
+// Compiler makes interlocks. Rules that many devices have are compiled once for all whose tags are of the same kinds. It is for one goroutine.
+type Compiler struct {
+	Find func(name string) (Known, bool) // knows the gateway's tags by their full names
+
+	made map[string][]*Interlock // by rule
+}
+
+// Compile makes the interlock of r for tags of a device, nil when r has none. An error is a rule.Errors, with the places within the condition.
+func (c *Compiler) Compile(r *Rule, device string) (*Interlock, error) {
 	if r.Interlock == "" {
 		return nil, nil
 	}
-	i := &Interlock{maxAge: r.MaxAge}
-	full := func(key string) string {
-		if own, ok := strings.CutPrefix(key, Here); ok {
-			return device + "/" + own
+	for _, i := range c.made[r.Name] {
+		if like := c.like(i, device); like != nil {
+			return like, nil
 		}
-		return key
 	}
+	i := &Interlock{maxAge: r.MaxAge}
 	env, err := rule.New(
 		rule.Var{Name: "tag", Doc: "A tag's value, by its full name, or by ./name for one of the device that is written.", Key: func(key string) (rule.Kind, error) {
-			k, ok := find(full(key))
-			if !ok {
-				return 0, fmt.Errorf("there is no tag %q", full(key))
+			in, err := c.input(key, device)
+			if err == nil && i.input(key) < 0 {
+				i.inputs = append(i.inputs, in)
 			}
-			kind, err := ruleKind(k.Kind)
-			if i.input(key) < 0 {
-				i.inputs = append(i.inputs, Input{Key: key, Tag: full(key), ID: k.ID, kind: kind})
-			}
-			return kind, err
+			return in.kind, err
 		}},
 		rule.Var{Name: "value", Kind: rule.Double, Doc: "The number that is to be written; true is 1. A text or a list has none."},
 	)
@@ -69,7 +71,40 @@ func Compile(r *Rule, device string, find func(name string) (Known, bool)) (*Int
 	if i.rule, err = env.Compile(r.Interlock); err != nil {
 		return nil, err
 	}
+	if c.made == nil {
+		c.made = map[string][]*Interlock{}
+	}
+	c.made[r.Name] = append(c.made[r.Name], i)
 	return i, nil
+}
+
+// input finds the tag that key stands for in conditions of a device.
+func (c *Compiler) input(key, device string) (Input, error) {
+	in := Input{Key: key, Tag: key}
+	if own, ok := strings.CutPrefix(key, Here); ok {
+		in.Tag = device + "/" + own
+	}
+	k, ok := c.Find(in.Tag)
+	if !ok {
+		return in, fmt.Errorf("there is no tag %q", in.Tag)
+	}
+	in.ID = k.ID
+	var err error
+	in.kind, err = ruleKind(k.Kind)
+	return in, err
+}
+
+// like returns i for another device, nil when that one's tags are of other kinds.
+func (c *Compiler) like(i *Interlock, device string) *Interlock {
+	o := &Interlock{rule: i.rule, maxAge: i.maxAge, inputs: make([]Input, len(i.inputs))}
+	for n := range i.inputs {
+		in, err := c.input(i.inputs[n].Key, device)
+		if err != nil || in.kind != i.inputs[n].kind {
+			return nil
+		}
+		o.inputs[n] = in
+	}
+	return o
 }
 
 func (i *Interlock) input(key string) int {

@@ -15,8 +15,8 @@ import (
 // Target is a tag that may be written.
 type Target struct {
 	Device    string
-	Spec      device.TagSpec
-	Kind      tag.Kind // of the raw value; Null when only the device knows it
+	Spec      *device.TagSpec // the configuration's own, which nobody changes
+	Kind      tag.Kind        // of the raw value; Null when only the device knows it
 	Rule      *Rule
 	Interlock *Interlock // nil without
 }

@@ -72,7 +72,7 @@ func (p *plant) WriteIf(ctx context.Context, name string, w []device.Write, res 
 	return nil
 }
 
-func engineeringOf(w *device.Write) tag.Value { return (&Target{Spec: w.Tag}).engineering(w.Value) }
+func engineeringOf(w *device.Write) tag.Value { return (&Target{Spec: &w.Tag}).engineering(w.Value) }
 
 func (p *plant) Wish(ctx context.Context, name string, w device.Write, newest func() bool, check func() error) (device.Result, error) {
 	if !newest() {
@@ -155,10 +155,11 @@ func newRigOn(t *testing.T, fs *faultfs.FS, p *plant, r Rule) *rig {
 }
 
 func (g *rig) target(r *Rule) *Target {
-	t := &Target{Device: "press", Spec: device.TagSpec{ID: 1, Name: "press/temp", Address: "x", Writable: true}, Kind: tag.Float32, Rule: r}
+	t := &Target{Device: "press", Spec: &device.TagSpec{ID: 1, Name: "press/temp", Address: "x", Writable: true}, Kind: tag.Float32, Rule: r}
 	known := map[string]Known{"press/door": {2, tag.Bool}, "press/level": {3, tag.Int16}, "press/any": {4, tag.Null}, "press/list": {5, tag.Int16 | tag.Array}}
 	var err error
-	t.Interlock, err = Compile(r, "press", func(name string) (Known, bool) { k, ok := known[name]; return k, ok })
+	c := Compiler{Find: func(name string) (Known, bool) { k, ok := known[name]; return k, ok }}
+	t.Interlock, err = c.Compile(r, "press")
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // kind returns the kind of the engineering value that t takes, Null when only the device knows it.
 func (t *Target) kind() tag.Kind {
 	switch {
-	case t.Spec.Scale == 0:
+	case t.Spec == nil, t.Spec.Scale == 0:
 		return t.Kind
 	case t.Kind.IsArray():
 		return tag.Float64 | tag.Array
