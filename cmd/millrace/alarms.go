@@ -29,6 +29,7 @@ func (g *gateway) Alarms() []web.Alarm {
 	add(g.leaks, "leaks", web.Warning, "this is a fault of Millrace: run 'millrace ctxguard report' against a gateway with --debug and report what it says; a restart frees what leaked")
 	add(g.residue, "residue", web.Critical, "this is a fault of Millrace: keep the data directory and report it")
 	add(g.reloads, "reload", web.Warning, "mend the file; the last good configuration keeps running")
+	add(g.tampered, "audit", web.Critical, "'millrace audit verify' says where; keep a copy of the folder")
 	g.mu.Unlock()
 	out = append(out, g.journalAlarms()...)
 	out = append(out, g.healAlarms()...)

@@ -23,6 +23,8 @@ import (
 	"millrace/internal/store"
 	"millrace/internal/tag"
 	"millrace/internal/telemetry"
+	writing "millrace/internal/write"
+	"millrace/internal/write/audit"
 )
 
 // gateway is one running gateway: the parts and the order in which they start and stop.
@@ -40,6 +42,9 @@ type gateway struct {
 	journal *journal.Journal
 	ledger  *ledger.Ledger
 	runtime *device.Runtime
+	audit   *audit.Log
+	writes  *writing.Path
+	tokens  tokenBook
 	sinks   *sinkSet
 	events  *eventQueue
 	healing *heal.Runner
@@ -53,20 +58,22 @@ type gateway struct {
 	reload   sync.Mutex // one reload at a time
 	stopping bool       // under reload: no more of them
 
-	mu      sync.Mutex
-	serving *northbound // nil without servers
-	cfg     *config.Config
-	files   []config.File // what to watch for changes
-	view    *view
-	residue alarmState
-	leaks   alarmState
-	disk    alarmState
-	reloads alarmState // the last reload that was refused
+	mu       sync.Mutex
+	serving  *northbound // nil without servers
+	cfg      *config.Config
+	files    []config.File // what to watch for changes
+	view     *view
+	residue  alarmState
+	leaks    alarmState
+	disk     alarmState
+	reloads  alarmState // the last reload that was refused
+	tampered alarmState // the audit log
 }
 
 // seams are what tests put between the gateway and the machine. The zero value is a gateway as users run it.
 type seams struct {
 	journal vfs.FS                   // under the journal; nil is the machine's
+	audit   vfs.FS                   // under the audit log; nil is the machine's
 	event   func(device.Event)       // hears of every event of a device before anybody else; called by the scheduler, must not block
 	drivers map[string]device.Driver // in place of the real ones
 	look    time.Duration            // how often the configuration's files are looked at; 0 is as config.Watch likes
@@ -119,6 +126,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
 		return err
 	}
+	g.tokens.path = filepath.Join(data, tokensFile)
 	g.ledger = ledger.New(g.queued)
 	// The journal takes the directory's lock, so it opens before the store.
 	if err := g.openJournal(); err != nil {
@@ -157,6 +165,9 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.view = newView(g.cfg)
+	if err := g.openWrites(); err != nil {
+		return err
+	}
 	return g.newHealing(ctx, g.cfg)
 }
 
@@ -303,6 +314,7 @@ func (g *gateway) Run(ctx context.Context) error {
 		as(base, "events", func() { g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) }) })
 	})
 	rest.Go(func() { as(base, "disk watch", func() { g.watch(after) }) })
+	rest.Go(func() { as(base, "writes", func() { g.writes.Run(after) }) })
 	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.guard.Run(after)) }) })
 	rest.Go(func() { as(base, "leak detector", func() { errs.add(g.forcer.Run(after)) }) })
 	rest.Go(func() { as(base, "healing", func() { g.healing.Run(ctx) }) })
@@ -312,6 +324,7 @@ func (g *gateway) Run(ctx context.Context) error {
 		as(base, "scheduler", func() { errs.add(g.runtime.Run(ctx)) })
 	}
 	g.log.Info("stopping: devices are closed, the journal takes what is queued")
+	g.closeWrites()
 	g.endReloads()
 	stopDisk()
 	writer.Wait()
@@ -333,6 +346,9 @@ func (g *gateway) startConsumers(ctx context.Context) error {
 // Close gives back what the gateway holds on the disk. Run has ended, or never began.
 func (g *gateway) Close() error {
 	var errs []error
+	if g.audit != nil {
+		errs = append(errs, g.audit.Close())
+	}
 	if g.journal != nil {
 		errs = append(errs, g.journal.Close())
 	}
@@ -369,9 +385,14 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	if err := ensureIdentities(&kept); err != nil {
 		return changes, err
 	}
+	targets, err := writeTargets(&kept)
+	if err != nil {
+		return changes, err
+	}
 	if _, err := g.runtime.Apply(kept.Devices); err != nil {
 		return changes, err
 	}
+	g.writes.Set(targets)
 	g.mu.Lock()
 	g.cfg, g.view = &kept, newView(&kept)
 	g.mu.Unlock()

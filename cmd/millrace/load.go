@@ -50,6 +50,9 @@ func checkParts(cfg *config.Config) error {
 	if _, err := (&notes{log: slog.New(slog.DiscardHandler)}).makeHooks(cfg); err != nil {
 		bad = append(bad, &config.Error{Place: config.Place{File: cfg.Path}, Msg: err.Error()})
 	}
+	if _, err := writeTargets(cfg); err != nil {
+		bad = append(bad, config.AsErrors(err)...)
+	}
 	if bad == nil {
 		return nil
 	}

@@ -85,7 +85,7 @@ Exit codes: 0 done; 1 failed, wholly or in part; 2 wrong command line or configu
 	})
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newCheckCommand(), newPlanCommand(), newTestCommand(), newStatusCommand(), newWhyCommand(), newHealCommand(), newMaintenanceCommand(),
-		newReadCommand(), newWriteCommand(), newBrowseCommand(), newJournalCommand(), newSinkCommand(), newUserCommand(), newSimCommand(), newTrustCommand(), newVetCommand(), newCtxguardCommand(), newVersionCommand(),
+		newReadCommand(), newWriteCommand(), newApproveCommand(), newAuditCommand(), newTokenCommand(), newBrowseCommand(), newJournalCommand(), newSinkCommand(), newUserCommand(), newSimCommand(), newTrustCommand(), newVetCommand(), newCtxguardCommand(), newVersionCommand(),
 	)
 	return root
 }

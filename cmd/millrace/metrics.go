@@ -25,7 +25,7 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 	s := telemetry.Snapshot{
 		Values:  telemetry.Values{Read: l.Values.Read, Filtered: l.Values.Filtered, Queued: l.Values.Queued, Journaled: l.Values.Journaled, Dropped: l.Values.Dropped},
 		Residue: l.Residue, Devices: map[string]int{}, Outages: d.Outages, Late: d.Late, Foreign: d.Foreign,
-		Journal: g.journalSnapshot(), Streams: page.Streams,
+		Journal: g.journalSnapshot(), Streams: page.Streams, Writes: g.writesSnapshot(),
 		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: page.Refused()}},
 	}
 	if g.servers != nil {
@@ -52,6 +52,16 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 		})
 	}
 	return s
+}
+
+func (g *gateway) writesSnapshot() telemetry.Writes {
+	s, a := g.writes.Stats(), g.audit.Stats()
+	w := telemetry.Writes{Ends: map[string]uint64{}, Took: telemetry.Histogram{Bounds: s.Bounds, Counts: s.Counts, Sum: s.Sum}, Waiting: s.Waiting,
+		Audit: telemetry.Audit{Records: a.Records, Commits: a.Commits, Errors: s.AuditErrors}}
+	for end, n := range s.Ends {
+		w.Ends[string(end)] = n
+	}
+	return w
 }
 
 func (g *gateway) journalSnapshot() telemetry.Journal {

@@ -43,7 +43,7 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 	if err != nil {
 		return nil, err
 	}
-	n := &northbound{nodes: serve.NewNodes(g.runtime)}
+	n := &northbound{nodes: serve.NewNodes(g.runtime, g.writes)}
 	n.nodes.Set(servedTags(cfg))
 	trust, err := uasc.OpenTrustStore(pki, uasc.TrustStoreConfig{})
 	if err != nil {
@@ -216,6 +216,9 @@ func servedTags(cfg *config.Config) []serve.Tag {
 			for _, t := range g.Tags {
 				s := serve.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Number: d.Number, Unit: t.Unit, Low: t.Deadband.Low, High: t.Deadband.High}
 				s.Address, s.Kind = described(known[d.Driver], t)
+				if t.Writable {
+					s.Writable, s.Role = true, roleFor(cfg, t.WriteRule)
+				}
 				s.Address = strings.TrimSpace(d.Addr.String() + " " + s.Address)
 				list = append(list, s)
 			}

@@ -22,7 +22,8 @@ func newUserCommand() *cobra.Command {
 		Long: `User reads a password from standard input, up to the end of its first line, and prints a line with the user's name, roles and the password's
 argon2id hash. A file of such lines is what serve.users of the configuration names. The password itself is kept nowhere.
 
-Roles are read, write and admin, who sees whose sessions there are. A gateway's tags are read-only, whatever the role.`,
+Roles are read, write and admin, who sees whose sessions there are. Who has write may write the tags that have rw, as far as their rules allow; a rule may ask for
+admin.`,
 		Example: "  millrace user shift --roles read < password.txt >> users.txt",
 		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -25,6 +25,7 @@ const (
 	ofTag
 	ofUnits // a tag's EngineeringUnits
 	ofRange // a tag's EURange
+	ofWrite // what became of the last write of a tag
 )
 
 // suffixes are what the ids of nodes end in that hang on a device or a tag. Names have no #.
@@ -40,6 +41,7 @@ var suffixes = [...]struct {
 	ofTag:    {of: ofTag},
 	ofUnits:  {ofTag, "#EngineeringUnits", "EngineeringUnits"},
 	ofRange:  {ofTag, "#EURange", "EURange"},
+	ofWrite:  {ofTag, "#LastWrite", "LastWrite"},
 }
 
 // rootText is the text of the root's id: no device has that name.
@@ -53,6 +55,7 @@ func split(key uint64) (kind, uint32) { return kind(key >> 32), uint32(key) }
 // gateway. It is an opcua.NodeStore of one namespace. Values are read when they are asked for, so that it costs the path of values nothing.
 type Nodes struct {
 	source Source
+	writer Writer // nil: nothing is writable
 	ns     uint16
 	plant  atomic.Pointer[plant]
 	reads  sync.Pool // of *reading
@@ -65,9 +68,9 @@ type reading struct {
 	last []device.Last
 }
 
-// NewNodes returns a Nodes without tags.
-func NewNodes(source Source) *Nodes {
-	n := &Nodes{source: source, reads: sync.Pool{New: func() any { return new(reading) }}}
+// NewNodes returns a Nodes without tags. writer takes what clients write; nil serves all tags read-only.
+func NewNodes(source Source, writer Writer) *Nodes {
+	n := &Nodes{source: source, writer: writer, reads: sync.Pool{New: func() any { return new(reading) }}}
 	n.plant.Store(newPlant(nil))
 	return n
 }
@@ -127,6 +130,8 @@ func (p *plant) has(k kind, t *plantTag) bool {
 		return t.Unit != ""
 	case ofRange:
 		return t.Low != t.High
+	case ofWrite:
+		return t.Writable
 	}
 	return false
 }
@@ -159,7 +164,7 @@ func (n *Nodes) Node(key uint64, node *opcua.Node) bool {
 			n.property(node, d.name, k, ns0.String)
 		}
 		return true
-	case ofTag, ofUnits, ofRange:
+	case ofTag, ofUnits, ofRange, ofWrite:
 		return n.tagNode(k, p.tags[tag.ID(i)], node)
 	}
 	return false
@@ -173,10 +178,16 @@ func (n *Nodes) tagNode(k kind, t *plantTag, node *opcua.Node) bool {
 		n.property(node, t.Name, k, ns0.EUInformation)
 	case k == ofRange:
 		n.property(node, t.Name, k, ns0.Range)
+	case k == ofWrite:
+		n.property(node, t.Name, k, ns0.String)
+		node.BrowseName.NamespaceIndex = n.ns
 	default:
 		n.name(node, t.Name, t.short)
 		node.Class, node.TypeDefinition, node.DataType, node.ValueRank = ua.NodeClassVariable, t.definition(), dataType(t.Kind), rank(t.Kind)
 		node.Description = ua.LocalizedText{Text: t.Address}
+		if t.Writable && n.writer != nil {
+			node.AccessLevel, node.WriteRoles = opcua.AccessCurrentRead|opcua.AccessCurrentWrite, writeRoles(t.Role)
+		}
 	}
 	return true
 }
@@ -247,7 +258,7 @@ func (n *Nodes) References(key uint64, from int, refs []opcua.Reference) []opcua
 			w.add(ns0.HasTypeDefinition, ua.NumericId(0, ns0.PropertyType), false)
 			w.text(ns0.HasProperty, d.name, true)
 		}
-	case ofTag, ofUnits, ofRange:
+	case ofTag, ofUnits, ofRange, ofWrite:
 		if t := p.tags[tag.ID(i)]; t != nil {
 			p.ofTag(&w, k, t)
 		}
@@ -279,7 +290,7 @@ func (p *plant) ofTag(w *referenceWriter, k kind, t *plantTag) {
 	}
 	w.add(ns0.HasTypeDefinition, t.definition(), false)
 	w.text(ns0.Organizes, t.device.name, true)
-	for _, k := range []kind{ofUnits, ofRange} {
+	for _, k := range []kind{ofUnits, ofRange, ofWrite} {
 		if p.has(k, t) {
 			w.text(ns0.HasProperty, t.Name+suffixes[k].text, false)
 		}
@@ -368,6 +379,11 @@ func (n *Nodes) readOther(p *plant, k kind, i uint32, v *ua.DataValue) {
 			v.Value = t.property(k)
 			return
 		}
+	case ofWrite:
+		if t := p.tags[tag.ID(i)]; t != nil {
+			n.lastWrite(t, v)
+			return
+		}
 	case ofRoot, ofDevice, ofTag:
 	}
 	v.Status = ua.BadNodeIdUnknown
@@ -381,13 +397,6 @@ func (t *plantTag) property(k kind) ua.Variant {
 		return ua.StructureValue(&ua.Range{Low: min(t.Low, t.High), High: max(t.Low, t.High)})
 	}
 	return ua.StructureValue(&ua.EUInformation{NamespaceUri: unitsURI, UnitId: -1, DisplayName: ua.LocalizedText{Text: t.Unit}})
-}
-
-// WriteValues implements opcua.ValueStore. Nothing that is served is writable.
-func (n *Nodes) WriteValues(_ context.Context, _ *opcua.Caller, writes []opcua.ValueWrite) {
-	for i := range writes {
-		writes[i].Status = ua.BadNotWritable
-	}
 }
 
 // Call implements opcua.NodeStore. There are no methods.

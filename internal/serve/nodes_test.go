@@ -58,7 +58,7 @@ func testTags() []Tag {
 func mounted(t *testing.T) (*opcua.Space, *Nodes, *fakeSource) {
 	t.Helper()
 	source := &fakeSource{last: map[tag.ID]device.Last{}}
-	n := NewNodes(source)
+	n := NewNodes(source, nil)
 	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: "urn:test"})
 	if err != nil {
 		t.Fatal(err)

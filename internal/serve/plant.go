@@ -9,6 +9,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
+	"millrace/internal/write"
 )
 
 // Source is what is served. Any goroutine may call it; it answers from memory.
@@ -30,6 +31,9 @@ type Tag struct {
 	Unit    string
 	Low     float64 // the engineering range, none when both are equal
 	High    float64
+
+	Writable bool
+	Role     write.Role // that it takes to write it
 }
 
 // plant is all that is served: immutable, made anew by a reload.

@@ -16,6 +16,9 @@ var states = [...]string{"idle", "opening", "ready", "degraded", "suspect", "coo
 // findings are always shown, for the same reason.
 var findings = [...]string{"dropped", "overdue", "excess", "left_behind"}
 
+// writeEnds are always shown, for the same reason.
+var writeEnds = [...]string{"confirmed", "differs", "refused", "failed", "unknown"}
+
 // collector turns a Snapshot into metrics.
 type collector struct {
 	snapshot func() Snapshot
@@ -24,14 +27,15 @@ type collector struct {
 }
 
 type descs struct {
-	build                                                      *prometheus.Desc
-	read, filtered, queued, journaled, dropped, residue        *prometheus.Desc
-	devices, outages, late, foreign                            *prometheus.Desc
-	lag, rtt, missed                                           *prometheus.Desc
-	delivered, waiting, behind, up                             *prometheus.Desc
-	bytes, free, segments, queueBytes, oldest, batches         *prometheus.Desc
-	syncs, written, journalErrors, journalFull, journalFailing *prometheus.Desc
-	open, accepted, refused, streams, contexts, findings       *prometheus.Desc
+	build                                                       *prometheus.Desc
+	read, filtered, queued, journaled, dropped, residue         *prometheus.Desc
+	devices, outages, late, foreign                             *prometheus.Desc
+	lag, rtt, missed                                            *prometheus.Desc
+	delivered, waiting, behind, up                              *prometheus.Desc
+	bytes, free, segments, queueBytes, oldest, batches          *prometheus.Desc
+	syncs, written, journalErrors, journalFull, journalFailing  *prometheus.Desc
+	open, accepted, refused, streams, contexts, findings        *prometheus.Desc
+	writes, took, waitingWrites, audited, auditSyncs, unaudited *prometheus.Desc
 
 	servers  serverDescs
 	healing  healingDescs
@@ -84,6 +88,13 @@ func newDescs() descs {
 		contexts: desc("contexts", "Contexts of sessions, sinks and receivers that the leak detector looks after."),
 		findings: desc("context_findings_total", "Contexts that leak, by what was found; anything but 0 is a fault of the gateway.", "finding"),
 
+		writes:        desc("writes_total", "Writes to devices, by how they ended.", "end"),
+		took:          desc("write_seconds", "Time of a write that left the gateway, from the order or its approval to its end."),
+		waitingWrites: desc("writes_waiting", "Writes that wait to be approved."),
+		audited:       desc("audit_records_total", "Records in the audit log since the start."),
+		auditSyncs:    desc("audit_commits_total", "Syncs of the audit log; records that come at once share one."),
+		unaudited:     desc("audit_errors_total", "Records that the audit log did not take; what had not left was refused then."),
+
 		streams: desc("web_streams", "Live streams of the web page that are open."),
 
 		servers:  newServerDescs(),
@@ -99,6 +110,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		d.build, d.read, d.filtered, d.queued, d.journaled, d.dropped, d.residue, d.devices, d.outages, d.late, d.foreign, d.lag, d.rtt, d.missed,
 		d.delivered, d.waiting, d.behind, d.up, d.bytes, d.free, d.segments, d.queueBytes, d.oldest, d.batches, d.syncs, d.written,
 		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams, d.contexts, d.findings,
+		d.writes, d.took, d.waitingWrites, d.audited, d.auditSyncs, d.unaudited,
 	}, d.servers.all()...) {
 		out <- x
 	}
@@ -126,6 +138,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, f := range findings {
 		e.counter(d.findings, s.Contexts.Findings[f], f)
 	}
+	e.writes(d, &s.Writes)
 	for i := range s.Servers {
 		e.server(&d.servers, &s.Servers[i])
 	}
@@ -223,7 +236,7 @@ func (e emitter) groups(d *descs, groups []Group) {
 	}
 }
 
-func (e emitter) histogram(d *prometheus.Desc, m *merged, label string) {
+func (e emitter) histogram(d *prometheus.Desc, m *merged, labels ...string) {
 	if m.err != nil {
 		e.out <- prometheus.NewInvalidMetric(d, m.err)
 		return
@@ -236,7 +249,10 @@ func (e emitter) histogram(d *prometheus.Desc, m *merged, label string) {
 	if len(m.Counts) > 0 {
 		n += m.Counts[len(m.Bounds)]
 	}
-	h, err := prometheus.NewConstHistogram(d, n, m.Sum, cumulative, strings.ToValidUTF8(label, "\uFFFD"))
+	for i := range labels {
+		labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
+	}
+	h, err := prometheus.NewConstHistogram(d, n, m.Sum, cumulative, labels...)
 	if err != nil {
 		h = prometheus.NewInvalidMetric(d, err)
 	}
@@ -296,4 +312,17 @@ func (e emitter) listener(d *descs, l *Listener) {
 	e.gauge(d.open, float64(l.Open), l.Name)
 	e.counter(d.accepted, l.Accepted, l.Name)
 	e.reasons(d.refused, l.Name, "global_limit", l.Refused)
+}
+
+func (e emitter) writes(d *descs, w *Writes) {
+	for _, end := range writeEnds {
+		e.counter(d.writes, w.Ends[end], end)
+	}
+	var took merged
+	took.add(&w.Took)
+	e.histogram(d.took, &took)
+	e.gauge(d.waitingWrites, float64(w.Waiting))
+	e.counter(d.audited, w.Audit.Records)
+	e.counter(d.auditSyncs, w.Audit.Commits)
+	e.counter(d.unaudited, w.Audit.Errors)
 }

@@ -21,6 +21,20 @@ type Snapshot struct {
 	Healing   []Healing
 	Streams   int64 // live web streams
 	Contexts  Contexts
+	Writes    Writes
+}
+
+// Writes counts what was written to devices by the gateway's path of writes.
+type Writes struct {
+	Ends    map[string]uint64 // by how they ended; ends that are missing count 0
+	Took    Histogram         // of those that left, from the order or its approval to the end
+	Waiting int               // to be approved
+	Audit   Audit
+}
+
+// Audit counts the audit log.
+type Audit struct {
+	Records, Commits, Errors uint64
 }
 
 // Contexts is what the gateway's own leak detector counts.

@@ -23,7 +23,7 @@ func (e *NotAllowedError) Error() string { return "write: " + e.What }
 func (p *Path) ask(e *entry, t *Target) Outcome {
 	p.update(e, func(o *Outcome) {
 		o.End, o.Until = Pending, e.began.Add(t.Rule.ApproveWithin)
-		o.Reason = "somebody else has to approve it"
+		o.Reason = "it waits to be approved"
 	})
 	if err := p.record(e, audit.Record{Stage: audit.Asked}); err != nil {
 		return p.refuse(e, &refusal{NoAudit, "the audit log does not take it: " + err.Error()})
@@ -138,6 +138,17 @@ func (p *Path) Outcome(id uint64) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	return e.out, true
+}
+
+// LastOf returns what became of the last write of a tag that ended since the start, if there was one.
+func (p *Path) LastOf(tag string) (Outcome, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.tags[tag]
+	if s == nil || s.last.Load() == nil {
+		return Outcome{}, false
+	}
+	return *s.last.Load(), true
 }
 
 // expire ends what nobody approved in time.

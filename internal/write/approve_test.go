@@ -20,7 +20,7 @@ func TestApproval(t *testing.T) {
 		r.Approve = true
 		g := newRig(t, r)
 		out := g.Submit(t.Context(), order(7))
-		g.want(out, Pending, "approve", "asked")
+		g.want(out, Pending, "approved", "asked")
 		if w := g.Waiting(); len(w) != 1 || w[0].ID != out.ID {
 			t.Errorf("%+v", w)
 		}

@@ -321,6 +321,9 @@ func (p *Path) finish(e *entry) Outcome {
 		p.age = append(p.age, e)
 	}
 	out := e.out
+	if s := p.tags[out.Tag]; s != nil {
+		s.last.Store(&out)
+	}
 	p.mu.Unlock()
 	close(e.done)
 	p.stats.count(&out)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"strconv"
 	"time"
 
@@ -111,7 +112,8 @@ func audited(v tag.Value) json.RawMessage {
 	if v.Kind == tag.Null {
 		return nil
 	}
-	b := v.AppendJSON(nil, tag.JSONOptions{BigAsString: true})
+	f, _ := v.Float()
+	b := v.AppendJSON(nil, tag.JSONOptions{BigAsString: math.Abs(f) >= 1<<53})
 	if _, number := v.Float(); number && string(b) == "null" {
 		return strconv.AppendQuote(nil, v.String())
 	}

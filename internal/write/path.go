@@ -62,7 +62,8 @@ type Path struct {
 type tagState struct {
 	turn   chan struct{} // of size 1: who is in it writes
 	newest atomic.Pointer[entry]
-	bucket bucket // under Path.mu
+	last   atomic.Pointer[Outcome] // that ended
+	bucket bucket                  // under Path.mu
 }
 
 // entry is one order and what became of it.
@@ -134,6 +135,9 @@ func (p *Path) Submit(ctx context.Context, o Order) Outcome {
 		return p.again(ctx, e, before)
 	}
 	t, why := p.admit(&o)
+	if t != nil {
+		p.state(t) // refusals of it are remembered too
+	}
 	switch {
 	case why != nil:
 		return p.refuse(e, why)

@@ -51,7 +51,7 @@ func fill(t testing.TB, l *Log, n int) (seqs []uint64) {
 	return seqs
 }
 
-func verify(t testing.TB, fs vfs.FS) Report {
+func check(t testing.TB, fs vfs.FS) Report {
 	t.Helper()
 	r, err := Verify(fs, dir, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ func TestLog(t *testing.T) {
 			t.Errorf("an append to a closed log: %v", err)
 		}
 	}
-	r := verify(t, fs)
+	r := check(t, fs)
 	if len(r.Found)+len(r.Notes) > 0 || r.Files < 4 || r.Last != want[len(want)-1] || r.Records != r.Last {
 		t.Errorf("%+v", r)
 	}
@@ -164,7 +164,7 @@ func TestGroupCommit(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if r := verify(t, slow.FS); r.Records != 101 || len(r.Found) > 0 {
+	if r := check(t, slow.FS); r.Records != 101 || len(r.Found) > 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -255,7 +255,7 @@ func TestEveryByteFlippedIsFound(t *testing.T) {
 		for i := range b {
 			flip := byte(1) << (i * 5 % 8)
 			fs := lay(t, edited(files, name, func(b []byte) []byte { b[i] ^= flip; return b }))
-			if r := verify(t, fs); len(r.Found) == 0 {
+			if r := check(t, fs); len(r.Found) == 0 {
 				t.Fatalf("%s: byte %d with bit %x flipped is not found: %+v", name, i, flip, r)
 			}
 		}
@@ -275,7 +275,7 @@ func TestEveryByteFlippedIsFound(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if r := verify(t, fs); len(r.Found) == 0 {
+			if r := check(t, fs); len(r.Found) == 0 {
 				t.Fatalf("%s: byte %d is not found once the log went on", name, i)
 			}
 		}
@@ -299,7 +299,7 @@ func TestTamperingIsFound(t *testing.T) {
 				s[len(s)-1] = strings.TrimSuffix(s[len(s)-1], "\n") + "\n"
 				return []byte(strings.Join(edit(s), ""))
 			}))
-			r := verify(t, fs)
+			r := check(t, fs)
 			if len(r.Found) == 0 {
 				t.Errorf("line %d of %d %s: not found", i+1, n, what)
 			} else if f := r.Found[0]; f.Line > i+2 && i < n-1 {
@@ -309,23 +309,23 @@ func TestTamperingIsFound(t *testing.T) {
 	}
 	for cut := range files[last] { // at every byte
 		fs := lay(t, edited(files, last, func(b []byte) []byte { return b[:cut] }))
-		if r := verify(t, fs); len(r.Found) == 0 {
+		if r := check(t, fs); len(r.Found) == 0 {
 			t.Fatalf("cut off at byte %d: not found", cut)
 		}
 	}
 	for name := range files {
 		less := edited(files, name, func(b []byte) []byte { return b })
 		delete(less, name)
-		if r := verify(t, lay(t, less)); len(r.Found) == 0 {
+		if r := check(t, lay(t, less)); len(r.Found) == 0 {
 			t.Errorf("%s removed: not found", name)
 		}
 	}
 	swapped := edited(files, first, func([]byte) []byte { return files[last] })
 	swapped[last] = files[first]
-	if r := verify(t, lay(t, swapped)); len(r.Found) == 0 {
+	if r := check(t, lay(t, swapped)); len(r.Found) == 0 {
 		t.Error("files swapped: not found")
 	}
-	if r := verify(t, lay(t, files)); len(r.Found) > 0 {
+	if r := check(t, lay(t, files)); len(r.Found) > 0 {
 		t.Errorf("untouched: %v", r.Found)
 	}
 }
@@ -347,7 +347,7 @@ func TestLogWrittenAnew(t *testing.T) {
 		}
 		anew[fileName(n)] = b
 	}
-	r := verify(t, lay(t, anew))
+	r := check(t, lay(t, anew))
 	if len(r.Found) == 0 || !strings.Contains(r.Found[0].What, "written anew") {
 		t.Errorf("%+v", r)
 	}
@@ -417,7 +417,7 @@ func survived(t *testing.T, fs *faultfs.FS, acked []uint64, sectors bool) error 
 	if err := l.Close(); err != nil {
 		return err
 	}
-	if r := verify(t, fs); len(r.Found) > 0 {
+	if r := check(t, fs); len(r.Found) > 0 {
 		return fmt.Errorf("taken for tampering: %v", r.Found)
 	}
 	have := seqsOf(t, fs)
@@ -451,7 +451,7 @@ func TestDiskFaults(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if r := verify(t, fs); len(r.Found) > 0 {
+			if r := check(t, fs); len(r.Found) > 0 {
 				t.Fatalf("op %d after %d: %v", op, skip, r.Found)
 			}
 			if have := seqsOf(t, fs); !slices.Equal(have, acked) {
@@ -475,7 +475,7 @@ func TestFullDisk(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if r := verify(t, fs); len(r.Found) > 0 || len(seqsOf(t, fs)) != 10 {
+	if r := check(t, fs); len(r.Found) > 0 || len(seqsOf(t, fs)) != 10 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -493,7 +493,7 @@ func TestTooLong(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if r := verify(t, fs); len(r.Found) > 0 {
+	if r := check(t, fs); len(r.Found) > 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -44,7 +44,28 @@ type Report struct {
 
 // Verify checks the log in dir, and shows its records to visit, which may be nil. The log may be open.
 func Verify(fs vfs.FS, dir string, visit func(Record)) (Report, error) {
-	s, err := scan(fs, dir, scanOptions{visit: visit})
+	return verify(fs, dir, scanOptions{visit: visit})
+}
+
+// VerifyAt is Verify that also looks for a record that was there earlier: "NUMBER:HASH", as a Report has it; "" for none.
+func VerifyAt(fs vfs.FS, dir, at string) (Report, error) {
+	o := scanOptions{}
+	if at != "" {
+		number, text, _ := strings.Cut(at, ":")
+		var err error
+		if o.at.seq, err = strconv.ParseUint(number, 10, 64); err != nil || o.at.seq == 0 {
+			return Report{}, fmt.Errorf("audit: %q is not NUMBER:HASH", at)
+		}
+		var ok bool
+		if o.at.hash, ok = parseHash(text); !ok {
+			return Report{}, fmt.Errorf("audit: %q is not NUMBER:HASH", at)
+		}
+	}
+	return verify(fs, dir, o)
+}
+
+func verify(fs vfs.FS, dir string, o scanOptions) (Report, error) {
+	s, err := scan(fs, dir, o)
 	if err != nil {
 		return Report{}, err
 	}
@@ -52,6 +73,7 @@ func Verify(fs vfs.FS, dir string, visit func(Record)) (Report, error) {
 }
 
 type scanOptions struct {
+	at    head         // a record that has to be there, with its hash
 	since time.Time    // with tail: the files that have records after it are read
 	tail  bool         // begin with the last file, or as since says, and believe what it says of those before
 	visit func(Record) // may be nil
@@ -62,6 +84,7 @@ type scanner struct {
 	opts    scanOptions
 	head    head
 	headed  bool // there is one
+	had     bool // the record of opts.at is there
 	id      string
 	files   int
 	number  uint64 // of the last file
@@ -288,6 +311,9 @@ func (s *scanner) take(text []byte, isFirst bool) bool {
 	if r.Begin != nil {
 		s.id = r.Begin.Log
 	}
+	if r.Seq == s.opts.at.seq && l.hash == s.opts.at.hash {
+		s.had = true
+	}
 	if ok {
 		s.records++
 		if s.opts.visit != nil {
@@ -337,6 +363,9 @@ func (s *scanner) follows(l *line, r *Record) bool {
 // finish holds the log's end against its head.
 func (s *scanner) finish() {
 	s.line, s.offset = 0, s.end
+	if at := s.opts.at; at.seq > 0 && !s.had {
+		s.add(at.seq, "record %d has not the hash that it had: the log was written anew, or cut off", at.seq)
+	}
 	if s.head.seq > s.seq {
 		s.add(s.seq+1, "records %d to %d are cut off at the end", s.seq+1, s.head.seq)
 	}

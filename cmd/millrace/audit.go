@@ -1,0 +1,214 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/internal/journal/vfs"
+	"millrace/internal/write/audit"
+)
+
+func newAuditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit verify|list",
+		Short: "Check the log of all writes, or show it",
+		Long: `The audit log has who wrote what, when, why, what the value was before and after, and how it ended. It lies in the folder audit of the gateway's data directory.
+Both verbs read it, whether or not a gateway runs on it, and change nothing.`,
+		Example: "  millrace audit verify --data ./data\n  millrace audit list --tag press1/temp_set --since 24h",
+	}
+	needsVerb(cmd)
+	cmd.AddCommand(newAuditVerifyCommand(), newAuditListCommand())
+	return cmd
+}
+
+// auditDir is the directory that a command's arguments name.
+func auditDir(args []string, data string) (string, error) {
+	dir := filepath.Join(data, auditFolder)
+	if len(args) > 0 {
+		dir = args[0]
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return dir, usageError(fmt.Errorf("%w; name the audit folder, or the gateway's data directory with --data", err))
+	}
+	return dir, nil
+}
+
+func newAuditVerifyCommand() *cobra.Command {
+	var data, at string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Find records that were changed, removed, moved or cut off; exit code 1 when there are any",
+		Long: `Verify goes over the chain of hashes from the first record to the last and says where it does not hold. What a crash leaves behind the last record was never acknowledged, and is
+noted, not counted as tampering.
+
+Whoever can write the directory can make a log anew as a whole. Keep the number and hash that verify prints elsewhere: with --at it says whether the log still has that record.`,
+		Example: "  millrace audit verify --data ./data\n  millrace audit verify /backup/audit --at 1042:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		Args:    usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := auditDir(args, data)
+			if err != nil {
+				return err
+			}
+			r, err := audit.VerifyAt(vfs.OS{}, dir, at)
+			if err != nil {
+				return err
+			}
+			if err := printReport(cmd.OutOrStdout(), r, asJSON); err != nil {
+				return err
+			}
+			if len(r.Found) > 0 {
+				return &exitError{Code: exitFailed}
+			}
+			return nil
+		},
+	}
+	dataFlag(cmd, &data)
+	cmd.Flags().StringVar(&at, "at", "", "NUMBER:HASH of a record, as an earlier verify printed it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printReport(w io.Writer, r audit.Report, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	for _, f := range r.Found {
+		fmt.Fprintf(w, "WRONG %v\n", f)
+	}
+	for _, f := range r.Notes {
+		fmt.Fprintf(w, "note  %v\n", f)
+	}
+	word := "the chain holds"
+	if len(r.Found) > 0 {
+		word = fmt.Sprintf("the chain does not hold: %d findings", len(r.Found))
+	}
+	fmt.Fprintf(w, "%d records in %d files, the last is %d:%s\n%s\n", r.Records, r.Files, r.Last, r.Hash, word)
+	return nil
+}
+
+// auditFilter chooses records.
+type auditFilter struct {
+	tag, who, end, since, until string
+	write                       uint64
+
+	from, to time.Time
+}
+
+func (f *auditFilter) parse(now time.Time) (err error) {
+	if f.from, err = parseWhen(f.since, now); err != nil {
+		return err
+	}
+	f.to, err = parseWhen(f.until, now)
+	return err
+}
+
+// parseWhen reads a time, or how long ago.
+func parseWhen(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is neither a time like 2026-01-31T08:00:00Z nor a duration like 24h", s)
+}
+
+func (f *auditFilter) takes(r *audit.Record) bool {
+	switch {
+	case r.Stage == audit.File,
+		f.tag != "" && r.Tag != f.tag,
+		f.who != "" && r.Who != f.who,
+		f.end != "" && r.End != f.end,
+		f.write != 0 && r.Write != f.write,
+		!f.from.IsZero() && r.Time.Before(f.from),
+		!f.to.IsZero() && !r.Time.Before(f.to):
+		return false
+	}
+	return true
+}
+
+func newAuditListCommand() *cobra.Command {
+	var data string
+	var asJSON bool
+	var f auditFilter
+	cmd := &cobra.Command{
+		Use:     "list [DIR]",
+		Short:   "Show the records of the audit log, the oldest first",
+		Example: "  millrace audit list --who shift-b --since 24h\n  millrace audit list --write 17 --json",
+		Args:    usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.parse(time.Now()); err != nil {
+				return usageError(err)
+			}
+			dir, err := auditDir(args, data)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			out := cmd.OutOrStdout()
+			r, err := audit.Verify(vfs.OS{}, dir, func(r audit.Record) {
+				if f.takes(&r) {
+					errs = append(errs, printRecord(out, &r, asJSON))
+				}
+			})
+			if err != nil {
+				return err
+			}
+			if len(r.Found) > 0 {
+				errs = append(errs, errors.New("the log is not as the gateway wrote it, and some of it is not shown; see 'millrace audit verify'"))
+			}
+			return errors.Join(errs...)
+		},
+	}
+	dataFlag(cmd, &data)
+	cmd.Flags().StringVar(&f.tag, "tag", "", "only records of this tag, by its full name")
+	cmd.Flags().StringVar(&f.who, "who", "", "only records of this user")
+	cmd.Flags().StringVar(&f.end, "end", "", "only ends: confirmed, differs, refused, failed, unknown")
+	cmd.Flags().StringVar(&f.since, "since", "", "only records from then on: a time, or how long ago")
+	cmd.Flags().StringVar(&f.until, "until", "", "only records before then")
+	cmd.Flags().Uint64Var(&f.write, "write", 0, "only records of the write of this number")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print each record as a JSON line")
+	return cmd
+}
+
+func printRecord(w io.Writer, r *audit.Record, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	words := []string{r.Time.Format("2006-01-02T15:04:05.000Z07:00"), fmt.Sprintf("#%d", r.Write), string(r.Stage)}
+	if r.End != "" && r.End != string(r.Stage) {
+		words = append(words, r.End)
+	}
+	words = append(words, r.Tag+" = "+string(r.New))
+	if len(r.Old) > 0 {
+		words = append(words, "(was "+string(r.Old)+")")
+	}
+	if len(r.Read) > 0 {
+		words = append(words, "(read "+string(r.Read)+")")
+	}
+	words = append(words, "by "+r.Who)
+	if r.Via != "" {
+		words = append(words, "over "+r.Via)
+	}
+	for _, s := range []struct{ name, text string }{{"why", r.Why}, {"reason", r.Reason}} {
+		if s.text != "" {
+			words = append(words, fmt.Sprintf("%s: %q", s.name, s.text))
+		}
+	}
+	_, err := fmt.Fprintln(w, strings.Join(words, " "))
+	return err
+}
