@@ -1,4 +1,4 @@
-package ctxguard //nolint:ctxguard // these tests drop contexts for the guard to find
+package ctxguard //ctxguard:allow // these tests drop contexts for the guard to find
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package ctxguard //nolint:ctxguard // these tests hold what people believe against what is so
+package ctxguard //ctxguard:allow // these tests hold what people believe against what is so
 
 import (
 	"context"

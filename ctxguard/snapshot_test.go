@@ -1,4 +1,4 @@
-package ctxguard //nolint:ctxguard // these tests lose contexts for the snapshots to find
+package ctxguard //ctxguard:allow // these tests lose contexts for the snapshots to find
 
 import (
 	"bytes"

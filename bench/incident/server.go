@@ -1,4 +1,4 @@
-package main //nolint:ctxguard // the leak that the story is about
+package main //ctxguard:allow // the leak that the story is about
 
 import (
 	"context"

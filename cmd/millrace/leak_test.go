@@ -1,6 +1,6 @@
 //go:build unix
 
-package main //nolint:ctxguard // these tests plant leaks for the gateway's detector to find
+package main //ctxguard:allow // these tests plant leaks for the gateway's detector to find
 
 import (
 	"context"

@@ -6,7 +6,7 @@
 // A finding says what leaks, the path on which it leaks, and what mends it. What a finding is wrong about, or what is meant, is marked on its line
 // or the line above with its reason; a mark without a reason does not count:
 //
-//	ctx, _ := context.WithCancel(parent) //nolint:ctxguard // ends with parent, which this function owns
+//	ctx, _ := context.WithCancel(parent) //ctxguard:allow // ends with parent, which this function owns
 package analyzers
 
 import (

@@ -15,7 +15,7 @@ const (
 	markedWithReason
 )
 
-// marked says whether //nolint:ctxguard stands on the line of pos, on that of the function's or the type's declaration around it or of the
+// marked says whether //ctxguard:allow or //nolint:ctxguard stands on the line of pos, on that of the function's or the type's declaration around it or of the
 // package clause, or alone on the line above one of these, and whether it says why.
 func (r *reporter) marked(pos token.Pos) mark {
 	f := r.file(pos)
@@ -58,9 +58,13 @@ func (r *reporter) alone(f *ast.File, c *ast.Comment) bool {
 	return strings.TrimSpace(string(src[start:offset])) == ""
 }
 
-// parseMark reads a comment as golangci-lint does: //nolint:a,b // reason.
+// parseMark reads a comment as golangci-lint does, //nolint:a,b // reason, and our own, //ctxguard:allow // reason or //ctxguard:allow:release // reason, which linters that know no
+// ctxguard leave alone.
 func parseMark(text, analyzer string) mark {
 	rest, ok := strings.CutPrefix(text, "//nolint:")
+	if own, is := strings.CutPrefix(text, "//ctxguard:allow"); is {
+		rest, ok = ownMark(own), true
+	}
 	if !ok {
 		return notMarked
 	}
@@ -75,4 +79,25 @@ func parseMark(text, analyzer string) mark {
 		}
 	}
 	return notMarked
+}
+
+// ownMark returns what stands behind //ctxguard:allow as //nolint would have it.
+func ownMark(rest string) string {
+	names, reason, has := strings.Cut(rest, "//")
+	names = strings.TrimSpace(names)
+	var list []string
+	for name := range strings.SplitSeq(strings.TrimPrefix(names, ":"), ",") {
+		list = append(list, "ctxguard/"+strings.TrimSpace(name))
+	}
+	out := strings.Join(list, ",")
+	switch {
+	case names == "":
+		out = "ctxguard"
+	case names[0] != ':':
+		out = "" // another word that begins like it
+	}
+	if has {
+		out += " //" + reason
+	}
+	return out
 }

@@ -194,7 +194,7 @@ func (r *reporter) report(pos token.Pos, fixes []analysis.SuggestedFix, msg stri
 	case markedWithReason:
 		return
 	case markedWithout:
-		msg += " (the nolint here gives no reason and does not count)"
+		msg += " (the mark here gives no reason and does not count)"
 	}
 	r.pass.Report(analysis.Diagnostic{
 		Pos: pos, Message: msg + " [ctxguard/" + r.name + "]", Category: r.name, SuggestedFixes: fixes,

@@ -1,4 +1,4 @@
-package ctxtest_test //nolint:ctxguard // these tests leak for ctxtest to find
+package ctxtest_test //ctxguard:allow // these tests leak for ctxtest to find
 
 import (
 	"context"

@@ -21,7 +21,7 @@ func one(ctx context.Context) context.Context {
 
 func noReason(ctx context.Context) context.Context {
 	//nolint:ctxguard
-	child, _ := context.WithCancel(ctx) // want "the nolint here gives no reason and does not count"
+	child, _ := context.WithCancel(ctx) // want "the mark here gives no reason and does not count"
 	return child
 }
 
@@ -41,4 +41,21 @@ func function(ctx context.Context) (context.Context, context.Context) {
 	first, _ := context.WithCancel(ctx)
 	second, _ := context.WithCancel(ctx)
 	return first, second
+}
+
+func own(ctx context.Context) (context.Context, context.Context) {
+	first, _ := context.WithCancel(ctx) //ctxguard:allow // ends with its parent
+	//ctxguard:allow:release,retention // ends with its parent
+	second, _ := context.WithCancel(ctx)
+	return first, second
+}
+
+func ownWithout(ctx context.Context) (context.Context, context.Context, context.Context) {
+	//ctxguard:allow
+	first, _ := context.WithCancel(ctx) // want "the mark here gives no reason and does not count"
+	//ctxguard:allow:retention // about another analyzer
+	second, _ := context.WithCancel(ctx) // want "can never be called"
+	//ctxguard:allowed // which is another word
+	third, _ := context.WithCancel(ctx) // want "can never be called"
+	return first, second, third
 }
