@@ -40,6 +40,7 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 	s.Schedule = telemetry.Schedule{
 		Dials: d.Opens, DialFailures: d.OpenFailures, Sessions: d.Sessions, Crowded: d.Crowded, Stretched: d.Stretched, Stretches: d.Shed, Late: d.SchedulerLate,
 	}
+	s.Routes = telemetry.Routes{Changes: d.RouteChanges, Standbys: d.Standbys, Suspicions: d.Suspicions, SlotsUsed: d.SlotsUsed, Slots: d.SlotsLimit, HalfOpen: d.HalfOpen}
 	for _, state := range device.States() {
 		s.Devices[state.String()] = d.States[state]
 	}

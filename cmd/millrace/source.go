@@ -101,7 +101,7 @@ func (g *gateway) Devices() []web.Device {
 			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
 			Load: s.Load, LoadWhy: s.LoadWhy, Stretch: s.Stretch, StretchWhy: s.StretchWhy,
-			Groups: make([]web.Group, len(s.Groups)),
+			Groups: make([]web.Group, len(s.Groups)), Routes: routesOf(&s),
 		}
 		for k, x := range s.Groups {
 			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Every: x.Every, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}
@@ -109,6 +109,17 @@ func (g *gateway) Devices() []web.Device {
 		out[i] = d
 	}
 	return out
+}
+
+func routesOf(s *device.Status) web.Routes {
+	r := web.Routes{InUse: s.Route, Pinned: s.RoutePinned, Changes: s.RouteChanges, Phi: s.Phi, Suspicion: s.Suspicion, Slots: s.Slots, SlotsUsed: s.SlotsUsed, HalfOpen: s.HalfOpen}
+	if len(s.Routes) < 2 {
+		return r
+	}
+	for _, x := range s.Routes {
+		r.All = append(r.All, web.Route{Addr: x.Addr, Name: x.Name, State: x.State, Cause: x.Cause, Since: x.Since, RTT: x.RTT})
+	}
+	return r
 }
 
 // Tags implements web.Source.

@@ -88,6 +88,11 @@ type statusDevice struct {
 	Since        time.Time `json:"since"`
 	OutOfService bool      `json:"out_of_service"`
 	Refuses      bool      `json:"refuses"`
+	Endpoint     string    `json:"endpoint"`
+	Route        int       `json:"route"`
+	Suspicion    string    `json:"suspicion"`
+	SlotsUsed    int       `json:"slots_used"`
+	HalfOpen     int       `json:"half_open"`
 	LoadWhy      string    `json:"load_why"`
 	Stretch      float64   `json:"stretch"`
 	StretchWhy   string    `json:"stretch_why"`
@@ -151,14 +156,16 @@ func (g *glance) printDevices(w io.Writer, now time.Time) error {
 		fmt.Fprintf(w, ", %d %s", count[s], s)
 	}
 	fmt.Fprintln(w)
+	g.printConnections(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	shown := 0
 	for _, x := range g.devices {
-		if x.State == web.StateReady && !x.OutOfService && !x.Refuses {
+		text := x.says()
+		if text == "" {
 			continue
 		}
 		if shown++; shown <= mostShown {
-			fmt.Fprintf(t, "  %s\t%s\tsince %s\t%s\n", x.ID, x.State, clock(x.Since, now), x.Reason)
+			fmt.Fprintf(t, "  %s\t%s\tsince %s\t%s\n", x.ID, x.State, clock(x.Since, now), text)
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -196,6 +203,43 @@ func (g *glance) printLoad(w io.Writer) {
 	}
 	if stretched > mostShown {
 		fmt.Fprintf(w, "  %d devices are read less often than configured\n", stretched)
+	}
+}
+
+// says returns what there is to say about a device, "" when all is well: that it is at another than its first address is not.
+func (x *statusDevice) says() string {
+	var parts []string
+	if x.State != web.StateReady || x.OutOfService || x.Refuses {
+		parts = append(parts, x.Reason)
+	}
+	if x.Route > 0 {
+		parts = append(parts, "by "+x.Endpoint)
+	}
+	if x.Suspicion != "" {
+		parts = append(parts, x.Suspicion)
+	}
+	if len(parts) == 1 && parts[0] == "" {
+		return "-"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// printConnections says how many devices are at another than their first address, and how many connections ended without their knowing.
+func (g *glance) printConnections(w io.Writer) {
+	routed, half := 0, 0
+	for _, x := range g.devices {
+		if x.Route > 0 {
+			routed++
+		}
+		if x.HalfOpen > 0 {
+			half++
+		}
+	}
+	if routed > 0 {
+		fmt.Fprintf(w, "  %d by another than their first address\n", routed)
+	}
+	if half > 0 {
+		fmt.Fprintf(w, "  %d may count a connection still that ended without their knowing\n", half)
 	}
 }
 

@@ -40,6 +40,7 @@ type descs struct {
 	servers  serverDescs
 	healing  healingDescs
 	schedule scheduleDescs
+	routes   routeDescs
 }
 
 func newDescs() descs {
@@ -100,6 +101,7 @@ func newDescs() descs {
 		servers:  newServerDescs(),
 		healing:  newHealingDescs(),
 		schedule: newScheduleDescs(),
+		routes:   newRouteDescs(),
 	}
 }
 
@@ -114,7 +116,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}, d.servers.all()...) {
 		out <- x
 	}
-	for _, x := range append(d.healing.all(), d.schedule.all()...) {
+	for _, x := range slices.Concat(d.healing.all(), d.schedule.all(), d.routes.all()) {
 		out <- x
 	}
 }
@@ -143,6 +145,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		e.server(&d.servers, &s.Servers[i])
 	}
 	e.schedule(&d.schedule, &s.Schedule)
+	e.routes(&d.routes, &s.Routes)
 	for i := range s.Healing {
 		e.healing(&d.healing, &s.Healing[i])
 	}

@@ -13,6 +13,7 @@ type Snapshot struct {
 	Late      uint64         // replies
 	Foreign   uint64         // replies
 	Schedule  Schedule
+	Routes    Routes
 	Groups    []Group // several of one name, such as one a device, are added up
 	Sinks     []Sink
 	Journal   Journal

@@ -28,6 +28,7 @@ func sample() Snapshot {
 		Values:  Values{Read: 1000, Filtered: 600, Queued: 10, Journaled: 380, Dropped: map[string]uint64{"journal_full": 10}},
 		Devices: map[string]int{"ready": 38, "cooling": 2, "dreaming": 1},
 		Outages: 3, Late: 4, Foreign: 1,
+		Routes:   Routes{Changes: 4, Standbys: 6, Suspicions: 11, SlotsUsed: 38, Slots: 60, HalfOpen: 1},
 		Schedule: Schedule{Dials: 50, DialFailures: 7, Sessions: 38, Crowded: 2, Stretched: 3, Stretches: 9, Late: 4 * time.Millisecond},
 		Groups:   []Group{{Name: "fast", Lag: lag, RTT: rtt, Missed: 2}, {Name: "slow", Lag: lag}, {Name: "fast", Lag: lag, RTT: rtt, Missed: 1}},
 		Sinks: []Sink{

@@ -108,7 +108,7 @@ func (f *feed) sameList(devices []Device) bool {
 // sameFacts compares what a person must hear of at once.
 func sameFacts(a, b *Device) bool {
 	return a.State == b.State && a.Reason == b.Reason && a.Since.Equal(b.Since) && a.Outages == b.Outages && a.Recovery == b.Recovery &&
-		a.OutOfService == b.OutOfService && a.Endpoint == b.Endpoint && a.Protocol == b.Protocol
+		a.OutOfService == b.OutOfService && a.Endpoint == b.Endpoint && a.Protocol == b.Protocol && sameWays(&a.Routes, &b.Routes)
 }
 
 func sameFigures(a, b *Device) bool { return a.RTT == b.RTT && slices.Equal(a.Groups, b.Groups) }

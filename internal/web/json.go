@@ -70,6 +70,7 @@ func appendDevice(b []byte, d *Device) []byte {
 		b = strconv.AppendFloat(append(b, `,"stretch":`...), d.Stretch, 'f', -1, 64)
 		b = appendString(append(b, `,"stretch_why":`...), d.StretchWhy)
 	}
+	b = appendRoutes(b, &d.Routes)
 	b = append(b, `,"groups":[`...)
 	for i := range d.Groups {
 		if i > 0 {

@@ -95,6 +95,8 @@ type Device struct {
 	LoadWhy    string  // what takes the time where little is left, "" else
 	Stretch    float64 // it is read up to so many times less often than configured, 1 or 0 is as configured
 	StretchWhy string
+
+	Routes Routes
 }
 
 // Group is a set of tags of a device that are read together.
