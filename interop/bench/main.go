@@ -68,6 +68,8 @@ var parts = []part{
 	{"opcuastart", benchOPCUAStart},
 	{"opcuastorm", benchOPCUAStorm},
 	{"devices", benchDevices},
+	{"return", benchReturn},
+	{"isolation", benchIsolation},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS,
@@ -84,6 +86,8 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 		return holdSessions(ctx, args[1], args[2], args[3])
 	case len(args) == 4 && args[0] == "storm":
 		return storm(ctx, args[1], args[2], args[3])
+	case len(args) == 3 && args[0] == "outage":
+		return outage(ctx, w, args[1], args[2])
 	case len(args) == 2 && args[0] == "start":
 		return startServerOnce(args[1])
 	}

@@ -25,6 +25,7 @@ type plantConfig struct {
 	devices  int
 	interval time.Duration
 	faults   []string
+	apart    int // the first so many devices have a group of another name
 }
 
 // plant is a simulator and the gateway that reads it by the configuration that the simulator prints; each is a process of its own, what they say goes to files.
@@ -106,7 +107,18 @@ func (p *plant) configure(ctx context.Context) error {
 		}
 		text = bytes.Replace(text, []byte(from), []byte(to), 1)
 	}
-	return os.WriteFile(p.config(), text, 0o600)
+	return os.WriteFile(p.config(), p.setApart(text), 0o600)
+}
+
+// setApart gives the first devices a template of their own, with the same tags in a group called sick.
+func (p *plant) setApart(text []byte) []byte {
+	if p.cfg.apart == 0 {
+		return text
+	}
+	head, devices, _ := strings.Cut(string(text), "devices:\n")
+	_, template, _ := strings.Cut(head, "  sim:\n")
+	head += "  sick:\n" + strings.Replace(template, "      live:", "      sick:", 1)
+	return []byte(head + "devices:\n" + strings.Replace(devices, "template: sim,", "template: sick,", p.cfg.apart))
 }
 
 func (p *plant) start(ctx context.Context, log *os.File, args ...string) (*exec.Cmd, error) {
@@ -213,11 +225,14 @@ func (g *glimpse) sum(name string) (total float64) {
 }
 
 // lag returns the histogram of lags over all groups.
-func (g *glimpse) lag() buckets {
+func (g *glimpse) lag() buckets { return g.lagOf("") }
+
+// lagOf returns that of the groups of a name.
+func (g *glimpse) lagOf(group string) buckets {
 	b := buckets{}
 	for s, v := range g.series {
 		labels, ok := strings.CutPrefix(s, "millrace_schedule_lag_seconds_bucket{")
-		if !ok {
+		if !ok || group != "" && !strings.Contains(labels, `group="`+group+`"`) {
 			continue
 		}
 		_, le, _ := strings.Cut(labels, `le="`)
