@@ -149,7 +149,8 @@ func (s *shard) run(ctx context.Context) {
 // read takes the mail: jobs that ended first, then groups with values waiting, then calls.
 func (s *shard) read() {
 	s.done, s.roused, s.calls = s.rt.mail.take(s.done[:0], s.roused[:0], s.calls[:0])
-	for _, e := range s.done {
+	for i, e := range s.done {
+		s.done[i] = nil // it may be gone for good
 		s.ended(e)
 		s.stepAll()
 		s.reap(e)

@@ -36,6 +36,9 @@ func outage(ctx context.Context, w io.Writer, millrace, minutes string) (err err
 		return err
 	}
 	defer p.stop(&err)
+	if err := p.warmUp(ctx); err != nil {
+		return err
+	}
 	before, err := p.rest(ctx, set.debug)
 	if err != nil {
 		return err
@@ -43,7 +46,7 @@ func outage(ctx context.Context, w io.Writer, millrace, minutes string) (err err
 	if err := p.killSim(); err != nil {
 		return err
 	}
-	slope, err := p.growth(ctx, time.Duration(m*float64(time.Minute)))
+	slope, err := p.growth(ctx, set.debug, time.Duration(m*float64(time.Minute)))
 	if err != nil {
 		return err
 	}
@@ -71,6 +74,25 @@ func outage(ctx context.Context, w io.Writer, millrace, minutes string) (err err
 		errs = append(errs, fmt.Errorf("memory grew by more than %v MB/h", slopeWithin))
 	}
 	return errors.Join(errs...)
+}
+
+// warmUp has the devices be gone for moments, until the gateway remembers of each of them as much as it ever will: the last twelve changes, and each kind of fault.
+func (p *plant) warmUp(ctx context.Context) error {
+	for range 4 {
+		if err := p.awaitReady(ctx, outageDevices, connectWithin); err != nil {
+			return err
+		}
+		if err := p.killSim(); err != nil {
+			return err
+		}
+		if err := pause(ctx, 3*settle); err != nil {
+			return err
+		}
+		if err := p.startSim(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resting is what a gateway has when nothing changes.
@@ -135,8 +157,9 @@ func numberAt(ctx context.Context, url, pattern string) (float64, error) {
 	return strconv.ParseFloat(string(m[1]), 64)
 }
 
-// growth watches the gateway's memory for d and returns by how many MB an hour it grows, by regression. The first quarter does not count: what the devices had is given back then.
-func (p *plant) growth(ctx context.Context, d time.Duration) (float64, error) {
+// growth watches the gateway's memory without garbage for d and returns by how many MB an hour it grows, by regression. The first quarter does not count: what the devices had is
+// given back then.
+func (p *plant) growth(ctx context.Context, debug string, d time.Duration) (float64, error) {
 	var n, sx, sy, sxx, sxy float64
 	began := time.Now()
 	for time.Since(began) < d {
@@ -145,6 +168,9 @@ func (p *plant) growth(ctx context.Context, d time.Duration) (float64, error) {
 		}
 		if time.Since(began) < d/4 {
 			continue
+		}
+		if _, err := numberAt(ctx, "http://"+debug+"/debug/pprof/heap?gc=1&debug=1", `# HeapAlloc = (\d+)`); err != nil {
+			return 0, err
 		}
 		rss, err := memory(p.gateway.Process.Pid)
 		if err != nil {
