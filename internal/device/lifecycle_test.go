@@ -63,7 +63,7 @@ func TestTenThousandComeAndGo(t *testing.T) {
 				if i <= stay {
 					p.latency = 0 // nothing of them runs when it is counted
 				} else if i%3 == 0 {
-					p.latency = 600 * time.Millisecond // a third of them is in a turn at any moment
+					p.latency = 600 * time.Millisecond // many are in a turn at any moment
 				}
 			}
 			return all
@@ -78,12 +78,12 @@ func TestTenThousandComeAndGo(t *testing.T) {
 				}
 			}
 			more := int(devices - stay)
-			want("add", b.apply(specs(devices, time.Second)...), more, 0, 0)
+			want("add", b.apply(specs(devices, 2*time.Second)...), more, 0, 0)
 			time.Sleep(3*time.Second + time.Millisecond)
 			if n := b.Stats().States[Ready]; n != int(devices) {
 				t.Errorf("cycle %d: %d of %d are ready", cycle, n, devices)
 			}
-			want("change", b.apply(specs(devices, 1500*time.Millisecond)...), 0, more, 0)
+			want("change", b.apply(specs(devices, 3*time.Second)...), 0, more, 0)
 			time.Sleep(3 * time.Second)
 			if n := b.Stats(); n.States[Ready] != int(devices) || n.Sessions != int(devices) {
 				t.Errorf("cycle %d, changed: %d of %d are ready, %d sessions", cycle, n.States[Ready], devices, n.Sessions)
