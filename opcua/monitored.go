@@ -2,27 +2,28 @@ package opcua
 
 import "millrace/opcua/ua"
 
-// monitoredItem is one item of a subscription. Its subscription's lock guards it, but for what is the sampler's.
+// monitoredItem is one item of a subscription. Its subscription's lock guards it, but for what is the sampler's. What a value touches comes first and together: with
+// thousands of items most of what one costs is getting at it.
 type monitoredItem struct {
-	sub     *subscription
-	sampler *sampler // what it is monitored by, whether it listens to it now or not; nil when its user may not read the node
-	place   int      // in the sampler's list, -1 when it does not listen; guarded by the sampler's lock
+	sub        *subscription
+	prev, next *monitoredItem   // in its subscription's list of items that have something to tell
+	links      []*monitoredItem // what it triggers; may hold some that are dead
 
-	id     uint32
-	handle uint32 // the client's
-
-	refused       ua.StatusCode // why its user may not read the node; Good when there is a sampler
+	handle        uint32 // the client's
 	mode          ua.MonitoringMode
 	timestamps    ua.TimestampsToReturn
 	discardOldest bool
 	primed        bool // it has had its first value since it was enabled
 	dead          bool // deleted
-	listed        bool // in its subscription's list of items that have something to tell
+	listed        bool // in that list
 
-	queue      noticeQueue
-	filter     itemFilter
-	links      []*monitoredItem // what it triggers; may hold some that are dead
-	prev, next *monitoredItem   // in that list
+	queue  noticeQueue
+	filter itemFilter
+
+	sampler *sampler // what it is monitored by, whether it listens to it now or not; nil when its user may not read the node
+	place   int      // in the sampler's list, -1 when it does not listen; guarded by the sampler's lock
+	id      uint32
+	refused ua.StatusCode // why its user may not read the node; Good when there is a sampler
 }
 
 // offer gives the item a sample that differs in c from the one before. The subscription is locked.

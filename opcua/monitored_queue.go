@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"bytes"
 	"sync/atomic"
 
 	"millrace/opcua/ua"
@@ -54,11 +55,13 @@ type noticeQueue struct {
 	size int32 // most values; at least 1
 	head int32
 	n    int32
-	one  [1]notice // the ring, as long as it has one place: nearly always. Beside the item it is found sooner
+	one  [1]notice        // the ring, as long as it has one place: nearly always. Beside the item it is found sooner
+	here [noticeRoom]byte // where the value in one lies, as long as it fits
 }
 
 const (
 	noticeBytes = 48  // of a place in the ring
+	noticeRoom  = 16  // a number or a time fits
 	noticeSpare = 256 // a larger buffer is given back when its value has been sent
 )
 
@@ -78,7 +81,7 @@ func (q *noticeQueue) push(s *sample, discardOldest bool, p *subBudget) (overflo
 		last, overflow = true, true
 	}
 	n := q.at(q.n - 1)
-	n.set(s, p)
+	q.set(n, s, p)
 	if last {
 		n.status |= statusOverflow
 	}
@@ -111,9 +114,15 @@ func (q *noticeQueue) resize(places int32, p *subBudget) {
 	ring := q.one[:]
 	if places > 1 || len(q.ring) == 1 {
 		ring = make([]notice, places)
+	} else {
+		ring[0].value = q.here[:0]
 	}
 	for i := range q.n {
 		ring[i] = *q.at(i)
+		if q.inHere(&ring[i]) {
+			ring[i].value = bytes.Clone(ring[i].value)
+			p.give(-cap(ring[i].value))
+		}
 		*q.at(i) = notice{}
 	}
 	q.free(p)
@@ -166,16 +175,26 @@ func (q *noticeQueue) clear(p *subBudget) {
 func (q *noticeQueue) free(p *subBudget) {
 	n := len(q.ring) * noticeBytes
 	for i := range q.ring {
-		n += cap(q.ring[i].value)
+		if !q.inHere(&q.ring[i]) {
+			n += cap(q.ring[i].value)
+		}
 	}
 	p.give(n)
 }
 
-// set copies s. A value for which there are no bytes left is a value that is not known.
-func (n *notice) set(s *sample, p *subBudget) {
+// inHere says whether the value of n lies in the queue itself.
+func (q *noticeQueue) inHere(n *notice) bool {
+	return cap(n.value) > 0 && &n.value[:1][0] == &q.here[0]
+}
+
+// set copies s into a place. A value for which there are no bytes left is a value that is not known.
+func (q *noticeQueue) set(n *notice, s *sample, p *subBudget) {
 	n.stamps = s.stamps
-	if grow := len(s.value) - cap(n.value); grow > 0 {
-		if !p.take(grow) {
+	if have := cap(n.value); len(s.value) > have {
+		if q.inHere(n) {
+			have = 0
+		}
+		if !p.take(len(s.value) - have) {
 			n.value, n.status = n.value[:0], ua.BadOutOfMemory
 			return
 		}
