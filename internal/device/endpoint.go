@@ -121,6 +121,10 @@ func (e *endpoint) work(ctx context.Context) {
 	case jobRead:
 		e.outcome.part, e.outcome.err = e.turn(ctx, e.job.group, e.job.due)
 	case jobMark:
+		if x := e.job.errand; x != nil {
+			e.doubt(x)
+			break
+		}
 		e.rt.mark(e.job.unit, e.job.mark)
 	case jobClose:
 		e.close()

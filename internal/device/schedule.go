@@ -359,6 +359,10 @@ func (s *shard) ended(e *endpoint) {
 	case jobClose:
 		s.closed(e)
 	case jobMark:
+		if x := e.job.errand; x != nil {
+			close(x.done)
+			break
+		}
 		s.marked(e.job, e.outcome.ended)
 	case jobErrand:
 		s.errandEnded(e)

@@ -429,3 +429,25 @@ func TestOldValuesDoNotOvertakeAReadBack(t *testing.T) {
 		}
 	})
 }
+
+// What is doubted is uncertain until it is read again, and keeps its value.
+func TestDoubt(t *testing.T) {
+	writing(t, func(b *bench) {
+		if err := b.Doubt(b.t.Context(), b.name(1), []tag.ID{100, 999}); err != nil {
+			t.Error(err)
+		}
+		if l := b.last(100); l.Quality != tag.UncertainLastUsable || l.Value.String() != "1" {
+			t.Errorf("%v %v", l.Quality, l.Value)
+		}
+		if l := b.last(101); !l.Quality.IsGood() {
+			t.Errorf("another tag is %v", l.Quality)
+		}
+		time.Sleep(time.Second)
+		if l := b.last(100); !l.Quality.IsGood() {
+			t.Errorf("read again it is %v", l.Quality)
+		}
+		if err := b.Doubt(b.t.Context(), "nobody", []tag.ID{1}); err == nil {
+			t.Error("there is no such device")
+		}
+	})
+}

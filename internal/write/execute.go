@@ -172,6 +172,13 @@ func (j *job) look(ctx context.Context) (device.Last, error) {
 	return last, err
 }
 
+// doubt has nobody be shown the value before as a good one, when the one that was written cannot be read back.
+func (j *job) doubt(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	_ = j.path.cfg.Plant.Doubt(ctx, j.target.Device, []tag.ID{j.target.Spec.ID}) // a device that is being removed shows nothing
+}
+
 // The read-backs of one write come at growing distances.
 const (
 	firstGap = 10 * time.Millisecond
@@ -182,7 +189,9 @@ const (
 func (j *job) verify(ctx context.Context, looked bool) {
 	r := j.target.Rule
 	if r.Verify == Ack {
-		_, _ = j.look(ctx) // so that nobody is shown the value before; what came of it does not count
+		if _, err := j.look(ctx); err != nil { // what came of it does not count
+			j.doubt(ctx)
+		}
 		j.set(Confirmed, NoCause, "")
 		return
 	}
@@ -199,7 +208,13 @@ func (j *job) verify(ctx context.Context, looked bool) {
 			j.path.update(j.entry, func(o *Outcome) { o.Read = last.Value })
 		}
 		looked = false
-		if j.compare(want, last, err) || !time.Now().Before(until) {
+		if j.compare(want, last, err) {
+			return
+		}
+		if !time.Now().Before(until) {
+			if err != nil {
+				j.doubt(ctx)
+			}
 			return
 		}
 		pause(ctx, min(gap, time.Until(until)))

@@ -17,6 +17,7 @@ type Plant interface {
 	WriteIf(ctx context.Context, device string, w []device.Write, res []device.Result, check func() error) error
 	Wish(ctx context.Context, device string, w device.Write, newest func() bool, check func() error) (device.Result, error)
 	ReadBack(ctx context.Context, device string, tags []tag.ID) error
+	Doubt(ctx context.Context, device string, tags []tag.ID) error
 	Last(ids []tag.ID, dst []device.Last) []device.Last
 }
 

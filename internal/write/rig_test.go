@@ -89,6 +89,17 @@ func (p *plant) Wish(ctx context.Context, name string, w device.Write, newest fu
 	return res[0], err
 }
 
+func (p *plant) Doubt(_ context.Context, _ string, ids []tag.ID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		l := p.regs[id]
+		l.Quality = tag.UncertainLastUsable
+		p.regs[id] = l
+	}
+	return nil
+}
+
 func (p *plant) ReadBack(_ context.Context, _ string, ids []tag.ID) error {
 	p.mu.Lock()
 	p.readings++
