@@ -37,6 +37,10 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 	s.Contexts = telemetry.Contexts{Live: c.Live, Findings: map[string]uint64{
 		ctxguard.Dropped.String(): c.Dropped, ctxguard.Overdue.String(): c.Overdue, ctxguard.Excess.String(): c.Excess, ctxguard.LeftBehind.String(): c.LeftBehind,
 	}}
+	s.Trouble = telemetry.Trouble{
+		Timeouts: d.Timeouts, DialsWaiting: d.DialsWaiting, DialTimeouts: d.DialTimeouts, DialCuts: d.DialCuts, Slowed: len(d.SlowedSubnets),
+		Degraded: d.DegradedDevices, Degrades: d.Degrades, Jittery: d.JitteryDevices, Paused: d.PausedDevices,
+	}
 	s.Schedule = telemetry.Schedule{
 		Dials: d.Opens, DialFailures: d.OpenFailures, Sessions: d.Sessions, Crowded: d.Crowded, Stretched: d.Stretched, Stretches: d.Shed, Late: d.SchedulerLate,
 	}

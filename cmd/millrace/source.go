@@ -100,8 +100,12 @@ func (g *gateway) Devices() []web.Device {
 		d := web.Device{
 			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
 			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
+			Loss: s.Loss, JitterRule: s.JitterRule, WritesPaused: s.WritesPaused,
 			Load: s.Load, LoadWhy: s.LoadWhy, Stretch: s.Stretch, StretchWhy: s.StretchWhy,
 			Groups: make([]web.Group, len(s.Groups)), Routes: routesOf(&s),
+		}
+		if s.Degraded.Level != device.DegradeNone {
+			d.Degraded, d.DegradedAt, d.DegradedWhy = s.Degraded.Level.String(), s.Degraded.Since, s.Degraded.Why
 		}
 		for k, x := range s.Groups {
 			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Every: x.Every, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}

@@ -96,6 +96,7 @@ type statusDevice struct {
 	LoadWhy      string    `json:"load_why"`
 	Stretch      float64   `json:"stretch"`
 	StretchWhy   string    `json:"stretch_why"`
+	WritesPaused string    `json:"writes_paused"`
 }
 
 // mostShown is how many devices with something to say about them are listed.
@@ -217,6 +218,9 @@ func (x *statusDevice) says() string {
 	}
 	if x.Suspicion != "" {
 		parts = append(parts, x.Suspicion)
+	}
+	if x.WritesPaused != "" {
+		parts = append(parts, x.WritesPaused)
 	}
 	if len(parts) == 1 && parts[0] == "" {
 		return "-"

@@ -45,9 +45,11 @@ func (s *silence) add(waited time.Duration) {
 	s.waited += waited
 }
 
+func (s silence) quiet() bool { return s.timeouts >= silentTimeouts && s.waited > silentFor }
+
 // paused says whether writes are refused, and why.
 func (s silence) paused() string {
-	if s.timeouts < silentTimeouts || s.waited <= silentFor {
+	if !s.quiet() {
 		return ""
 	}
 	return fmt.Sprintf("writes are paused: the last %d requests had no answer in %v; they go on with its next one", s.timeouts, s.waited.Round(time.Millisecond))

@@ -53,6 +53,20 @@ func (u *unit) tellHealth(s *Status) {
 	}
 }
 
+// tallyHealth counts u in s. The caller holds u.mu.
+func (u *unit) tallyHealth(s *Stats) {
+	h := &u.health
+	if h.level != DegradeNone {
+		s.DegradedDevices++
+	}
+	if h.jitter.On() {
+		s.JitteryDevices++
+	}
+	if h.silence.quiet() {
+		s.PausedDevices++
+	}
+}
+
 // slowError is a reply that took as long as a slow one.
 type slowError struct{ took, limit time.Duration }
 

@@ -164,6 +164,9 @@ type Stats struct {
 	DialsWaiting                     int           // for their turn
 	DialTimeouts, DialCuts           uint64        // opens that timed out; how often the rate of a subnet was halved for that
 	SlowedSubnets                    []SubnetStats // whose rate is below that of all dials now, by name
+	Degrades                         uint64        // how often a device was asked for less at once
+	DegradedDevices, JitteryDevices  int           // asked for less at once now; those whose timeouts follow the rule for links that jitter
+	PausedDevices                    int           // those that nothing is written to now
 	SlotsUsed, SlotsLimit, HalfOpen  int           // of all endpoints: connections held, that may be held, that devices may count still although they ended
 	Crowded                          int           // endpoints with little time left
 	Stretched                        int           // devices with stretched intervals
@@ -212,7 +215,7 @@ func (r *Runtime) Stats() Stats {
 	s := Stats{
 		Rows: c.rows.Load(), Filtered: c.filtered.Load(), Dropped: c.dropped.Load(), Opens: c.opens.Load(), OpenFailures: c.openFailures.Load(),
 		Sessions: int(c.sessions.Load()), Outages: c.outages.Load(), Timeouts: c.timeouts.Load(), Late: c.late.Load(), Foreign: c.foreign.Load(),
-		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), SlowedSubnets: r.slowed.all(),
+		DialsWaiting: int(c.dialsWaiting.Load()), DialTimeouts: c.dialTimeouts.Load(), DialCuts: c.dialCuts.Load(), Degrades: c.degraded.Load(), SlowedSubnets: r.slowed.all(),
 		Refused: c.refused.Load(), SlotsUsed: int(c.slotsUsed.Load()), SlotsLimit: int(c.slotsLimit.Load()), HalfOpen: int(c.halfOpen.Load()),
 		Crowded: int(c.crowded.Load()), Stretched: int(c.stretched.Load()), Shed: c.shed.Load(), SchedulerLate: time.Duration(c.schedulerLate.Load()),
 		Suspicions: c.suspicions.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
@@ -226,6 +229,7 @@ func (r *Runtime) Stats() Stats {
 	for _, u := range r.sorted {
 		u.mu.Lock()
 		s.States[u.life.state]++
+		u.tallyHealth(&s)
 		u.mu.Unlock()
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.groups)) {

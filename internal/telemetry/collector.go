@@ -41,6 +41,7 @@ type descs struct {
 	healing  healingDescs
 	schedule scheduleDescs
 	routes   routeDescs
+	trouble  troubleDescs
 }
 
 func newDescs() descs {
@@ -102,6 +103,7 @@ func newDescs() descs {
 		healing:  newHealingDescs(),
 		schedule: newScheduleDescs(),
 		routes:   newRouteDescs(),
+		trouble:  newTroubleDescs(),
 	}
 }
 
@@ -116,7 +118,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	}, d.servers.all()...) {
 		out <- x
 	}
-	for _, x := range slices.Concat(d.healing.all(), d.schedule.all(), d.routes.all()) {
+	for _, x := range slices.Concat(d.healing.all(), d.schedule.all(), d.routes.all(), d.trouble.all()) {
 		out <- x
 	}
 }
@@ -146,6 +148,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	e.schedule(&d.schedule, &s.Schedule)
 	e.routes(&d.routes, &s.Routes)
+	e.trouble(&d.trouble, &s.Trouble)
 	for i := range s.Healing {
 		e.healing(&d.healing, &s.Healing[i])
 	}

@@ -14,6 +14,7 @@ type Snapshot struct {
 	Foreign   uint64         // replies
 	Schedule  Schedule
 	Routes    Routes
+	Trouble   Trouble
 	Groups    []Group // several of one name, such as one a device, are added up
 	Sinks     []Sink
 	Journal   Journal

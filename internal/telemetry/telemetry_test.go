@@ -30,6 +30,7 @@ func sample() Snapshot {
 		Outages: 3, Late: 4, Foreign: 1,
 		Routes:   Routes{Changes: 4, Standbys: 6, Suspicions: 11, SlotsUsed: 38, Slots: 60, HalfOpen: 1},
 		Schedule: Schedule{Dials: 50, DialFailures: 7, Sessions: 38, Crowded: 2, Stretched: 3, Stretches: 9, Late: 4 * time.Millisecond},
+		Trouble:  Trouble{Timeouts: 70, DialsWaiting: 5, DialTimeouts: 6, DialCuts: 2, Slowed: 1, Degraded: 4, Degrades: 11, Jittery: 3, Paused: 1},
 		Groups:   []Group{{Name: "fast", Lag: lag, RTT: rtt, Missed: 2}, {Name: "slow", Lag: lag}, {Name: "fast", Lag: lag, RTT: rtt, Missed: 1}},
 		Sinks: []Sink{
 			{ID: "historian", Delivered: 300, Waiting: 75, Dropped: map[string]uint64{"poison": 5}, Behind: 1500 * time.Millisecond},

@@ -71,6 +71,7 @@ func appendDevice(b []byte, d *Device) []byte {
 		b = appendString(append(b, `,"stretch_why":`...), d.StretchWhy)
 	}
 	b = appendRoutes(b, &d.Routes)
+	b = appendTrouble(b, d)
 	b = append(b, `,"groups":[`...)
 	for i := range d.Groups {
 		if i > 0 {
@@ -79,6 +80,25 @@ func appendDevice(b []byte, d *Device) []byte {
 		b = appendGroup(b, &d.Groups[i])
 	}
 	return append(b, "]}"...)
+}
+
+// appendTrouble appends what a device has difficulties with, and nothing of one that has none.
+func appendTrouble(b []byte, d *Device) []byte {
+	if d.Loss > 0 {
+		b = strconv.AppendFloat(append(b, `,"loss":`...), math.Round(d.Loss*1000)/1000, 'f', -1, 64)
+	}
+	if d.JitterRule {
+		b = append(b, `,"jitter_rule":true`...)
+	}
+	if d.Degraded != "" {
+		b = appendString(append(b, `,"degraded":{"level":`...), d.Degraded)
+		b = appendTime(append(b, `,"since":`...), d.DegradedAt)
+		b = append(appendString(append(b, `,"why":`...), d.DegradedWhy), '}')
+	}
+	if d.WritesPaused != "" {
+		b = appendString(append(b, `,"writes_paused":`...), d.WritesPaused)
+	}
+	return b
 }
 
 func appendGroup(b []byte, g *Group) []byte {

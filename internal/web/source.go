@@ -97,6 +97,13 @@ type Device struct {
 	StretchWhy string
 
 	Routes Routes
+
+	Loss         float64   // share of the last requests that had no answer
+	JitterRule   bool      // timeouts follow the rule for links that jitter
+	Degraded     string    // how it is asked for less at once: halved, single, cached; "" when it is not
+	DegradedAt   time.Time // since when
+	DegradedWhy  string
+	WritesPaused string // why nothing is written to it now, "" when it is
 }
 
 // Group is a set of tags of a device that are read together.
