@@ -266,7 +266,7 @@ func (s *Subscription) retold(c *Client, k *clientCall, n uint32) error {
 	if m.values > 0 {
 		f.tell(c, s, &m, true)
 	}
-	if m.status != 0 {
+	if m.status != 0 && m.status != ua.GoodSubscriptionTransferred { // that is old: who is answered here has the subscription
 		f.statusChanged(c, s, m.status)
 	}
 	return nil

@@ -332,6 +332,29 @@ func TestClientRecovers(t *testing.T) {
 	}
 }
 
+// What the server says of a session that is over, that its subscription went elsewhere, may be among the messages that it has kept. It went here.
+func TestClientTakesNoOldNewsForTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *fakeServer) {
+		w := watch(t, s, s.config(), SubscriptionConfig{}, 2)
+		w.recover(func() {
+			s.forget()
+			s.subs.lose(1, false)
+			s.answers(func(f *fakeConn, r *fakeRequest) bool {
+				m, ok := r.m.(*ua.RepublishRequest)
+				if !ok || s.times(ServiceRepublish) > 1 {
+					return false
+				}
+				moved := ua.Wrap(&ua.StatusChangeNotification{Status: ua.GoodSubscriptionTransferred})
+				f.reply(r, &ua.RepublishResponse{NotificationMessage: ua.NotificationMessage{SequenceNumber: m.RetransmitSequenceNumber, NotificationData: []ua.ExtensionObject{moved}}})
+				return true
+			})
+		})
+		wantStory(t, w.story(), "reconnected", "session lost: BadSessionIdInvalid", "session made", "subscription transferred, subscription 1", "messages republished, subscription 1, 1")
+		s.subs.notify(1, 100)
+		wantValues(t, w.values(), 100)
+	})
+}
+
 // A recovery that fails half-way leaves what the next one needs.
 func TestClientRecoversInSeveralTries(t *testing.T) {
 	for _, at := range []Service{ServiceActivateSession, ServiceCreateSession, ServiceRead, ServiceTransferSubscriptions, ServiceRepublish} {

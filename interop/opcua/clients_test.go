@@ -339,3 +339,21 @@ func TestForeignClientsRenew(t *testing.T) {
 		})
 	}
 }
+
+// TestForeignClientTransfers has node-opcua's client take over a subscription of a session that it has closed.
+func TestForeignClientTransfers(t *testing.T) {
+	addr, p := ourServer(t), nodeClient(t)
+	for _, user := range []string{"anonymous", "operator:simulator"} {
+		for _, s := range []security{securities[0], securities[2]} {
+			connect(t, p, "opc.tcp://"+addr, s, user, time.Hour)
+			want := "Good 5 Good"
+			if user == "anonymous" && s.policy == "None" {
+				want = "BadUserAccessDenied" // nobody has proved to be the one who left it [OPC 10000-4 5.14.7]
+			}
+			if got := p.ask("transfer 5"); got != want {
+				t.Errorf("%v, %s: %s, want %s", s, user, got, want)
+			}
+			t.Logf("compared: 5 answers")
+		}
+	}
+}

@@ -85,3 +85,36 @@ func TestForeignServerKilled(t *testing.T) {
 	}
 	t.Logf("compared: 10 answers; %q", seen.all)
 }
+
+// TestForeignServerForgets has a server lose a session, while its client is away, whose subscription lives on: it is transferred to the new one. (A client that is there is told
+// by node-opcua that somebody has taken its subscription over.)
+func TestForeignServerForgets(t *testing.T) {
+	server, url := nodeServer(t, 0)
+	for _, s := range []security{securities[0], securities[2]} {
+		t.Run(s.policy, func(t *testing.T) {
+			var seen events
+			cfg := configFor(identity(t), s, "password")
+			cfg.User.ClearPassword = true
+			cfg.Hooks.Event = seen.add
+			proxy := capture.NewProxy(t, hostOf(url))
+			c := dial(t, strings.Replace(url, hostOf(url), proxy.Addr, 1), cfg)
+			f := newFeed(t, c, 5)
+			f.wait(t, "before")
+			proxy.Cut()
+			<-c.Done()
+			if got := server.ask("forget"); got != "1 forgotten, 1 subscriptions" {
+				t.Fatal(got)
+			}
+			c = recover(t, c)
+			f.again()
+			f.wait(t, "after")
+			if !seen.has(ours.EventSessionMade) || !seen.has(ours.EventTransferred) || seen.has(ours.EventRecreated) {
+				t.Errorf("nothing was transferred: %q", seen.all)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			t.Logf("compared: 10 answers; %q", seen.all)
+		})
+	}
+}

@@ -7,7 +7,7 @@ const readline = require("readline");
 const fs = require("fs");
 const {
   OPCUAClient, OPCUACertificateManager, MessageSecurityMode, SecurityPolicy, UserTokenType, AttributeIds, DataType, Variant, TimestampsToReturn,
-  ClientSubscription, ClientMonitoredItem, StatusCodes, makeBrowsePath,
+  ClientSubscription, ClientMonitoredItem, StatusCodes, makeBrowsePath, PublishRequest,
 } = require("node-opcua");
 
 const pki = process.argv[2];
@@ -35,7 +35,7 @@ function text(dataValue) {
 async function main() {
   const manager = new OPCUACertificateManager({ rootFolder: pki, automaticallyAcceptUnknownCertificate: true });
   await manager.initialize();
-  let client, session, ns, renewed;
+  let client, session, who, ns, renewed;
   const id = (s) => (s.includes("=") ? s : `ns=${ns};s=${s}`);
 
   async function connect(url, policy, mode, user, lifetime) {
@@ -55,7 +55,8 @@ async function main() {
       const [userName, password] = user.split(":");
       identity = { type: UserTokenType.UserName, userName, password };
     }
-    session = await client.createSession(identity);
+    who = identity;
+    session = await client.createSession(who);
     ns = (await session.readNamespaceArray()).indexOf(SIM);
   }
 
@@ -118,6 +119,30 @@ async function main() {
       await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 20000))]);
       await s.terminate();
       return String([...seen.values()].filter((x) => x >= 3).length);
+    },
+    // Leaves a subscription with COUNT items behind with its session, and takes it over in the next one. It asks for services alone: ClientSubscription would delete it.
+    async transfer(count) {
+      const n = parseInt(count);
+      const ask = (s, service, request) => new Promise((resolve, reject) => s[service](request, (e, r) => (e ? reject(e) : resolve(r))));
+      const { subscriptionId } = await ask(session, "createSubscription", {
+        requestedPublishingInterval: 50, requestedLifetimeCount: 1000, requestedMaxKeepAliveCount: 10, maxNotificationsPerPublish: 0, publishingEnabled: true, priority: 1,
+      });
+      const itemsToCreate = Array.from({ length: n }, (_, k) => ({
+        itemToMonitor: { nodeId: id(`v${k}`), attributeId: AttributeIds.Value }, monitoringMode: 2,
+        requestedParameters: { clientHandle: k, samplingInterval: 50, queueSize: 1, discardOldest: true },
+      }));
+      await ask(session, "createMonitoredItems", { subscriptionId, timestampsToReturn: TimestampsToReturn.Both, itemsToCreate });
+      await session.close(false);
+      session = await client.createSession(who);
+      const r = await ask(session, "transferSubscriptions", { subscriptionIds: [subscriptionId], sendInitialValues: true });
+      if (r.results[0].statusCode !== StatusCodes.Good) return r.results[0].statusCode.name;
+      const seen = new Set();
+      for (let k = 0; k < 50 && seen.size < n; k++) {
+        const p = await ask(session, "publish", new PublishRequest({}));
+        for (const x of p.notificationMessage.notificationData || []) (x.monitoredItems || []).forEach((i) => seen.add(i.clientHandle));
+      }
+      const gone = await ask(session, "deleteSubscriptions", { subscriptionIds: [subscriptionId] });
+      return `${r.results[0].statusCode.name} ${seen.size} ${gone.results[0].name}`;
     },
     async hold(ms) { // reads all the time, over renewals of the token
       const end = Date.now() + parseInt(ms);

@@ -1,6 +1,7 @@
 // node-opcua's server with a few nodes.   node server.js PORT PKI     prints "ready" when it serves
 "use strict";
 const path = require("path");
+const readline = require("readline");
 const {
   OPCUAServer, OPCUACertificateManager, SecurityPolicy, MessageSecurityMode, Variant, VariantArrayType, DataType, StatusCodes,
 } = require("node-opcua");
@@ -67,6 +68,13 @@ async function main() {
   }, 200);
   await server.start();
   console.log("> ready");
+  // forget ends all sessions as their time-out would: subscriptions live on.
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    if (line !== "forget") continue;
+    const sessions = Object.values(server.engine._sessions);
+    for (const s of sessions) server.engine.closeSession(s.authenticationToken, false, "Timeout");
+    console.log(`> ${sessions.length} forgotten, ${server.engine.currentSubscriptionCount} subscriptions`);
+  }
 }
 
 main().catch((e) => {
