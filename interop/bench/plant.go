@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -51,7 +52,7 @@ func startPlant(ctx context.Context, set settings, cfg plantConfig) (p *plant, e
 	if p.dir, err = os.MkdirTemp("", "millrace-bench-"); err != nil {
 		return p, err
 	}
-	port, err := freePort()
+	port, err := quietPort(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -79,6 +80,19 @@ func startPlant(ctx context.Context, set settings, cfg plantConfig) (p *plant, e
 		return p, err
 	}
 	return p, awaitPage(ctx, p.web)
+}
+
+// quietPort returns a free port that no connection is made from: a simulator that was ended must have it again, whatever the gateway dials meanwhile.
+func quietPort(ctx context.Context) (string, error) {
+	const from, to = 15_000, 30_000 // Linux takes those from 32768 on
+	for range 100 {
+		port := strconv.Itoa(from + rand.N(to-from))
+		var lc net.ListenConfig
+		if ln, err := lc.Listen(ctx, "tcp", net.JoinHostPort("0.0.0.0", port)); err == nil {
+			return port, ln.Close()
+		}
+	}
+	return "", fmt.Errorf("no port from %d to %d is free", from, to)
 }
 
 func (p *plant) config() string { return filepath.Join(p.dir, "gateway.yaml") }
