@@ -12,11 +12,12 @@ import (
 // hardly comes: polling makes none.
 const (
 	garbageTime  = 10 * time.Second // what is made in that time
-	garbageRoom  = 16 << 20         // bytes, at least: what comes all at once
+	garbageRoom  = 8 << 20          // bytes, at least: what comes all at once
 	usualGarbage = 100              // percent, at most: Go's own
 
 	heapLook   = time.Second
 	heapMemory = 30 // looks over which the rate is smoothed
+	heapIdle   = 30 // looks between two times at which what lies idle is given back
 )
 
 // garbagePercent returns the room for garbage beside so many bytes in use, in percent of them, when so many bytes are allocated a second.
@@ -28,27 +29,51 @@ func garbagePercent(live, perSecond uint64) int {
 	return int(100 * room / live)
 }
 
-// keepHeap sets the collector's pace by what is in use and how fast garbage comes, until ctx ends. What the start has left behind goes at once. Whoever sets GOGC knows better.
+// heapKeeper sets the collector's pace by what is in use and how fast garbage comes.
+type heapKeeper struct {
+	samples [3]metrics.Sample // in use at the last collection, allocated so far, free and not given back
+	percent int
+	made    uint64
+	rate    uint64 // bytes a second
+	looks   int    // since what lay idle was given back
+}
+
+func newHeapKeeper() *heapKeeper {
+	k := &heapKeeper{percent: usualGarbage}
+	for i, name := range []string{"/gc/heap/live:bytes", "/gc/heap/allocs:bytes", "/memory/classes/heap/free:bytes"} {
+		k.samples[i].Name = name
+	}
+	metrics.Read(k.samples[:])
+	k.made = k.samples[1].Value.Uint64()
+	return k
+}
+
+// look is called each heapLook.
+func (k *heapKeeper) look() {
+	metrics.Read(k.samples[:])
+	live, made, free := k.samples[0].Value.Uint64(), k.samples[1].Value.Uint64(), k.samples[2].Value.Uint64()
+	k.rate = (k.rate*(heapMemory-1) + made - k.made) / heapMemory
+	k.made = made
+	if next := garbagePercent(live, k.rate); next < k.percent*8/10 || next > k.percent*12/10 { // each change stops the world for a moment
+		k.percent = next
+		debug.SetGCPercent(next)
+	}
+	if k.looks++; k.looks >= heapIdle && free > 2*max(garbageRoom, k.rate*uint64(garbageTime/time.Second)) {
+		k.looks = 0
+		debug.FreeOSMemory() // what a start, a reload or an outage took for a while
+	}
+}
+
+// keepHeap keeps the heap small until ctx ends. What the start has left behind goes at once. Whoever sets GOGC knows better.
 func keepHeap(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
 	defer debug.SetGCPercent(usualGarbage)
 	debug.FreeOSMemory()
-	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
 	tick := time.NewTicker(heapLook)
 	defer tick.Stop()
-	metrics.Read(heap)
-	rate := uint64(0)
-	for percent, was := usualGarbage, heap[1].Value.Uint64(); ; {
-		metrics.Read(heap)
-		live, made := heap[0].Value.Uint64(), heap[1].Value.Uint64()
-		rate = (rate*(heapMemory-1) + made - was) / heapMemory
-		if next := garbagePercent(live, rate); next < percent*8/10 || next > percent*12/10 { // each change stops the world for a moment
-			percent = next
-			debug.SetGCPercent(percent)
-		}
-		was = made
+	for k := newHeapKeeper(); ; k.look() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
