@@ -45,7 +45,7 @@ func (g *gateway) Alarms() []web.Alarm {
 		}
 		out = append(out, web.Alarm{
 			ID: "device:" + d.Name, Severity: web.Warning, Since: d.DownSince, Device: d.Name,
-			Text: d.Name + ": " + d.Reason, Todo: "look at the device and its network; it is read again as soon as it answers",
+			Text: d.Name + ": " + d.Reason, Todo: "millrace why " + d.Name + ", or its page, says why and what to do; it is read again as soon as it answers",
 		})
 	}
 	slices.SortStableFunc(out, func(a, b web.Alarm) int { return cmp.Compare(severity(a), severity(b)) })

@@ -24,7 +24,7 @@ func (g *gateway) snapshot(page web.Stats) telemetry.Snapshot {
 	l, d := g.ledger.Snapshot(), g.runtime.Stats()
 	s := telemetry.Snapshot{
 		Values:  telemetry.Values{Read: l.Values.Read, Filtered: l.Values.Filtered, Queued: l.Values.Queued, Journaled: l.Values.Journaled, Dropped: l.Values.Dropped},
-		Residue: l.Residue, Devices: map[string]int{}, Outages: d.Outages, Late: d.Late, Foreign: d.Foreign,
+		Residue: l.Residue, Devices: map[string]int{}, Outages: d.Outages, Late: d.Late, Foreign: d.Foreign, Segments: d.Segments, Resent: d.Resent,
 		Journal: g.journalSnapshot(), Streams: page.Streams, Writes: g.writesSnapshot(),
 		Listeners: []telemetry.Listener{{Name: "web", Open: page.Streams, Accepted: uint64(page.StreamsOpened), Refused: page.Refused()}},
 	}

@@ -153,6 +153,7 @@ type counters struct {
 	sessions, endpoints, dialsWaiting                                                       atomic.Int64
 	shed                                                                                    atomic.Uint64
 	crowded, stretched, schedulerLate                                                       atomic.Int64
+	segments, resent                                                                        atomic.Uint64 // of TCP
 	slotsUsed, slotsLimit, halfOpen                                                         atomic.Int64
 }
 
@@ -177,6 +178,7 @@ type Stats struct {
 	Suspicions                       uint64    // of going away that began
 	RouteChanges, Standbys           uint64    // devices that went to another address; sessions that were opened there in time
 	Timeouts, Late, Foreign, Refused uint64    // requests and replies
+	Segments, Resent                 uint64    // of TCP with data, and those of them that were sent again, as far as connections were looked at; Linux only
 	ClockSteps                       uint64    // how often the gateway's clock was set
 	ClockSet                         time.Time // when it was last, zero when it was not
 	ClockSetBy                       time.Duration
@@ -219,6 +221,7 @@ func (r *Runtime) Stats() Stats {
 		Refused: c.refused.Load(), SlotsUsed: int(c.slotsUsed.Load()), SlotsLimit: int(c.slotsLimit.Load()), HalfOpen: int(c.halfOpen.Load()),
 		Crowded: int(c.crowded.Load()), Stretched: int(c.stretched.Load()), Shed: c.shed.Load(), SchedulerLate: time.Duration(c.schedulerLate.Load()),
 		Suspicions: c.suspicions.Load(), RouteChanges: c.switches.Load(), Standbys: c.standbys.Load(), ClockSteps: r.clock.steps.Load(),
+		Segments: c.segments.Load(), Resent: c.resent.Load(),
 	}
 	s.Overload = r.Overload()
 	if step := r.clock.last.Load(); step != nil {

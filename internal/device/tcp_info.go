@@ -83,7 +83,9 @@ func (e *endpoint) inspect(err error) {
 		return
 	}
 	if info, known := s.TCPInfo(); known {
-		l.take(info, now, e.number)
+		sent, resent := l.take(info, now, e.number)
+		e.rt.counters.segments.Add(uint64(sent))
+		e.rt.counters.resent.Add(uint64(resent))
 	}
 }
 
@@ -95,17 +97,23 @@ func (l *link) due(now time.Time, session uint64, failed bool) bool {
 	return session != l.session || age >= tcpEvery || age >= tcpEverySick && (failed || l.sample.Backoff > 0)
 }
 
-func (l *link) take(info TCPInfo, now time.Time, session uint64) {
+// take takes a sample, and returns how many segments were sent, and sent again, since the one before.
+func (l *link) take(info TCPInfo, now time.Time, session uint64) (sent, resent uint32) {
 	is := counts{at: now, sent: info.Segments, repeated: info.Retransmits}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case session != l.session || l.previous.sent > is.sent: // another connection, or another one of a pool
+	case session != l.session || l.sample.Segments > is.sent || l.sample.Retransmits > is.repeated: // another connection, or another one of a pool
 		l.session, l.previous, l.current = session, is, is
+		sent, resent = is.sent, is.repeated
 	case now.Sub(l.current.at) >= tcpWindow:
 		l.previous, l.current = l.current, is
+		fallthrough
+	default:
+		sent, resent = is.sent-l.sample.Segments, is.repeated-l.sample.Retransmits
 	}
 	l.sample = TCPSample{At: now, TCPInfo: info, Window: now.Sub(l.previous.at), Sent: is.sent - l.previous.sent, Resent: is.repeated - l.previous.repeated}
+	return sent, resent
 }
 
 // read returns the last sample.

@@ -26,6 +26,9 @@ func TestTCPInfoIsSampled(t *testing.T) {
 		if st.RTT != 3*time.Millisecond || st.Sent != 100 || st.Resent != 25 || st.Loss() != 0.25 || time.Since(st.At) > tcpEvery+time.Second {
 			t.Errorf("%+v", st)
 		}
+		if s := b.Stats(); s.Segments != 200 || s.Resent != 25 {
+			t.Errorf("%d segments, %d again", s.Segments, s.Resent)
+		}
 		time.Sleep(2 * tcpWindow)
 		if st := b.status("d0001").TCP; st.Resent != 0 || st.Loss() != 0 || st.Window < tcpWindow || st.Window > 2*tcpWindow+tcpEvery {
 			t.Errorf("when the window has passed: %+v", st)

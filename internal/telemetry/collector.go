@@ -29,7 +29,7 @@ type collector struct {
 type descs struct {
 	build                                                       *prometheus.Desc
 	read, filtered, queued, journaled, dropped, residue         *prometheus.Desc
-	devices, outages, late, foreign                             *prometheus.Desc
+	devices, outages, late, foreign, sent, resent               *prometheus.Desc
 	lag, rtt, missed                                            *prometheus.Desc
 	delivered, waiting, behind, up                              *prometheus.Desc
 	bytes, free, segments, queueBytes, oldest, batches          *prometheus.Desc
@@ -62,6 +62,8 @@ func newDescs() descs {
 		outages: desc("device_outages_total", "Times a device vanished, all devices."),
 		late:    desc("late_replies_total", "Replies that came after their timeout, or twice."),
 		foreign: desc("foreign_replies_total", "Replies to nothing that was asked; each closes its connection."),
+		sent:    desc("tcp_segments_total", "TCP segments with data to devices, repeated ones included, as far as connections were looked at."),
+		resent:  desc("tcp_retransmits_total", "TCP segments to devices that had to be sent again: networks that lose packets."),
 
 		lag:    desc("schedule_lag_seconds", "Start of a group's read after it was due.", "group"),
 		rtt:    desc("device_rtt_seconds", "Time from a request to its reply.", "group"),
@@ -111,7 +113,7 @@ func newDescs() descs {
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	d := &c.d
 	for _, x := range append([]*prometheus.Desc{
-		d.build, d.read, d.filtered, d.queued, d.journaled, d.dropped, d.residue, d.devices, d.outages, d.late, d.foreign, d.lag, d.rtt, d.missed,
+		d.build, d.read, d.filtered, d.queued, d.journaled, d.dropped, d.residue, d.devices, d.outages, d.late, d.foreign, d.sent, d.resent, d.lag, d.rtt, d.missed,
 		d.delivered, d.waiting, d.behind, d.up, d.bytes, d.free, d.segments, d.queueBytes, d.oldest, d.batches, d.syncs, d.written,
 		d.journalErrors, d.journalFull, d.journalFailing, d.open, d.accepted, d.refused, d.streams, d.contexts, d.findings,
 		d.writes, d.took, d.waitingWrites, d.audited, d.auditSyncs, d.unaudited,
@@ -215,6 +217,8 @@ func (e emitter) deviceMetrics(d *descs, s Snapshot) {
 	e.counter(d.outages, s.Outages)
 	e.counter(d.late, s.Late)
 	e.counter(d.foreign, s.Foreign)
+	e.counter(d.sent, s.Segments)
+	e.counter(d.resent, s.Resent)
 }
 
 func (e emitter) groups(d *descs, groups []Group) {

@@ -12,6 +12,8 @@ type Snapshot struct {
 	Outages   uint64         // of all devices
 	Late      uint64         // replies
 	Foreign   uint64         // replies
+	Segments  uint64         // of TCP to devices, with data
+	Resent    uint64         // of them again
 	Schedule  Schedule
 	Routes    Routes
 	Trouble   Trouble

@@ -27,7 +27,7 @@ func sample() Snapshot {
 	return Snapshot{
 		Values:  Values{Read: 1000, Filtered: 600, Queued: 10, Journaled: 380, Dropped: map[string]uint64{"journal_full": 10}},
 		Devices: map[string]int{"ready": 38, "cooling": 2, "dreaming": 1},
-		Outages: 3, Late: 4, Foreign: 1,
+		Outages: 3, Late: 4, Foreign: 1, Segments: 9000, Resent: 12,
 		Routes:   Routes{Changes: 4, Standbys: 6, Suspicions: 11, SlotsUsed: 38, Slots: 60, HalfOpen: 1},
 		Schedule: Schedule{Dials: 50, DialFailures: 7, Sessions: 38, Crowded: 2, Stretched: 3, Stretches: 9, Late: 4 * time.Millisecond},
 		Trouble:  Trouble{Timeouts: 70, DialsWaiting: 5, DialTimeouts: 6, DialCuts: 2, Slowed: 1, Degraded: 4, Degrades: 11, Jittery: 3, Paused: 1},
@@ -96,7 +96,7 @@ func TestContractNames(t *testing.T) {
 		`millrace_values_dropped_total{reason="journal_full",sink=""} 10`, `millrace_values_dropped_total{reason="poison",sink="historian"} 5`,
 		"millrace_ledger_residue 0", "# TYPE millrace_schedule_lag_seconds histogram", `millrace_devices{state="ready"} 38`,
 		`millrace_devices{state="suspect"} 0`, "# TYPE millrace_device_rtt_seconds histogram", `millrace_device_rtt_seconds_count{group="fast"} 18`,
-		"millrace_late_replies_total 4", "millrace_foreign_replies_total 1", `millrace_refused_connections_total{listener="modbus",reason="global_limit"} 2`,
+		"millrace_late_replies_total 4", "millrace_foreign_replies_total 1", "millrace_tcp_retransmits_total 12", `millrace_refused_connections_total{listener="modbus",reason="global_limit"} 2`,
 	} {
 		if !strings.Contains(string(got), line+"\n") {
 			t.Errorf("missing: %s", line)

@@ -116,6 +116,9 @@ func findStretched(f *Facts, x *Finding) bool {
 			x.add("group %s is read every %s in place of %s", g.Name, short(g.Every), short(g.Interval))
 		}
 	}
+	if f.Gateway.Overload != "" {
+		x.add("%s", f.Gateway.Overload)
+	}
 	if d.Load > 0 {
 		x.add("its connection is busy %s of the time", percent(d.Load))
 	}

@@ -113,6 +113,12 @@ func (f *Facts) sharers() []*device.Status {
 
 // findLimited: the user's own limits do not let the intervals be kept.
 func findLimited(f *Facts, x *Finding) bool {
+	if quiet := f.Spec.PauseAfterConnect; f.polled() && f.lastRead().Before(f.Device.Since) && f.Now.Sub(f.Device.Since) < quiet {
+		x.Title = fmt.Sprintf("It is left in quiet behind its connect, for %s as configured", short(quiet))
+		x.Since = f.Device.Since
+		x.add("connected %s ago, pause_after_connect is %s", short(f.Now.Sub(f.Device.Since)), short(quiet))
+		return true
+	}
 	rate := f.Spec.RequestsPerSecond
 	if rate <= 0 || !f.polled() {
 		return false
@@ -194,15 +200,15 @@ func findOverload(f *Facts, x *Finding) bool {
 			}
 		}
 	}
-	hot := f.Gateway.CPU >= 0.9 && f.polled() && slices.ContainsFunc(f.Device.Groups, func(g device.GroupStatus) bool { return isLate(&g) })
+	own := f.polled() && slices.ContainsFunc(f.Device.Groups, func(g device.GroupStatus) bool { return isLate(&g) })
 	switch {
-	case f.Gateway.Overload != "":
+	case f.Gateway.Overload != "" && (own || f.Gateway.Late >= 100*time.Millisecond):
 		x.Title = "The gateway itself has too much to do: " + f.Gateway.Overload
 		x.add("groups are looked at %s behind their due times", short(f.Gateway.Late))
 	case late >= 3 && 5*late >= all:
 		x.Title = fmt.Sprintf("The gateway itself has too much to do: %d of %d groups elsewhere are read late too", late, all)
 		x.add("late by up to %s", short(worst))
-	case hot:
+	case own && f.Gateway.CPU >= 0.9:
 		x.Title = fmt.Sprintf("The machine of the gateway has too much to do: %s of its processors are busy", percent(f.Gateway.CPU))
 	default:
 		return false

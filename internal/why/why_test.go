@@ -206,6 +206,10 @@ var injections = []injection{
 		f.Device.Groups[0].Requests, f.Device.Groups[0].Missed = 20, 412
 		f.All[0] = f.Device
 	}},
+	{"limited", "pause_after_connect is 10s", func(f *Facts) {
+		f.Spec.PauseAfterConnect = 10 * time.Second
+		f.Device.Since, f.Device.Groups[0].LastRead = before(3*time.Second), time.Time{}
+	}},
 	{"gateway_overload", "late by up to 400ms", func(f *Facts) {
 		for i := range f.All {
 			f.All[i].Groups[0].Lag = 400 * time.Millisecond
@@ -347,6 +351,7 @@ func TestNoFalseAlarm(t *testing.T) {
 		},
 		"another one that is down":               func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
 		"a busy machine on which all is in time": func(f *Facts) { f.Gateway.CPU = 0.99 },
+		"a scheduler that is a little late": func(f *Facts) { f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices", 20*time.Millisecond },
 		"a turn that was late":                   func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
 		"a clock that was set long ago":          func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
 		"answers that were late a while ago": func(f *Facts) {
