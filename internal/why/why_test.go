@@ -351,9 +351,11 @@ func TestNoFalseAlarm(t *testing.T) {
 		},
 		"another one that is down":               func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
 		"a busy machine on which all is in time": func(f *Facts) { f.Gateway.CPU = 0.99 },
-		"a scheduler that is a little late": func(f *Facts) { f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices", 20*time.Millisecond },
-		"a turn that was late":                   func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
-		"a clock that was set long ago":          func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
+		"a scheduler that is a little late": func(f *Facts) {
+			f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices", 20*time.Millisecond
+		},
+		"a turn that was late":          func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
+		"a clock that was set long ago": func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
 		"answers that were late a while ago": func(f *Facts) {
 			f.fails(device.FaultLate, nil, 9)
 			f.Evidence.Faults[0].Last = before(time.Minute)
