@@ -171,11 +171,9 @@ func TestHealingStorm(t *testing.T) {
 		_, ok := r.alarm("heal:slow")
 		return ok
 	})
-	if s := r.HealRules()[0]; s.State != "stopped" || len(r.runs()) > 0 && s.Firing > 1 {
-		// One press may be found slow before the others are: that one is no storm.
-		if all := r.runs(); len(all) > 1 {
-			t.Errorf("%+v, %d runs", s, len(all))
-		}
+	// One press may be found slow before the others are. That one is no storm.
+	if all := r.runs(); len(all) > 1 {
+		t.Errorf("%d runs in a storm", len(all))
 	}
 	if err := os.WriteFile(r.path, []byte(healText(dir, addresses, strings.Replace(rule, "within: 20s", "dry: true\n      limit: {min_healthy: -1, percent: 100, cooldown: 1h}", 1))), 0o600); err != nil {
 		t.Fatal(err)
