@@ -258,3 +258,66 @@ func TestHealingOfTheDocs(t *testing.T) {
 		t.Error("nobody was told")
 	}
 }
+
+// TestHealingActions does everything that can be done to a device, in one run that helps nothing: afterwards all is as it was.
+func TestHealingActions(t *testing.T) {
+	m := plant(t, sim.ModbusConfig{Devices: 2})
+	const rules = `heal:
+  every: 100ms
+  rules:
+    all:
+      when: device.up && device.rtt > duration("0s")
+      for: 200ms
+      do: [standby, degrade, {type: stretch, factor: 3}, reconnect, reroute, out_of_service]
+      verify: node.cpu < 0.0
+      within: 2s
+      limit: {per_hour: 1}
+`
+	dir := t.TempDir()
+	r := startRig(t, dir, healText(dir, []string{m.Addr(1)}, rules), rigOptions{tweak: secondRoute(m.Addr(2))})
+	until(t, "everything is done", func() bool {
+		s := r.device("press-1")
+		return s.OutOfService && s.Stretched == 3 && s.Route == 1 && s.RoutePinned && s.Degraded.Level == device.DegradeSingle
+	})
+	x := r.firstRun()
+	if x.Outcome != heal.RolledBack || len(x.Steps) != 6+5 {
+		t.Errorf("%+v", x)
+	}
+	for _, s := range x.Steps {
+		if s.Error != "" || s.Note != "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	until(t, "all is as it was", func() bool {
+		s := r.device("press-1")
+		return s.State == device.Ready && !s.OutOfService && s.Stretched == 1 && s.Route == 0 && !s.RoutePinned && s.Degraded.Level == device.DegradeNone
+	})
+	r.reads("press-1", 3)
+}
+
+// TestHealingOfSubscriptions makes those of an OPC UA server anew, which a Modbus device cannot have.
+func TestHealingOfSubscriptions(t *testing.T) {
+	m := plant(t, sim.ModbusConfig{})
+	dir := t.TempDir()
+	text := healText(dir, []string{m.Addr(1)}, `  - {id: tank, address: "`+opcuaPlant(t)+`", options: {security: none}, groups: {all: {interval: 100ms, tags: {level: "ns=1;s=level"}}}}
+heal:
+  every: 100ms
+  limit: {min_healthy: -1, percent: 100}
+  rules:
+    anew: {when: device.up && device.rtt > duration("0s"), for: 500ms, do: [resubscribe], limit: {cooldown: 1h}}
+`)
+	r := startRig(t, dir, text, rigOptions{})
+	until(t, "both runs have ended", func() bool {
+		all := r.runs()
+		return len(all) == 2 && all[0].Outcome != heal.Running && all[1].Outcome != heal.Running
+	})
+	for _, x := range r.runs() {
+		switch {
+		case x.Subject == "tank" && x.Outcome != heal.Done, x.Subject == "press-1" && x.Outcome != heal.RolledBack:
+			t.Errorf("%+v", x)
+		case x.Subject == "press-1" && !strings.Contains(x.Reason, "press-1 has no subscriptions: it is asked for its values"):
+			t.Error(x.Reason)
+		}
+	}
+	r.reads("tank", 2)
+}

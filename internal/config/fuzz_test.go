@@ -90,3 +90,38 @@ func FuzzStrings(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRules loads arbitrary files of healing rules. It never crashes, and ends with rules that are compiled, or with errors that have a place.
+func FuzzRules(f *testing.F) {
+	for _, file := range []string{"testdata/good/heal-rules.yml", "testdata/bad/heal-rules.yml"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Add("rules:\n  a:\n    when: |\n      device.up &&\n       nothing\n    do: [reconnect, {type: run, argv: [x]}]\n")
+	f.Add("rules: {a: {when: \"device.loss > \\u0030.5\", do: [stretch], verify: >\n  device.up\n  && x}}\n")
+	dir := f.TempDir()
+	path := filepath.Join(dir, "gateway.yaml")
+	const text = "devices:\n  - {id: a, address: \"modbus://127.0.0.1:502/1\", groups: {g: {tags: {a: \"holding:1\"}}}}\nheal: {files: [rules.yml]}\n"
+	f.Fuzz(func(t *testing.T, rules string) {
+		if strings.Contains(rules, "${file:") {
+			return // it would read files of the machine
+		}
+		if err := os.WriteFile(filepath.Join(dir, "rules.yml"), []byte(rules), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := newLoader(path, drivers())
+		l.load([]byte(text))
+		errs := l.problems.sorted(path)
+		for _, e := range errs {
+			if e.File == "" || e.Msg == "" {
+				t.Errorf("an error without place or text: %+v", e)
+			}
+		}
+		if n := strings.Count(rules, "\n") + 2; len(errs) > 0 && errs[0].Line > n {
+			t.Errorf("an error behind the end of the file: %v", errs[0])
+		}
+	})
+}
