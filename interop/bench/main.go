@@ -70,6 +70,7 @@ var parts = []part{
 	{"devices", benchDevices},
 	{"return", benchReturn},
 	{"isolation", benchIsolation},
+	{"predict", benchPredict},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS,
