@@ -30,7 +30,7 @@ type plc struct {
 }
 
 // newPLC has DB1 to DB4, I, Q, M and P of 8,192 bytes each, filled by s7Byte, and 512 timers and counters.
-func newPLC(t *testing.T, pdu int) *plc {
+func newPLC(t testing.TB, pdu int) *plc {
 	t.Helper()
 	f := &plc{code: s7.ReturnAddress, pdu: pdu}
 	for db := range uint16(4) {

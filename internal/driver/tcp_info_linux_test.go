@@ -67,3 +67,14 @@ func TestNoTCPInfoWithoutASocket(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func BenchmarkTCPInfo(b *testing.B) {
+	f := newPLC(b, 240)
+	s := openS7(b, f.address(nil), newWatcher())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, known := s.TCPInfo(); !known {
+			b.Fatal("not known")
+		}
+	}
+}
