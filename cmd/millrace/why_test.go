@@ -301,6 +301,15 @@ func TestWhyOverSockets(t *testing.T) {
 			}
 			w.explained("victim", "config_changed", closed.addr)
 		},
+		"asked for less at once": func(t *testing.T) {
+			_, _, url := modbusPatient(t)
+			w := watch(t, url, modbusTags, rigOptions{})
+			w.reads("victim", 2)
+			if err := w.runtime.Degrade("victim", true, "the line is noisy"); err != nil {
+				t.Fatal(err)
+			}
+			w.explained("victim", "degraded", "level single")
+		},
 		"stretched by hand": func(t *testing.T) {
 			_, _, url := modbusPatient(t)
 			w := watch(t, url, modbusTags, rigOptions{})

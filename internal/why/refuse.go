@@ -173,8 +173,8 @@ func findDeviceFailure(f *Facts, x *Finding) bool {
 
 // findPartial: a part of what is asked comes.
 func findPartial(f *Facts, x *Finding) bool {
-	if f.Device.State != device.Degraded {
-		return false
+	if f.Device.State != device.Degraded || f.Device.Degraded.Level != device.DegradeNone {
+		return false // who is asked for less at once is in that state too
 	}
 	names, others := f.of(tag.UncertainLastUsable, tag.BadNoCommunication)
 	x.Title = fmt.Sprintf("Only a part of each read comes: %s of %d keep their last value", many(len(names), "tag"), len(names)+others)

@@ -286,6 +286,7 @@ var injections = []injection{
 		f.Device.Routes = []device.RouteStatus{{Addr: f.Device.Endpoint, State: device.RouteFailed, Cause: "no answer in time"}, {Addr: "modbus://10.2.1.7:502/1", Name: "ring", State: device.RouteInUse, Since: before(time.Minute)}}
 	}},
 	{"degraded", "level single for 20s", func(f *Facts) {
+		f.Device.State = device.Degraded
 		f.Device.Degraded = device.DegradeStatus{Level: device.DegradeSingle, Since: before(20 * time.Second), Why: "batches failed"}
 	}},
 	{"writes_paused", "last 3 requests", func(f *Facts) { f.Device.WritesPaused = "writes are paused: the last 3 requests had no answer in 2s" }},
