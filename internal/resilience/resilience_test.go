@@ -374,7 +374,7 @@ func TestSizes(t *testing.T) {
 		bytes, most uintptr
 	}{
 		{"breaker", unsafe.Sizeof(Breaker{}), 128}, {"jitter", unsafe.Sizeof(Jitter{}), 48}, {"ladder", unsafe.Sizeof(Ladder{}), 64},
-		{"rto", unsafe.Sizeof(RTO{}), 64}, {"back-off", unsafe.Sizeof(Backoff{}), 24}, {"retries", unsafe.Sizeof(Retries{}), 1},
+		{"dial rate", unsafe.Sizeof(AIMD{}), 128}, {"rto", unsafe.Sizeof(RTO{}), 64}, {"back-off", unsafe.Sizeof(Backoff{}), 24}, {"retries", unsafe.Sizeof(Retries{}), 1},
 	} {
 		t.Logf("%s: %d bytes", c.name, c.bytes)
 		if c.bytes > c.most {
@@ -505,12 +505,23 @@ func TestPollPathAllocatesNothing(t *testing.T) {
 	r, b, back, bucket, slots := NewRTO(200*ms, 2*time.Second), NewBreaker(LAN()), NewBackoff(LAN()), NewBucket(400, 20), NewSlots(1)
 	src := rand.New(rand.NewPCG(1, 2))
 	now := time.Unix(0, 0)
+	var jitter Jitter
+	var retries Retries
+	ladder, rate := NewLadder(LAN()), NewAIMD(400)
 	if n := testing.AllocsPerRun(1000, func() {
 		now = now.Add(ms)
 		r.Sample(10*ms, false)
 		r.TimedOut(r.Timeout())
 		r.Late(ms)
 		b.Fail(now, false)
+		jitter.Replied(10 * ms)
+		jitter.Lost()
+		ladder.Part(now, 0.5)
+		ladder.Whole(now)
+		ladder.Less()
+		retries.Next(src, jitter.On())
+		rate.OK(now, now, false)
+		rate.TimedOut(now, now)
 		b.OK(now, false, false)
 		back.Next(src)
 		back.Reset()
@@ -524,6 +535,8 @@ func TestPollPathAllocatesNothing(t *testing.T) {
 
 func BenchmarkPollPath(b *testing.B) {
 	r, br, bucket := NewRTO(200*ms, 2*time.Second), NewBreaker(LAN()), NewBucket(1e9, 1)
+	ladder := NewLadder(LAN())
+	var jitter Jitter
 	now := time.Unix(0, 0)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -531,6 +544,9 @@ func BenchmarkPollPath(b *testing.B) {
 		bucket.Reserve(now, 1)
 		_ = r.Timeout()
 		r.Sample(10*ms, false)
+		jitter.Replied(10 * ms)
+		r.Quick(jitter.On())
 		br.OK(now, false, false)
+		ladder.Whole(now)
 	}
 }
