@@ -187,6 +187,11 @@ func (h *healer) Unfinished(ctx context.Context) ([]heal.Record, error) {
 	return h.records(ctx, "", true, 1<<20)
 }
 
+func (h *healer) Recent(ctx context.Context) ([]heal.Record, error) {
+	const enough = 500
+	return h.records(ctx, "", false, enough)
+}
+
 func (h *healer) records(ctx context.Context, rule string, open bool, limit int) ([]heal.Record, error) {
 	runs, err := h.g.store.HealRuns(ctx, rule, open, limit)
 	if err != nil {

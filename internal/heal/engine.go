@@ -113,6 +113,19 @@ func (s *ruleState) same(p *Policy) bool {
 	return fmt.Sprintf("%+v", s.Rule) == fmt.Sprintf("%+v", p.Rule)
 }
 
+// Remember counts a run that has ended, of an earlier run of the gateway, to its rule's rate and its subject's rest: a gateway that ends again and again heals no more often.
+func (e *Engine) Remember(r Record) {
+	for _, s := range e.rules {
+		if s.Name == r.Rule {
+			s.begun = append(s.begun, r.Begun)
+			x := s.subject(r.Subject)
+			if until := r.Ended.Add(s.Limit.Cooldown); !r.Ended.IsZero() && until.After(x.coolUntil) {
+				x.coolUntil = until
+			}
+		}
+	}
+}
+
 // Resume takes up a run that was not over when the gateway ended: what of it outlived that is undone, at once, or when it was to be.
 func (e *Engine) Resume(r Record) {
 	x := &run{Record: r, resumed: true, phase: undoing, outcome: Interrupted, failure: "the gateway ended while it ran"}

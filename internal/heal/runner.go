@@ -27,7 +27,8 @@ type Plant interface {
 type History interface {
 	SaveRun(ctx context.Context, r Record) error // one of the same ID is replaced
 	Unfinished(ctx context.Context) ([]Record, error)
-	LastRun(ctx context.Context) (uint64, error) // the highest ID, 0 without one
+	Recent(ctx context.Context) ([]Record, error) // the newest runs, some hundred at least
+	LastRun(ctx context.Context) (uint64, error)  // the highest ID, 0 without one
 	Pause(ctx context.Context) (Pause, error)
 	SetPause(ctx context.Context, p Pause) error
 }
@@ -86,6 +87,10 @@ func (r *Runner) Load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	recent, err := r.cfg.History.Recent(ctx)
+	if err != nil {
+		return err
+	}
 	pause, err := r.cfg.History.Pause(ctx)
 	if err != nil {
 		return err
@@ -94,6 +99,9 @@ func (r *Runner) Load(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.pause = pause
 	r.engine.nextID = max(r.engine.nextID, last+1)
+	for _, x := range recent {
+		r.engine.Remember(x)
+	}
 	for _, x := range open {
 		r.engine.Resume(x)
 	}

@@ -146,6 +146,8 @@ func (h *fakeHistory) Unfinished(context.Context) ([]Record, error) {
 	return slices.DeleteFunc(h.all(), func(r Record) bool { return !r.Unfinished() }), nil
 }
 
+func (h *fakeHistory) Recent(context.Context) ([]Record, error) { return h.all(), nil }
+
 func (h *fakeHistory) LastRun(context.Context) (uint64, error) {
 	var last uint64
 	for _, r := range h.all() {
@@ -467,4 +469,34 @@ func TestAProgramIsPartOfARun(t *testing.T) {
 	if x.Outcome != Done || x.Steps[1].Output != "press03 of 10.0.0.0/24" || x.Steps[1].Action != `run ["echo" "press03 of 10.0.0.0/24"]` {
 		t.Errorf("%+v", x)
 	}
+}
+
+// TestBoundsOutliveARestart holds that a gateway that is started anew knows how often its rules have run, and who rests.
+func TestBoundsOutliveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, disk := newFakePlant(4), newFakeHistory()
+		rule := lossRule(Action{Type: Reconnect})
+		rule.Limit = Limit{PerHour: 2, Cooldown: 20 * time.Minute}
+		lossOf(0.1, time.Second)(p)
+		for range 4 {
+			h := startHealing(t, p, disk, rule)
+			after(15 * time.Second)
+			h.end()
+		}
+		if all := disk.all(); len(all) != 1 {
+			t.Errorf("%d runs of a device that rests", len(all))
+		}
+		h := startHealing(t, p, disk, rule)
+		after(21 * time.Minute)
+		h.want(RolledBack, RolledBack)
+		h.end()
+		lossOf(0, time.Millisecond)(p)
+		p.set("press01", func(d *Device) { d.Loss = 0.1 })
+		h = startHealing(t, p, disk, rule)
+		after(10 * time.Second)
+		if x, _ := h.Explain("slow"); !strings.Contains(fmt.Sprint(x.Told), "the rule ran 2 times in the last hour") {
+			t.Errorf("%+v", x.Told)
+		}
+		h.want(RolledBack, RolledBack)
+	})
 }
