@@ -67,6 +67,8 @@ var parts = []part{
 	{"opcuaidle", benchOPCUAIdle},
 	{"opcuastart", benchOPCUAStart},
 	{"opcuastorm", benchOPCUAStorm},
+	{"resilience", benchResilience},
+	{"degrade", benchDegrade},
 	{"devices", benchDevices},
 	{"return", benchReturn},
 	{"isolation", benchIsolation},
