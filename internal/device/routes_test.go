@@ -260,6 +260,52 @@ func TestRedundantPair(t *testing.T) {
 	})
 }
 
+// Devices that go from address to address, and the scouts that they send, share no wait with the others: those are polled as without them, to the nanosecond.
+func TestIsolationFromRoutes(t *testing.T) {
+	run := func(fault mode) (healthy map[string][]time.Time) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.book.forgetful = true
+			var specs []Spec
+			for n := uint32(1); n <= 200; n++ {
+				s := b.spec(n, time.Second, 2)
+				if n%20 == 0 {
+					s.Routes = []Route{{Addr: Addr{Scheme: "fake", Host: fmt.Sprintf("plc%d:502", 1000+n), Path: "1"}}}
+				}
+				specs = append(specs, s)
+			}
+			b.apply(specs...)
+			b.run()
+			time.Sleep(10 * time.Second)
+			for n := uint32(20); n <= 200; n += 20 {
+				b.plc(n).set(fault)
+			}
+			time.Sleep(20 * time.Second)
+			for n := uint32(20); n <= 200; n += 20 {
+				if s := b.status(fmt.Sprintf("d%04d", n)); (s.Route == 1) != (fault != fine) {
+					t.Errorf("mode %d: device %d is %v on %d", fault, n, s.State, s.Route)
+				}
+			}
+			healthy = b.polls()
+			for n := uint32(20); n <= 200; n += 20 {
+				delete(healthy, fmt.Sprintf("plc%d:502", n))
+				delete(healthy, fmt.Sprintf("plc%d:502", 1000+n))
+			}
+			b.quit()
+		})
+		return healthy
+	}
+	want := run(fine)
+	for _, fault := range []mode{silent, blackHole, refuses} {
+		got := run(fault)
+		for host, times := range want {
+			if !slices.EqualFunc(times, got[host], time.Time.Equal) {
+				t.Fatalf("mode %d: %s was polled %d times, without the fault %d times, or at others", fault, host, len(got[host]), len(times))
+			}
+		}
+	}
+}
+
 // A reload leaves a device on the address that it is on, as long as it has that address.
 func TestReloadKeepsRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

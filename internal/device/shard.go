@@ -242,6 +242,9 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 
 // note tells the world what was done about u without a change of its state.
 func (s *shard) note(u *unit, act, reason string, now time.Time) {
+	if u.scout.of != nil {
+		return // it is no device
+	}
 	m := &u.machine
 	u.mu.Lock()
 	u.happened(Happening{At: now, Act: act, From: m.state, To: m.state, Reason: reason})
