@@ -14,6 +14,7 @@ const (
 	garbageTime  = 10 * time.Second // what is made in that time
 	garbageRoom  = 8 << 20          // bytes, at least: what comes all at once
 	usualGarbage = 100              // percent, at most: Go's own
+	startGarbage = 25               // percent, while a configuration is loaded: what stays lies among what does not, and the holes stay, too
 
 	heapLook   = time.Second
 	heapMemory = 30 // looks over which the rate is smoothed
@@ -38,8 +39,16 @@ type heapKeeper struct {
 	looks   int    // since what lay idle was given back
 }
 
+// sparingHeap sets the collector's pace for the start.
+func sparingHeap() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(startGarbage)
+	}
+}
+
 func newHeapKeeper() *heapKeeper {
-	k := &heapKeeper{percent: usualGarbage}
+	k := &heapKeeper{percent: startGarbage}
+	debug.SetGCPercent(k.percent)
 	for i, name := range []string{"/gc/heap/live:bytes", "/gc/heap/allocs:bytes", "/memory/classes/heap/free:bytes"} {
 		k.samples[i].Name = name
 	}

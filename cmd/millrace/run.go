@@ -42,6 +42,7 @@ mistake leaves the last good configuration running. At the start a mistake ends 
 			if err := debug.check(); err != nil {
 				return usageError(err)
 			}
+			sparingHeap()
 			cfg, err := loadConfig(path, cmd.ErrOrStderr())
 			if err != nil {
 				return err

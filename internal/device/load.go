@@ -27,24 +27,28 @@ const (
 
 // loadState is how an endpoint has stood since when. It belongs to the shard.
 type loadState struct {
-	at      time.Time // when it was looked at last
-	over    time.Time // since when it has been overloaded, zero when it is not
-	roomy   time.Time // since when an interval could come back, zero when none could
-	crowded bool      // it was said who takes the time
+	at      time.Duration // when it was looked at last, since the Runtime was made, as all times here
+	over    time.Duration // since when it has been overloaded, 0 when it is not
+	roomy   time.Duration // since when an interval could come back, 0 when none could
+	crowded bool          // it was said who takes the time
 }
 
 // weigh notes that a turn of g took so long, and looks at the load of its endpoint now and then.
 func (s *shard) weigh(e *endpoint, g *group, took time.Duration, now time.Time) {
 	g.busy = smooth(g.busy, max(took, e.spacing(g)))
-	if now.Sub(e.load.at) < loadLook {
+	at := s.age(now)
+	if at-e.load.at < loadLook {
 		return
 	}
-	e.load.at = now
+	e.load.at = at
 	load := e.predicted()
 	e.showLoad(load)
 	s.crowd(e, load, now)
 	s.shed(e, load, now)
 }
+
+// age returns how long the Runtime has been there, more than nothing.
+func (s *shard) age(now time.Time) time.Duration { return max(now.Sub(s.rt.clock.start), 1) }
 
 // spacing returns how long a turn of g keeps others waiting by the rate of its endpoint alone.
 func (e *endpoint) spacing(g *group) time.Duration {
@@ -178,15 +182,15 @@ func (g *group) burden() string {
 // shed stretches intervals of an endpoint that has been overloaded for some time, and lets them come back.
 func (s *shard) shed(e *endpoint, load float64, now time.Time) {
 	if load <= overloadAt || e.alone() {
-		e.load.over = time.Time{}
+		e.load.over = 0
 		s.unshed(e, load, now)
 		return
 	}
-	e.load.roomy = time.Time{}
-	if e.load.over.IsZero() {
-		e.load.over = now
+	e.load.roomy = 0
+	if e.load.over == 0 {
+		e.load.over = e.load.at
 	}
-	if now.Sub(e.load.over) < overloadFor {
+	if e.load.at-e.load.over < overloadFor {
 		return
 	}
 	why := fmt.Sprintf("its connection is overloaded: the turns of all groups take %.0f %% of the time", 100*load)
@@ -201,7 +205,7 @@ func (s *shard) shed(e *endpoint, load float64, now time.Time) {
 		s.retime(g, why, now)
 		load += g.share() - was
 	}
-	e.load.over = time.Time{}
+	e.load.over = 0
 }
 
 // alone says whether one group has e to itself. It is in nobody's way: it is read as often as can be, and what is missed is counted.
@@ -241,11 +245,11 @@ func (s *shard) unshed(e *endpoint, load float64, now time.Time) {
 	}
 	switch {
 	case last == nil || load+last.share() > returnTo: // half the interval takes twice the share
-		e.load.roomy = time.Time{}
-	case e.load.roomy.IsZero():
-		e.load.roomy = now
-	case now.Sub(e.load.roomy) >= roomyFor:
-		e.load.roomy = time.Time{}
+		e.load.roomy = 0
+	case e.load.roomy == 0:
+		e.load.roomy = e.load.at
+	case e.load.at-e.load.roomy >= roomyFor:
+		e.load.roomy = 0
 		last.shed--
 		s.retime(last, "its connection has time again", now)
 	}
