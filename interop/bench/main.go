@@ -73,6 +73,12 @@ var parts = []part{
 	{"return", benchReturn},
 	{"isolation", benchIsolation},
 	{"predict", benchPredict},
+	{"writes", func(ctx context.Context, w io.Writer, s settings) error {
+		if s.millrace == "" {
+			return errors.New("writes need -millrace BINARY")
+		}
+		return benchWrites(ctx, w, s.millrace)
+	}},
 }
 
 // command runs one part, or the child process of one: serve NAME, client NAME ADDR SECONDS, hold ADDR CONNECTIONS,
