@@ -29,7 +29,7 @@ type device struct {
 	conns  []net.Conn    // open ones
 	faults []fault       // nil until the first connection
 
-	connections, refused, requests uint64 // as in DeviceStats
+	connections, refused, requests, writes uint64 // as in DeviceStats
 }
 
 // fault is a Fault of one device with its counts.
@@ -44,13 +44,14 @@ type DeviceStats struct {
 	Connections uint64 // accepted
 	Refused     uint64 // reset at once
 	Requests    uint64
+	Writes      uint64 // that were executed, of Modbus and S7 devices: each request, or each variable
 	Faults      [Kinds]uint64
 }
 
 func (d *device) stats() DeviceStats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := DeviceStats{Connections: d.connections, Refused: d.refused, Requests: d.requests}
+	s := DeviceStats{Connections: d.connections, Refused: d.refused, Requests: d.requests, Writes: d.writes}
 	for i := range d.faults {
 		s.Faults[d.faults[i].Kind] += d.faults[i].struck
 	}

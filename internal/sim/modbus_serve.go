@@ -103,6 +103,7 @@ func (s *session) WriteCoils(_ context.Context, r *modbus.Request, src []byte) m
 	if code := s.deny(r, false); code != 0 {
 		return code
 	}
+	s.d.writes++
 	for i := range int(r.Quantity) {
 		s.mem.set(r.Unit, coils, int(r.Address)+i, uint16(src[i/8]>>(i%8))&1)
 	}
@@ -120,6 +121,7 @@ func (s *session) write(r *modbus.Request, src []byte) modbus.ExceptionCode {
 	if code := s.deny(r, false); code != 0 {
 		return code
 	}
+	s.d.writes++
 	for i := range int(r.Quantity) {
 		s.mem.set(r.Unit, holdings, int(r.Address)+i, binary.BigEndian.Uint16(src[2*i:]))
 	}
@@ -133,6 +135,7 @@ func (s *session) MaskWrite(_ context.Context, r *modbus.Request, and, or uint16
 	if code := s.deny(r, false); code != 0 {
 		return code
 	}
+	s.d.writes++
 	var old [2]byte
 	s.mem.registers(s.d.number, r.Unit, holdings, int(r.Address), s.now, old[:])
 	s.mem.set(r.Unit, holdings, int(r.Address), binary.BigEndian.Uint16(old[:])&and|or&^and)

@@ -105,8 +105,10 @@ func (s *s7Session) WriteItem(_ context.Context, r *s7.Request, it *s7.Item, src
 	case code != s7.ReturnOK:
 		return code
 	case it.Size == s7.SizeBit:
+		s.d.writes++
 		s.own.setBit(p.region, s.d.number, p.at, now, it.Bit(), src[0]&1 != 0)
 	default:
+		s.d.writes++
 		s.own.write(p.region, s.d.number, p.at, now, src)
 	}
 	return s7.ReturnOK
