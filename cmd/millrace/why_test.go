@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -401,11 +402,16 @@ func TestWhyCommand(t *testing.T) {
 	_, n, url := modbusPatient(t)
 	dir := t.TempDir()
 	text := strings.Replace(patientConfig(dir, url, modbusTags, ""), "listen: 'off'", "listen: '127.0.0.1:0'", 1)
+	text = strings.Replace(text, "interval: 50ms", "interval: 300ms", 1)
 	w := &ward{startRig(t, dir, text, rigOptions{}), dir}
 	page := w.page()
 	w.reads("victim", 2)
-	out, _, code := millrace(t, "why", "victim", "--server", page)
-	if code != exitOK || !strings.Contains(out, "All is well with victim") || !strings.Contains(out, "4 good values of 4") {
+	var out string
+	var code int
+	if !comes(func() bool { // on a machine that is busy with other tests something may be the matter for a moment
+		out, _, code = millrace(t, "why", "victim", "--server", page)
+		return strings.Contains(out, "All is well with victim") && strings.Contains(out, "4 good values of 4")
+	}) || code != exitOK {
 		t.Errorf("%d: %s", code, out)
 	}
 	n.shut()
@@ -434,12 +440,13 @@ func TestWhyCommand(t *testing.T) {
 func TestWhyURL(t *testing.T) {
 	try := func(url string, want ...string) {
 		t.Helper()
-		out, errs, code := millrace(t, append([]string{"why", "--timeout", "500ms"}, strings.Fields(url)...)...)
-		for _, w := range want {
-			if code != exitOK || !strings.Contains(out, w) {
-				t.Errorf("%s: %d, without %q\n%s%s", url, code, w, out, errs)
-				return
-			}
+		var out, errs string
+		var code int
+		if !comes(func() bool { // what is slow for a moment on a busy machine is quick the next time
+			out, errs, code = millrace(t, append([]string{"why", "--timeout", "500ms"}, strings.Fields(url)...)...)
+			return code != exitOK || !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(out, w) })
+		}) || code != exitOK {
+			t.Errorf("%s: %d, not all of %q\n%s%s", url, code, want, out, errs)
 		}
 	}
 	p, n, url := modbusPatient(t)
