@@ -48,28 +48,26 @@ func TestOperationTimeout(t *testing.T) {
 
 // A write is waited for as long as the profile says of writes, and what it takes says nothing of reads.
 func TestWriteTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, Config{})
-		s := b.spec(1, time.Second, 1)
-		s.Profile.Write = 7 * time.Second
-		b.apply(s)
-		b.run()
-		time.Sleep(10 * time.Second)
-		e := b.unit("d0001").endpoint
-		e.writing.Store(true)
-		if got := e.Timeout(); got != 7*time.Second {
-			t.Errorf("a write is waited for %v", got)
-		}
-		before := b.status("d0001")
-		e.Replied(1900 * time.Millisecond)
-		e.TimedOut(7 * time.Second)
-		if after := b.status("d0001"); after.RTT != before.RTT || after.Timeout != before.Timeout || after.Timeouts != before.Timeouts+1 {
-			t.Errorf("round trip %v, timeout %v, before %v and %v", after.RTT, after.Timeout, before.RTT, before.Timeout)
-		}
-		e.writing.Store(false)
-		if got := e.Timeout(); got != before.Timeout {
-			t.Errorf("a read is waited for %v", got)
-		}
-		b.quit()
-	})
+	e, g := turnBench(t, 1, false)
+	p := *g.unit.spec
+	p.Profile.Write = 7 * time.Second
+	g.unit.spec = &p
+	e.reading.Store(g)
+	for range 20 {
+		e.Replied(10 * time.Millisecond)
+	}
+	before := g.unit.status()
+	e.writing.Store(true)
+	if got := e.Timeout(); got != 7*time.Second {
+		t.Errorf("a write is waited for %v", got)
+	}
+	e.Replied(1900 * time.Millisecond)
+	e.TimedOut(7 * time.Second)
+	if after := g.unit.status(); after.RTT != before.RTT || after.Timeout != before.Timeout || after.Timeouts != before.Timeouts+1 {
+		t.Errorf("round trip %v, timeout %v, before %v and %v", after.RTT, after.Timeout, before.RTT, before.Timeout)
+	}
+	e.writing.Store(false)
+	if got := e.Timeout(); got != before.Timeout {
+		t.Errorf("a read is waited for %v", got)
+	}
 }
