@@ -67,7 +67,7 @@ func TestDiff(t *testing.T) {
 		{"what needs a restart", edit("name: x", "name: y, listen: off, dial_rate: 5", "templates:", "journal: {max_age: 1h}\ntemplates:"),
 			"needs a restart: gateway.name changed from x to y: metrics and notifications carry the name given at start\n" +
 				"needs a restart: gateway.listen changed from 127.0.0.1:8080 to off: the listener is opened at start\n" +
-				"needs a restart: gateway.dial_rate changed from 200 to 5: all devices share the bucket made at start\n" +
+				"needs a restart: gateway.dial_rate changed from 400 to 5: all devices share the bucket made at start\n" +
 				"needs a restart: journal.max_age changed from 168h0m0s to 1h0m0s: the journal is open with the old value"},
 	} {
 		if got := Diff(old, c.new); got.String() != c.want || got.Empty() != (c.want == "nothing changed") {

@@ -37,7 +37,7 @@ var gatewayKeys = mapping[Gateway]{
 			func(g *Gateway) *string { return &g.Data }),
 		text("listen", "127.0.0.1:8080", "Address and port of the web page and the API; `off` for neither.",
 			func(g *Gateway) *string { return &g.Listen }).checked(checkListen),
-		integer("dial_rate", "200", "New connections per second, over all devices: the start of a large gateway does not storm the network.",
+		integer("dial_rate", "400", "New connections per second, over all devices: the start of a large gateway does not storm the network.",
 			func(g *Gateway) *int { return &g.DialRate }).within(1, 100_000),
 		boolean("allow_commands", "false", "Healing rules may run programs, with the rights of the gateway. Rules can come from files that others write; so this is said here.",
 			func(g *Gateway) *bool { return &g.AllowCommands }),
