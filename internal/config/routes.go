@@ -8,15 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"millrace/internal/device"
 	"millrace/internal/resilience"
 )
 
 // routeDraft is a further address of a device as it is written.
 type routeDraft struct {
-	at        Place
 	address   string
 	addressAt Place
 	name      string
@@ -24,7 +21,6 @@ type routeDraft struct {
 
 // routingDraft is how a device uses its addresses. Zero values are not said.
 type routingDraft struct {
-	at       Place
 	name     string
 	stay     time.Duration
 	probes   int
@@ -91,19 +87,8 @@ var predictKeys = mapping[predictDraft]{
 	},
 }
 
-// draftKey is a key whose value is one mapping, of which the place is kept.
-func draftKey[T, U any](name string, m *mapping[U], doc string, to func(*T) *U, place func(*U, Place)) key[T] {
-	k := sub(name, m, doc, to)
-	inner := k.node
-	k.node = func(l *loader, dst *T, n *yaml.Node) {
-		inner(l, dst, n)
-		place(to(dst), l.place(n))
-	}
-	return k
-}
-
 func routingKey[T any](to func(*T) *routingDraft) key[T] {
-	return draftKey("routing", &routingKeys, "How a device with several addresses uses them.", to, func(r *routingDraft, at Place) { r.at = at })
+	return sub("routing", &routingKeys, "How a device with several addresses uses them.", to)
 }
 
 func predictKey[T any](to func(*T) *predictDraft) key[T] {
