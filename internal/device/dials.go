@@ -204,6 +204,43 @@ func (s *shard) tellRate(n *subnet) {
 	n.slowed = slow
 }
 
+// dialled takes what became of a dial.
+func (s *shard) dialled(e *endpoint) {
+	now := e.outcome.ended
+	if e.outcome.err != nil {
+		s.giveSlots(e)
+		if timedOut(e.outcome.err) {
+			s.notOpened(e, e.dialAt, now)
+		}
+		s.dialFailed(e, e.outcome.err, now)
+		return
+	}
+	s.openedIn(e, now)
+	e.dialling, e.open, e.opened, e.proven = false, true, now, false
+	s.interrupt(e) // nothing runs: what the dial has hung on its context goes with it
+	e.notBefore = now.Add(e.pause)
+	for _, u := range e.units {
+		if u.waiting {
+			s.post(u, event{kind: evOpened, at: now}, nil)
+		}
+	}
+	s.stepAll()
+	if !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
+		s.hangUp(e, nil, now, false)
+	}
+}
+
+// dialFailed tells those who wait, and when e may be dialled again.
+func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
+	e.dialling, e.cause = false, cause
+	e.retryAt = now.Add(e.pauseAfter(cause, now))
+	for _, u := range e.units {
+		if u.waiting {
+			s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, cause)
+		}
+	}
+}
+
 // The breaker of an endpoint counts its sessions as that of a device counts its reads: one that cannot be had, or breaks before it has proven itself, has failed. What is open is
 // retryAt, and half-open is the one dial behind it: the machines of the devices that wait for that are the automaton. Requests without an answer are none of its business, for behind a
 // gateway they are those of single units; when nothing on a session answers, leave ends it.

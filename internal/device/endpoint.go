@@ -297,10 +297,6 @@ func (e *endpoint) unit() *unit {
 	return nil
 }
 
-// Connect and Handshake implement Timeouts.
-func (e *endpoint) Connect() time.Duration   { return time.Duration(e.connects.Load()) }
-func (e *endpoint) Handshake() time.Duration { return time.Duration(e.patience.Load()) }
-
 // Timeout is that of the handshake during one, that of writes during one, and else what the replies of the unit make of it.
 func (e *endpoint) Timeout() time.Duration {
 	u := e.unit()

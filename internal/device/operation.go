@@ -61,3 +61,7 @@ func (e *endpoint) overran(u *unit, err error) error {
 	}
 	return err
 }
+
+// Connect and Handshake implement Timeouts.
+func (e *endpoint) Connect() time.Duration   { return time.Duration(e.connects.Load()) }
+func (e *endpoint) Handshake() time.Duration { return time.Duration(e.patience.Load()) }

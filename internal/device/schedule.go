@@ -396,42 +396,6 @@ func (s *shard) serviceChanged(u *unit, now time.Time) {
 	}
 }
 
-func (s *shard) dialled(e *endpoint) {
-	now := e.outcome.ended
-	if e.outcome.err != nil {
-		s.giveSlots(e)
-		if timedOut(e.outcome.err) {
-			s.notOpened(e, e.dialAt, now)
-		}
-		s.dialFailed(e, e.outcome.err, now)
-		return
-	}
-	s.openedIn(e, now)
-	e.dialling, e.open, e.opened, e.proven = false, true, now, false
-	s.interrupt(e) // nothing runs: what the dial has hung on its context goes with it
-	e.notBefore = now.Add(e.pause)
-	for _, u := range e.units {
-		if u.waiting {
-			s.post(u, event{kind: evOpened, at: now}, nil)
-		}
-	}
-	s.stepAll()
-	if !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
-		s.hangUp(e, nil, now, false)
-	}
-}
-
-// dialFailed tells those who wait, and when e may be dialled again.
-func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
-	e.dialling, e.cause = false, cause
-	e.retryAt = now.Add(e.pauseAfter(cause, now))
-	for _, u := range e.units {
-		if u.waiting {
-			s.post(u, event{kind: evRefused, at: now, until: e.retryAt}, cause)
-		}
-	}
-}
-
 // turned takes what became of a turn. A fault of the transport is the device's, one that ended the session is of all devices on it.
 func (s *shard) turned(e *endpoint, g *group) {
 	u, o := g.unit, e.outcome
