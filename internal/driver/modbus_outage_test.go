@@ -59,6 +59,12 @@ func (p *pipePlant) open() int {
 	return len(p.conns)
 }
 
+func (p *pipePlant) dialled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dials
+}
+
 func (p *pipePlant) dial(ctx context.Context) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,12 +172,12 @@ func TestADayWithoutDevicesLeavesNothing(t *testing.T) {
 		goroutines, sessions := rest()
 		for _, m := range []plantMode{plantRefuses, plantDeaf, plantSilent} {
 			plant.become(m)
-			dials := plant.dials
+			dials := plant.dialled()
 			time.Sleep(8 * time.Hour)
 			if n := rt.Stats().States[device.Ready]; n != 0 {
 				t.Fatalf("%d are ready without a plant", n)
 			}
-			if n := plant.dials - dials; n < devices*8*3600/10 {
+			if n := plant.dialled() - dials; n < devices*8*3600/10 {
 				t.Errorf("mode %d: only %d dials in eight hours", m, n)
 			}
 			plant.become(plantWell)
