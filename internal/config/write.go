@@ -125,7 +125,7 @@ func (l *loader) checkRule(t *device.TagSpec) error {
 
 func unknownRule(name string, names []string) error {
 	if len(names) == 0 {
-		return fmt.Errorf("there is no write rule %q; rules stand under write: rules:", name)
+		return fmt.Errorf("there is no write rule %q; the rules are those of write.rules", name)
 	}
 	return &unknownError{fmt.Sprintf("there is no write rule %q", name), nearest(name, names)}
 }
