@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	command  = regexp.MustCompile("(?m)^```sh\n(?:[^`]*\n)?[^`\n]*(?:millrace|make|go) [^`]*```$")
+	command  = regexp.MustCompile("(?m)^```sh\n(?:[^`]*\n)?[^`\n]*(?:millrace|make|go|[.]ci/bench) [^`]*```$")
 	notYet   = regexp.MustCompile(`(?m)^(Not built yet: |尚未实现：).+$`)
 	dated    = regexp.MustCompile(`\(20\d\d-\d\d-\d\d, (M\d+)\)`)
 	figure   = regexp.MustCompile(`\d`)
