@@ -38,7 +38,7 @@ const clients = 8
 
 // measure loads one variant and prints its figures.
 func measure(ctx context.Context, o options, w io.Writer) error {
-	runtime.MemProfileRate = 16 << 10 // enough to count contexts, too little to be felt
+	runtime.MemProfileRate = 4 << 10 // some dozens of samples of a thousand contexts, and too little to be felt
 	life, end := context.WithCancel(ctx)
 	defer end()
 	var g *ctxguard.Guard
