@@ -346,29 +346,30 @@ func (s *shard) begin(e *endpoint, j job) {
 	go e.start()
 }
 
-// ended takes what became of e's job.
+// ended takes what became of e's job. What follows from it may begin the next one at once, which has e.job and e.outcome from then on.
 func (s *shard) ended(e *endpoint) {
+	j, took, at := e.job, e.outcome.ended.Sub(e.begun), e.outcome.ended
 	e.busy = false
 	s.unwatch(e)
-	switch e.job.kind {
+	switch j.kind {
 	case jobOpen:
 		s.dialled(e)
 	case jobRead:
-		s.turned(e, e.job.group)
-		s.weigh(e, e.job.group, e.outcome.ended.Sub(e.begun), e.outcome.ended)
+		s.turned(e, j.group)
+		s.weigh(e, j.group, took, at)
 	case jobClose:
 		s.closed(e)
 	case jobMark:
-		if x := e.job.errand; x != nil {
+		if x := j.errand; x != nil {
 			close(x.done)
 			break
 		}
-		s.marked(e.job, e.outcome.ended)
+		s.marked(j, at)
 	case jobErrand:
 		s.errandEnded(e)
 	}
-	if u := e.job.unit; u != nil && u.moving {
-		s.moved(u, e.outcome.ended)
+	if u := j.unit; u != nil && u.moving {
+		s.moved(u, at)
 	}
 }
 
