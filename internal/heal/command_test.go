@@ -20,6 +20,7 @@ func TestPrograms(t *testing.T) {
 		{`echo "$MILLRACE_RULE $MILLRACE_DEVICE $1 [$SECRET]"`, "slow press03 it's; fine []", ""},
 		{`echo out; exit 3`, "out", "exit status 3"},
 		{`echo begun; sleep 600 & wait`, "begun", "it did not end within 200ms"},
+		{`echo out; sleep 3 &`, "out", ""}, // what it leaves behind holds its output
 		{`yes | head -c 100000`, strings.TrimSpace(strings.Repeat("y\n", maxOutput/2)), ""},
 	} {
 		d := Do{Run: 7, Argv: []string{"/bin/sh", "-c", c.script, "sh", "it's; fine"}, Env: []string{"MILLRACE_RULE=slow", "MILLRACE_DEVICE=press03"}, Timeout: 10 * time.Second}

@@ -128,6 +128,8 @@ func (e *Engine) Remember(r Record) {
 
 // Resume takes up a run that was not over when the gateway ended: what of it outlived that is undone, at once, or when it was to be.
 func (e *Engine) Resume(r Record) {
+	// What undoes was saved before it was done, and may not have been: it is done again.
+	r.Steps = slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return s.Undo })
 	x := &run{Record: r, resumed: true, phase: undoing, outcome: Interrupted, failure: "the gateway ended while it ran"}
 	if r.Outcome != Running {
 		x.phase, x.until, x.outcome = kept, r.UndoAt, r.Outcome
@@ -177,7 +179,7 @@ func (e *Engine) ended(res Result) {
 
 // advance takes r as far as it goes now.
 func (e *Engine) advance(r *run, w *World, out *Out) {
-	if slices.ContainsFunc(r.Steps, func(s Step) bool { return s.waiting }) {
+	if r.phase == over || slices.ContainsFunc(r.Steps, func(s Step) bool { return s.waiting }) {
 		return
 	}
 	switch {
@@ -278,7 +280,11 @@ func (e *Engine) succeed(r *run, w *World, out *Out, o Outcome, why string) {
 	e.end(r, w, out, o, why)
 	if r.rule.Keep > 0 {
 		r.phase, r.until, r.UndoAt = kept, w.Now.Add(r.rule.Keep), w.Now.Add(r.rule.Keep)
-		out.Save[len(out.Save)-1].UndoAt = r.UndoAt
+		older := e.takeOver(r)
+		out.Save[len(out.Save)-1] = r.snapshot()
+		for _, k := range older {
+			k.supersede(r, w, out)
+		}
 	}
 }
 
@@ -315,14 +321,14 @@ func (e *Engine) undo(r *run, w *World, out *Out) {
 // keep undoes what helped when its time is over, but for what something else has changed since.
 func (e *Engine) keep(r *run, w *World, out *Out) {
 	began := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Undo })
-	if !began && w.Now.Before(r.until) {
-		return
+	if !began && (w.Now.Before(r.until) || slices.ContainsFunc(r.Devices, e.busy)) {
+		return // what another run does now may not help: then it is as r left it, and r can undo it
 	}
 	if !began {
 		var steps []Step
 		for _, s := range r.undo(w, r.resumed) {
 			i := slices.IndexFunc(r.Steps, func(o Step) bool { return o.kind() == s.kind() && o.Device == s.Device && o.Note == "" })
-			if !r.resumed && r.Steps[i].changedSince(w.Device(s.Device)) {
+			if !r.resumed && r.Steps[i].changedSince(w.Device(s.Device).Topology) {
 				s.Note = "something else has changed it since"
 			}
 			steps = append(steps, s)

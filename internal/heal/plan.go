@@ -188,11 +188,11 @@ func (r *Record) undo(w *World, survived bool) []Step {
 	for _, s := range slices.Backward(r.Steps) {
 		key := [2]string{s.kind(), s.Device}
 		before, ok := r.before(s.Device)
-		if s.Undo || s.Note != "" || s.Error != "" || did[key] || !ok || survived && s.kind() != OutOfService || w.Device(s.Device) == nil {
+		if s.Undo || s.Note != "" || s.Error != "" || s.Taken != 0 || did[key] || !ok || survived && s.kind() != OutOfService || w.Device(s.Device) == nil {
 			continue
 		}
 		did[key] = true
-		u := Step{Device: s.Device, Undo: true, do: Do{Type: s.kind(), Device: s.Device, Reason: "healing: what rule " + r.Rule + " did is undone"}}
+		u := Step{Device: s.Device, Undo: true, do: Do{Type: s.kind(), Device: s.Device, Undo: true, Reason: "healing: what rule " + r.Rule + " did is undone"}}
 		switch s.kind() {
 		case Reroute:
 			u.do.Route, u.Action = before.Route, fmt.Sprintf("back to address %d", before.Route)
@@ -225,7 +225,7 @@ func (s *Step) kind() string {
 }
 
 // changedSince says whether something else has changed what r set of a device, so that undoing it would undo that.
-func (s *Step) changedSince(d *Device) bool {
+func (s *Step) changedSince(d Topology) bool {
 	switch s.do.Type {
 	case Stretch:
 		return d.Stretch != s.do.Factor

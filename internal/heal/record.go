@@ -59,6 +59,7 @@ type Step struct {
 	Note   string    `json:"note,omitempty"` // why it was left out
 	Error  string    `json:"error,omitempty"`
 	Output string    `json:"output,omitempty"` // of a program
+	Taken  uint64    `json:"taken,omitempty"`  // the later run that undoes it together with its own
 
 	do      Do
 	waiting bool
@@ -118,6 +119,7 @@ type Do struct {
 	Type   string
 	Device string
 	Reason string // in plain words, for the device's Status and events
+	Undo   bool   // it puts back what the Run did
 
 	Route   int           // Reroute: the address; -1 is by the device's own rule
 	Factor  float64       // Stretch

@@ -41,6 +41,14 @@ type Pause struct {
 	Until  time.Time `json:"until,omitzero"` // zero is until somebody ends it
 }
 
+// at returns p, or the zero Pause when it is over then.
+func (p Pause) at(now time.Time) Pause {
+	if !p.Until.IsZero() && !now.Before(p.Until) {
+		return Pause{}
+	}
+	return p
+}
+
 // RunnerConfig is what a Runner needs. Compiler, Plant and History must be set.
 type RunnerConfig struct {
 	Compiler *Compiler
@@ -168,9 +176,7 @@ func (r *Runner) look() *World {
 	w.Now = time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w.Paused = r.pause.Reason; !r.pause.Until.IsZero() && !w.Now.Before(r.pause.Until) {
-		w.Paused = ""
-	}
+	w.Paused = r.pause.at(w.Now).Reason
 	return w
 }
 
@@ -202,7 +208,7 @@ func (r *Runner) act(ctx context.Context, out Out) []Result {
 	}
 	var results []Result
 	for _, d := range out.Do {
-		if err := unsaved[d.Run]; err != nil {
+		if err := unsaved[d.Run]; err != nil && !d.Undo { // what is undone needs no record to be undone by
 			results = append(results, Result{Run: d.Run, Step: d.Step, Err: fmt.Errorf("it was not done, since the history cannot be written: %w", err)})
 			continue
 		}
@@ -308,11 +314,11 @@ func (r *Runner) SetPause(ctx context.Context, p Pause) error {
 	return nil
 }
 
-// Paused returns why and until when nothing is healed.
+// Paused returns why and until when nothing is healed, the zero Pause when that is over.
 func (r *Runner) Paused() Pause {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pause
+	return r.pause.at(time.Now())
 }
 
 // Counts returns what was counted of each rule since the start.

@@ -433,3 +433,38 @@ func TestBoundsOutliveARestart(t *testing.T) {
 		h.want(RolledBack, RolledBack)
 	})
 }
+
+// TestARollbackNeedsNoHistory holds that what did not help is undone although that cannot be written down.
+func TestARollbackNeedsNoHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, disk := newFakePlant(3), newFakeHistory()
+		h := startHealing(t, p, disk, lossRule(Action{Type: Stretch, Factor: 4}))
+		lossOf(0.1, time.Second)(p)
+		after(3 * time.Second)
+		disk.mu.Lock()
+		disk.full = errors.New("no space left")
+		disk.mu.Unlock()
+		after(10 * time.Second)
+		if did := strings.Join(p.done(), ", "); did != "stretch 4 press03, stretch 1 press03" || !strings.Contains(h.told(), "rolled_back slow press03") {
+			t.Errorf("it did %s\n%s", did, h.told())
+		}
+	})
+}
+
+// TestAPauseThatIsOver holds that nobody is told of a pause that has ended by itself.
+func TestAPauseThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startHealing(t, newFakePlant(1), newFakeHistory())
+		want := Pause{Reason: "rebuilding", Since: time.Now(), Until: time.Now().Add(time.Minute)}
+		if err := h.SetPause(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Paused(); got != want {
+			t.Errorf("%+v", got)
+		}
+		after(time.Minute)
+		if got := h.Paused(); got != (Pause{}) {
+			t.Errorf("%+v", got)
+		}
+	})
+}

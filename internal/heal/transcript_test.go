@@ -29,6 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	> fail reconnect TEXT           from now on what begins so fails; > fail ends that
 //	> pause TEXT, > resume
 //	> explain slow, > dry slow, > counts
+//	> topology press03, > record 3  how a device is, what the disk says of a run
+//	> lost                          the gateway ends after the next save, before anything of it is done
 //	> restart                       another Engine takes up what was kept on the disk
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -66,6 +68,7 @@ type bench struct {
 	fail   string
 	why    string
 	out    strings.Builder
+	lost   bool // what is saved is not done any more
 	manual bool // results are given by "> done"
 	wait   []Result
 }
@@ -120,6 +123,8 @@ func (b *bench) command(line string) {
 		b.fail, b.why, _ = strings.Cut(rest, " ")
 	case "manual":
 		b.manual = true
+	case "lost":
+		b.lost = true
 	case "done":
 		b.step(b.world(), b.wait)
 	case "pause":
@@ -135,6 +140,15 @@ func (b *bench) command(line string) {
 		for _, s := range b.e.Summaries(b.world()) {
 			fmt.Fprintf(&b.out, "  %s: %s, %s; runs %v, held %v, success %.2f\n", s.Name, s.State, s.Why, s.Runs, s.Held, s.Success)
 		}
+	case "record":
+		id, _ := strconv.ParseUint(rest, 10, 64)
+		var r Record
+		if err := json.Unmarshal(b.disk[id], &r); err != nil {
+			b.t.Fatal(err)
+		}
+		fmt.Fprintf(&b.out, "  %s: %s; undone %s\n", r.Outcome, r.Reason, r.Undone.Format(time.TimeOnly))
+	case "topology":
+		fmt.Fprintf(&b.out, "  %+v\n", b.w.Device(rest).Topology)
 	case "restart":
 		b.restart()
 	default:
@@ -315,6 +329,9 @@ func (b *bench) step(w *World, results []Result) {
 			b.disk[r.ID] = text
 			fmt.Fprintf(&b.out, "    save %d %s, %d steps\n", r.ID, r.Outcome, len(r.Steps))
 		}
+		if b.lost {
+			return
+		}
 		for _, d := range o.Do {
 			results = append(results, b.do(d))
 		}
@@ -406,6 +423,7 @@ func (b *bench) dry(name, subject string) {
 
 // restart is what a gateway does that comes up again: the plant is as it is configured, but for the marks on the disk.
 func (b *bench) restart() {
+	b.lost = false
 	b.w.Devices = slices.Clone(b.w.Devices)
 	for i := range b.w.Devices {
 		d := &b.w.Devices[i]
