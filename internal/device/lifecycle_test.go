@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,18 @@ type leftovers struct {
 	heap                                   uint64 // after two collections
 }
 
+// goroutinesHere counts the goroutines of the caller's bubble: the runtime has others, which come and go.
+func goroutinesHere() int {
+	buf := make([]byte, 1<<20)
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "synctest bubble")
+}
+
 func (b *bench) leftovers() (l leftovers) {
 	synctest.Wait()
 	b.Runtime.mu.RLock()
 	l.units = len(b.Runtime.units)
 	b.Runtime.mu.RUnlock()
-	l.goroutines, l.sessions, l.endpoints = runtime.NumGoroutine(), b.Stats().Sessions, int(b.counters.endpoints.Load())
+	l.goroutines, l.sessions, l.endpoints = goroutinesHere(), b.Stats().Sessions, int(b.counters.endpoints.Load())
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -59,12 +66,13 @@ func TestTenThousandComeAndGo(t *testing.T) {
 				}
 				all = append(all, b.spec(i, each, 3))
 				p := b.plc(i)
-				p.quiet, p.latency = true, 50*time.Millisecond
+				latency := 50 * time.Millisecond
 				if i <= stay {
-					p.latency = 0 // nothing of them runs when it is counted
+					latency = 0 // nothing of them runs when it is counted
 				} else if i%3 == 0 {
-					p.latency = 600 * time.Millisecond // many are in a turn at any moment
+					latency = 600 * time.Millisecond // many are in a turn at any moment
 				}
+				p.change(func(p *plc) { p.quiet, p.latency = true, latency })
 			}
 			return all
 		}
