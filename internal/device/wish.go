@@ -36,6 +36,9 @@ func (u *unit) wish(x *errand, newest func() bool) string {
 	if !u.table.serves(x.tags) {
 		return "a tag of it is out of service, or not of this device"
 	}
+	if !u.table.means(x.writes) {
+		return tagChanged
+	}
 	g := u.groupOf(x.tags[0])
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -171,6 +171,8 @@ func (x *errand) against(now time.Time) string {
 		return "a tag of it is out of service, or not of this device"
 	case x.writes == nil:
 		return ""
+	case !u.table.means(x.writes):
+		return tagChanged
 	}
 	return u.writesPaused(now)
 }
@@ -186,6 +188,23 @@ func (t *table) serves(ids []tag.ID) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(ids) > 0 && !slices.ContainsFunc(ids, t.isOut)
+}
+
+// tagChanged is what is against a write that was meant for what its tag was before a reload.
+const tagChanged = "its tag was changed by a reload"
+
+// means says whether the tags of writes are for t what they were for who wrote: the same places of the device, scaled the same way.
+func (t *table) means(writes []Write) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return !slices.ContainsFunc(writes, func(w Write) bool {
+		i := t.index(w.Tag.ID, 0)
+		if i < 0 {
+			return true
+		}
+		s := t.tags[i].spec
+		return s.Address != w.Tag.Address || s.Scale != w.Tag.Scale || s.Bias != w.Tag.Bias
+	})
 }
 
 // inRow is how many errands go one behind the other while a read waits. Then that has its turn, or somebody who writes all the time would leave the device unread.

@@ -451,3 +451,32 @@ func TestDoubt(t *testing.T) {
 		}
 	})
 }
+
+// A write that was meant for what its tag was before a reload is refused: nothing goes to the old address, nor to the new one.
+func TestWriteAcrossAReload(t *testing.T) {
+	for name, change := range map[string]func(s *TagSpec){
+		"address": func(s *TagSpec) { s.Address += "0" },
+		"scale":   func(s *TagSpec) { s.Scale = 10 },
+		"bias":    func(s *TagSpec) { s.Bias = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			writing(t, func(b *bench) {
+				s := b.spec(1, time.Second, 3)
+				change(&s.Groups[0].Tags[0])
+				b.apply(s)
+				time.Sleep(1500 * time.Millisecond)
+				_, err := b.put(b.t.Context(), 1, 7)
+				var ns *NotSentError
+				if !errors.As(err, &ns) || ns.Reason != tagChanged {
+					t.Errorf("write: %v", err)
+				}
+				if err := <-b.wish(b.t.Context(), 7, nil); !errors.As(err, &ns) || ns.Reason != tagChanged {
+					t.Errorf("wish: %v", err)
+				}
+				if n := len(b.plc(1).left()); n != 0 {
+					t.Errorf("%d writes left", n)
+				}
+			})
+		})
+	}
+}
