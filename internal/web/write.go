@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"millrace/internal/tag"
 	"millrace/internal/write"
@@ -107,6 +108,8 @@ func (s *Server) order(b *writeBody, key string) (o write.Order, err error) {
 		return o, errors.New(`"tag" is missing`)
 	case (b.Value == nil) == (b.Text == nil):
 		return o, errors.New(`one of "value" and "text" is needed`)
+	case !utf8.ValidString(key):
+		return o, errors.New("an Idempotency-Key is UTF-8")
 	case len(key) > maxKey:
 		return o, fmt.Errorf("an Idempotency-Key has at most %d bytes", maxKey)
 	}

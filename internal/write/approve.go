@@ -31,6 +31,8 @@ func (p *Path) ask(e *entry, t *Target) Outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.pending = true
+	close(e.asked)
+	e.asked = nil
 	p.byID[e.first] = e
 	p.age = append(p.age, e)
 	return e.out

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
@@ -29,6 +31,14 @@ func (p *Path) execute(ctx context.Context, e *entry, t *Target) Outcome {
 	}
 	waiting, cancel := context.WithDeadline(ctx, j.until)
 	defer cancel()
+	if t.Rule.Mode == Desired {
+		var why *refusal
+		var back func()
+		if waiting, back, why = p.aside(waiting, e, t.Device); why != nil {
+			return p.refuse(e, why)
+		}
+		defer back()
+	}
 	if t.Rule.Mode == Desired {
 		j.state.newest.Store(e)
 	} else {
@@ -71,7 +81,12 @@ func (j *job) prepare() *refusal {
 	if j.raw, err = j.target.raw(j.order.Value, known); err != nil {
 		return refusedValue(err)
 	}
-	j.path.update(j.entry, func(o *Outcome) { o.Old = last.Value })
+	j.path.update(j.entry, func(o *Outcome) {
+		o.Old = last.Value
+		if j.quality = ""; !last.Quality.IsGood() {
+			j.quality = last.Quality.String()
+		}
+	})
 	if err := j.check(); err != nil {
 		return refusedBy(causeOf(err), err)
 	}
@@ -133,7 +148,8 @@ func (j *job) wish(ctx, waiting context.Context) {
 			may = r
 		}
 		again := r.MayHaveHappened || unsent && causeOf(err) == NotReachable || err != nil && !unsent
-		if !again || waiting.Err() != nil {
+		if !again || waiting.Err() != nil || !j.current() {
+			err = stopped(waiting, err)
 			if r.Err != nil && may.MayHaveHappened {
 				r = may
 			}
@@ -142,6 +158,22 @@ func (j *job) wish(ctx, waiting context.Context) {
 		}
 		pause(waiting, 250*time.Millisecond)
 	}
+}
+
+// current says whether the tag is still what it was when the order came. A reload makes another target of it, for which nobody has checked the value.
+func (j *job) current() bool {
+	t, _ := j.path.Target(j.target.Spec.Name)
+	return t == j.target
+}
+
+// stopped is err, or the refusal for which the path ended waiting when nothing was sent for that.
+func stopped(waiting context.Context, err error) error {
+	var ns *device.NotSentError
+	var why *refusal
+	if waiting.Err() == nil || !errors.As(err, &ns) || !errors.As(context.Cause(waiting), &why) {
+		return err
+	}
+	return &device.NotSentError{Device: ns.Device, Reason: why.reason, Err: why}
 }
 
 // pause waits for d, or until ctx ends.
@@ -252,7 +284,7 @@ func (p *Path) record(e *entry, r audit.Record) error {
 	if r.Who == "" {
 		r.Who, r.Via, r.From = o.Caller.User, o.Caller.Via, o.Caller.From
 	}
-	r.Old, r.Read = audited(e.out.Old), audited(e.out.Read)
+	r.Old, r.OldQuality, r.Read = audited(e.out.Old), e.quality, audited(e.out.Read)
 	p.mu.Unlock()
 	if t, ok := p.Target(o.Tag); ok {
 		r.Device = t.Device
@@ -274,11 +306,13 @@ func (p *Path) record(e *entry, r audit.Record) error {
 // maxText is how much of a caller's words is in the audit log.
 const maxText = 512
 
+// clip cuts s where a character ends.
 func clip(s string) string {
-	if len(s) > maxText {
-		return s[:maxText]
+	n := min(len(s), maxText)
+	for n < len(s) && n > maxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
 	}
-	return s
+	return strings.ToValidUTF8(s[:n], "\uFFFD")
 }
 
 // end has the end of e in the audit log, and tells it.

@@ -33,7 +33,7 @@ type Config struct {
 	Audit  Auditor
 	Memory *Memory       // what the audit log has of before; nil is nothing
 	Keep   time.Duration // how long an idempotency key is remembered: default 24 h
-	AtOnce int           // writes under way at once, those that wait for their tag included: default 256
+	AtOnce int           // writes under way at once, those that wait for their tag included, and desired ones of one device: default 256
 	// OnEnd hears of each write that ended. It returns at once.
 	OnEnd func(Outcome)
 }
@@ -52,6 +52,8 @@ type Path struct {
 	mu      sync.Mutex // guards what follows
 	idle    sync.Cond  // running is 0
 	running int
+	wishing map[*entry]context.CancelCauseFunc // desired values: they may wait for long, and are none of the AtOnce
+	wishes  map[string]int                     // wishing by device
 	closed  bool
 	tags    map[string]*tagState
 	kept    map[string]*entry // by user and idempotency key
@@ -74,9 +76,11 @@ type entry struct {
 	began  time.Time
 	first  uint64 // Seq of its first audit record, 0 before
 	done   chan struct{}
+	asked  chan struct{} // closed, and nil, when it is pending; under Path.mu
 
 	// Under Path.mu.
 	out     Outcome
+	quality string // of out.Old, when it is not good
 	pending bool
 	ended   bool
 }
@@ -92,7 +96,8 @@ func New(c Config) (*Path, error) {
 	if c.AtOnce == 0 {
 		c.AtOnce = 256
 	}
-	p := &Path{cfg: c, tags: map[string]*tagState{}, kept: map[string]*entry{}, byID: map[uint64]*entry{}}
+	p := &Path{cfg: c, tags: map[string]*tagState{}, kept: map[string]*entry{}, byID: map[uint64]*entry{},
+		wishing: map[*entry]context.CancelCauseFunc{}, wishes: map[string]int{}}
 	p.idle.L = &p.mu
 	p.targets.Store(&map[string]*Target{})
 	if c.Memory == nil {
@@ -126,7 +131,7 @@ func (p *Path) Target(name string) (*Target, bool) {
 // Submit carries an order out, and returns how it ended. One that has to be approved returns at once, Pending. Two orders of a user with one key are one: the second waits for the end of the
 // first. The end of ctx ends that waiting and nothing else: what has been asked for goes its way.
 func (p *Path) Submit(ctx context.Context, o Order) Outcome {
-	e := &entry{order: o, digest: o.digest(), began: time.Now(), done: make(chan struct{})}
+	e := &entry{order: o, digest: o.digest(), began: time.Now(), done: make(chan struct{}), asked: make(chan struct{})}
 	e.out = Outcome{Tag: o.Tag, New: o.Value, By: o.Caller.User, Via: o.Caller.Via, Why: o.Why, Asked: e.began}
 	if why := p.enter(); why != nil {
 		return p.refuseUnheard(e, why)
@@ -154,8 +159,8 @@ func (p *Path) enter() *refusal {
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
-		return &refusal{Stopping, "the gateway is stopping"}
-	case p.running >= p.cfg.AtOnce:
+		return stopping()
+	case p.running-len(p.wishing) >= p.cfg.AtOnce:
 		return &refusal{TooMany, "as many writes as may be are under way"}
 	}
 	p.running++
@@ -167,6 +172,34 @@ func (p *Path) leave() {
 	defer p.mu.Unlock()
 	if p.running--; p.running == 0 {
 		p.idle.Broadcast()
+	}
+}
+
+func stopping() *refusal { return &refusal{Stopping, "the gateway is stopping"} }
+
+// aside has e, a desired value of a device, not count among the writes at once, and returns ctx, which Close ends too. back undoes that.
+func (p *Path) aside(ctx context.Context, e *entry, device string) (waiting context.Context, back func(), why *refusal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.closed:
+		return ctx, nil, stopping()
+	case p.wishes[device] >= p.cfg.AtOnce:
+		return ctx, nil, &refusal{TooMany, "as many values as may be are wished for of the device"}
+	}
+	waiting, cancel := context.WithCancelCause(ctx)
+	p.wishing[e] = cancel
+	p.wishes[device]++
+	return waiting, func() { p.back(e, device) }, nil
+}
+
+func (p *Path) back(e *entry, device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wishing[e](nil)
+	delete(p.wishing, e)
+	if p.wishes[device]--; p.wishes[device] == 0 {
+		delete(p.wishes, device)
 	}
 }
 
@@ -191,9 +224,10 @@ func (p *Path) again(ctx context.Context, e, before *entry) Outcome {
 	if e.digest != before.digest {
 		return p.refuse(e, &refusal{KeyTaken, "the idempotency key was used for another write"})
 	}
-	if !p.isPending(before) {
+	if pending, asked := p.isPending(before); !pending {
 		select {
 		case <-before.done:
+		case <-asked:
 		case <-ctx.Done():
 		}
 	}
@@ -207,10 +241,11 @@ func (p *Path) again(ctx context.Context, e, before *entry) Outcome {
 	return out
 }
 
-func (p *Path) isPending(e *entry) bool {
+// isPending says whether e waits to be approved. asked is closed when it begins to, nil when it has.
+func (p *Path) isPending(e *entry) (pending bool, asked <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return e.pending
+	return e.pending, e.asked
 }
 
 // admit checks what can be checked of an order without doing anything.
@@ -321,10 +356,13 @@ func (p *Path) Run(ctx context.Context) {
 	}
 }
 
-// Close takes no more orders, waits for those under way, and refuses those that wait to be approved: a restart does not bring them back.
+// Close takes no more orders, refuses desired values that have not left, waits for what is under way, and refuses what waits to be approved: a restart does not bring them back.
 func (p *Path) Close() {
 	p.mu.Lock()
 	p.closed = true
+	for _, cancel := range p.wishing {
+		cancel(stopping())
+	}
 	for p.running > 0 {
 		p.idle.Wait()
 	}

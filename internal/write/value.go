@@ -106,6 +106,9 @@ func text(s string, k tag.Kind) (tag.Value, error) {
 		if err != nil {
 			return tag.Value{}, errors.New("a time is written as 2006-01-02T15:04:05Z")
 		}
+		if !time.Unix(0, at.UnixNano()).Equal(at) {
+			return tag.Value{}, errors.New("a time is between 1677-09-22 and 2262-04-11")
+		}
 		return tag.Value{Kind: tag.DateTime, Bits: uint64(at.UnixNano())}, nil
 	}
 	return tag.Value{Kind: tag.String, Aux: []byte(s)}, nil

@@ -556,3 +556,22 @@ func BenchmarkAppend(b *testing.B) {
 	s := l.Stats()
 	b.ReportMetric(float64(s.Records)/float64(s.Commits), "records/sync")
 }
+
+// What is written can be read again, whatever texts there are.
+func FuzzTexts(f *testing.F) {
+	f.Add("shift", "recipe 7", "key")
+	f.Add("\xff", "half of it: \xc3", "\u2028<&>\x00")
+	f.Fuzz(func(t *testing.T, who, why, key string) {
+		text, _, err := appendRecord(nil, &Record{Seq: 1, Stage: Done, Who: who, Via: key, From: why, Device: who, Tag: why, OldQuality: key, Why: why, Reason: who, Key: key}, hash{1})
+		if err != nil {
+			return // too long
+		}
+		r, err := Decode(text)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if want := strings.ToValidUTF8(why, "\uFFFD"); r.Why != want {
+			t.Errorf("%q, want %q", r.Why, want)
+		}
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,10 +45,10 @@ type Record struct {
 	Device string `json:"device,omitempty"`
 	Tag    string `json:"tag,omitempty"` // full name
 
-	Old        json.RawMessage `json:"old,omitempty"` // the value before, as far as it was known
-	OldQuality string          `json:"old_quality,omitempty"`
-	New        json.RawMessage `json:"new,omitempty"`  // what is to be written
-	Read       json.RawMessage `json:"read,omitempty"` // what was read back
+	Old        json.RawMessage `json:"old,omitempty"`         // the value before, as far as it was known
+	OldQuality string          `json:"old_quality,omitempty"` // when it was not good
+	New        json.RawMessage `json:"new,omitempty"`         // what is to be written
+	Read       json.RawMessage `json:"read,omitempty"`        // what was read back
 
 	Why    string `json:"why,omitempty"`    // in the words of who asked
 	Reason string `json:"reason,omitempty"` // of the end, in the gateway's words
@@ -84,7 +85,7 @@ func (h hash) String() string { return hex.EncodeToString(h[:]) }
 
 // appendRecord appends r's line behind a record with hash prev, and returns r's own.
 func appendRecord(b []byte, r *Record, prev hash) ([]byte, hash, error) {
-	body, err := json.Marshal(r)
+	body, err := json.Marshal(r.valid())
 	if err == nil && len(body) > maxLine-len(hashField)-hashSize-len(hashEnd) {
 		err = fmt.Errorf("audit: a record of %d bytes is too long", len(body))
 	}
@@ -96,6 +97,15 @@ func appendRecord(b []byte, r *Record, prev hash) ([]byte, hash, error) {
 	b = append(b, hashField...)
 	b = hex.AppendEncode(b, h[:])
 	return append(b, hashEnd...), h, nil
+}
+
+// valid is r with texts that are UTF-8. JSON has no others: it escapes what stands for their bad bytes, and would not when they were read again.
+func (r *Record) valid() *Record {
+	v := *r
+	for _, s := range []*string{(*string)(&v.Stage), &v.End, &v.Who, &v.Via, &v.From, &v.Device, &v.Tag, &v.OldQuality, &v.Why, &v.Reason, &v.Key, &v.Digest} {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	return &v
 }
 
 // chained is the hash of a record, whose JSON without hash is body, behind prev.
