@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"slices"
+	"time"
 
 	"millrace/internal/tag"
 	"millrace/internal/write"
@@ -139,19 +141,22 @@ func valueOf(v ua.Variant) (tag.Value, bool) {
 	case v.IsArray():
 		return arrayValue(v, k)
 	}
-	return scalarValue(v, k), true
+	return scalarValue(v, k)
 }
 
-func scalarValue(v ua.Variant, k tag.Kind) tag.Value {
+func scalarValue(v ua.Variant, k tag.Kind) (tag.Value, bool) {
 	switch k {
 	case tag.String, tag.ByteString:
-		return tag.Value{Kind: k, Aux: v.AppendBytes(nil)}
+		return tag.Value{Kind: k, Aux: v.AppendBytes(nil)}, true
 	case tag.DateTime:
 		t, _ := v.DateTime()
-		return tag.Value{Kind: k, Bits: uint64(t.Time().UnixNano())}
+		return tag.Value{Kind: k, Bits: uint64(t.UnixNano())}, isInstant(t)
 	}
-	return tag.Value{Kind: k, Bits: v.Bits()}
+	return tag.Value{Kind: k, Bits: v.Bits()}, true
 }
+
+// isInstant says whether t is a time that a tag can have: not null, and one that comes back from its nanoseconds.
+func isInstant(t ua.DateTime) bool { return t > 0 && time.Unix(0, t.UnixNano()).Equal(t.Time()) }
 
 func arrayValue(v ua.Variant, k tag.Kind) (tag.Value, bool) {
 	switch k {
@@ -183,7 +188,9 @@ func arrayValue(v ua.Variant, k tag.Kind) (tag.Value, bool) {
 	case tag.Float64:
 		return packed(v, k, math.Float64bits)
 	case tag.DateTime:
-		return packed(v, k, func(e ua.DateTime) uint64 { return uint64(e.Time().UnixNano()) })
+		list, _ := ua.ArrayOf[ua.DateTime](v)
+		out, ok := packed(v, k, func(e ua.DateTime) uint64 { return uint64(e.UnixNano()) })
+		return out, ok && !slices.ContainsFunc(list, func(e ua.DateTime) bool { return !isInstant(e) })
 	case tag.String:
 		return joined(v, k, func(b []byte, e string) []byte { return append(b, e...) })
 	case tag.ByteString:
