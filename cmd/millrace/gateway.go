@@ -126,7 +126,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if g.token, err = ensureToken(filepath.Join(data, tokenFile)); err != nil {
 		return err
 	}
-	g.tokens.path = filepath.Join(data, tokensFile)
+	g.tokens.path, g.tokens.log = filepath.Join(data, tokensFile), g.log
 	g.ledger = ledger.New(g.queued)
 	// The journal takes the directory's lock, so it opens before the store.
 	if err := g.openJournal(); err != nil {

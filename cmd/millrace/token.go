@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,14 +89,16 @@ func parseRole(s string) (r writing.Role, err error) {
 // tokenBook knows the tokens in a file, and follows it. Its methods are safe for concurrent use.
 type tokenBook struct {
 	path string
+	log  *slog.Logger // nil in the command that adds one
 
 	mu     sync.Mutex
+	wrong  string    // what was logged of the file last
 	at     time.Time // of the file when it was read
 	size   int64
 	owners map[string]writing.Caller // by digest
 }
 
-// add appends a line, unless there is one of that name.
+// add appends a line and reads the file again to see that it is there, unless there is one of that name.
 func (b *tokenBook) add(name, line string) error {
 	if _, err := os.Stat(filepath.Dir(b.path)); err != nil {
 		return usageError(fmt.Errorf("%w; name the gateway's data directory with --data", err))
@@ -109,15 +112,38 @@ func (b *tokenBook) add(name, line string) error {
 			return usageError(fmt.Errorf("%s has a token already; take its line out of %s first", name, b.path))
 		}
 	}
-	f, err := os.OpenFile(b.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err := appendLine(b.path, line); err != nil {
+		return err
+	}
+	if owners, err = readTokens(b.path); err != nil {
+		return err
+	}
+	if digest := line[strings.LastIndexByte(line, ' ')+1:]; owners[digest].User != name {
+		return fmt.Errorf("the token is not in %s after it was written there: somebody else changes the file", b.path)
+	}
+	return nil
+}
+
+// appendLine appends a line of its own to a file, which may end in the middle of one: editors leave them so.
+func appendLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
+	}
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		var last [1]byte
+		if _, err := f.ReadAt(last[:], info.Size()-1); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if last[0] != '\n' {
+			line = "\n" + line
+		}
 	}
 	_, err = f.WriteString(line + "\n")
 	return errors.Join(err, f.Close())
 }
 
-// identify says whose token it is. The digest of what is asked for is looked up: how long that takes tells nothing about the tokens there are.
+// identify says whose token it is. While the file cannot be read it is nobody's, and the log says so once. The digest of what is asked for is looked up: how long that takes tells nothing about the tokens there are.
 func (b *tokenBook) identify(token string) (writing.Caller, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,12 +155,23 @@ func (b *tokenBook) identify(token string) (writing.Caller, bool) {
 	if !info.ModTime().Equal(b.at) || info.Size() != b.size {
 		owners, err := readTokens(b.path)
 		if err != nil {
+			b.complain(err)
 			return writing.Caller{}, false
 		}
+		b.wrong = ""
 		b.owners, b.at, b.size = owners, info.ModTime(), info.Size()
 	}
 	c, ok := b.owners[digestOf(token)]
 	return c, ok
+}
+
+// complain logs what is wrong with the file, unless it was the last that was logged. The caller holds the lock.
+func (b *tokenBook) complain(err error) {
+	if b.log == nil || err.Error() == b.wrong {
+		return
+	}
+	b.wrong = err.Error()
+	b.log.Error("no token is taken but the gateway's own: the file of tokens cannot be read", "error", err)
 }
 
 // readTokens reads a file of tokens; one that is not there has none.
