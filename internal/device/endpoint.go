@@ -103,6 +103,7 @@ const (
 type outcome struct {
 	err  error
 	part bool // err is a timeout after values had come
+	wish bool // of jobRead: err is that of a write in front of it
 	said charge
 	sign resilience.Sign
 

@@ -99,6 +99,9 @@ func (s *shard) appraise(g *group, ev *event, o *outcome) (cause error) {
 			cause = &slowError{slowest, limit}
 		}
 	}
+	if o.wish {
+		return cause // nothing was read: it says nothing of how much may be
+	}
 	if why := s.climb(g, ev, o); why != "" {
 		s.relevel(u, why, ev.at)
 		ev.anew = ev.kind != evTimedOut

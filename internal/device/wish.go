@@ -107,7 +107,10 @@ func (e *endpoint) grant(ctx context.Context, g *group) (told func(), err error)
 	}
 	if len(w) > 0 {
 		res := make([]Result, len(w))
+		e.writing.Store(true)
 		err = e.session.Write(ctx, g.plan, w, res)
+		e.writing.Store(false)
+		e.outcome.wish = err != nil
 		for i, x := range whose {
 			x.res[0], x.err = res[i], err
 		}
@@ -116,5 +119,5 @@ func (e *endpoint) grant(ctx context.Context, g *group) (told func(), err error)
 		for _, x := range wishes {
 			close(x.done)
 		}
-	}, err
+	}, e.overran(g.unit, err)
 }

@@ -147,3 +147,30 @@ func TestOlderWishDoesNotReplace(t *testing.T) {
 		}
 	})
 }
+
+// A wish is a write: it is waited for as long as one, and one that has no answer is no failed read.
+func TestWishIsAWrite(t *testing.T) {
+	writing(t, func(b *bench) {
+		e, g := b.unit(b.name(1)).endpoint, b.unit(b.name(1)).groups[0]
+		var wait time.Duration
+		b.plc(1).change(func(p *plc) {
+			p.onWrite = func(Write) (Result, error) {
+				p.change(func(p *plc) { p.latency = 100 * time.Millisecond })
+				wait = e.Timeout()
+				return Result{Err: os.ErrDeadlineExceeded, MayHaveHappened: true}, os.ErrDeadlineExceeded
+			}
+		})
+		if err := <-b.wish(b.t.Context(), 3, nil); !errors.Is(err, errMay) {
+			t.Errorf("%v", err)
+		}
+		synctest.Wait() // the probe is on its way
+		if want := g.unit.spec.Profile.Write; wait != want || e.Timeout() == want {
+			t.Errorf("it is waited for %v, the read behind it for %v", wait, e.Timeout())
+		}
+		failed := make(chan int)
+		b.mail.call(func(*shard) { failed <- g.failed })
+		if n := <-failed; n != 0 || b.status(b.name(1)).State != Suspect {
+			t.Errorf("%d reads failed, it is %v", n, b.status(b.name(1)).State)
+		}
+	})
+}
