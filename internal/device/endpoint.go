@@ -319,12 +319,13 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	}
 	g.stats.rtt.observe(rtt)
 	g.unit.mu.Lock()
-	g.unit.rtts.observe(rtt)
+	g.unit.health.silence = silence{}
 	if !e.writing.Load() { // a write takes as long as it takes, which says nothing of reads
+		g.unit.rtts.observe(rtt)
 		g.unit.predictor.Replied(rtt)
 		g.unit.rto.Sample(rtt, false) // every request has an id of its own, or its connection ends with it: no reply is ambiguous
+		g.unit.replied(rtt)
 	}
-	g.unit.replied(rtt)
 	g.unit.mu.Unlock()
 }
 
@@ -340,11 +341,12 @@ func (e *endpoint) TimedOut(after time.Duration) {
 	e.rt.counters.timeouts.Add(1)
 	if u := e.unit(); u != nil {
 		u.mu.Lock()
+		u.health.silence.add(after)
 		if !e.writing.Load() {
 			u.rto.TimedOut(after)
+			u.lost()
 		}
 		u.waited = after
-		u.silent(after)
 		u.life.timeouts++
 		u.mu.Unlock()
 	}

@@ -21,19 +21,17 @@ type health struct {
 	why   string    // level is what it is
 }
 
-// replied, silent and cameLate take what became of a request. The caller holds u.mu.
+// replied, lost and cameLate take what became of a request of a read. The caller holds u.mu.
 
 func (u *unit) replied(rtt time.Duration) {
 	h := &u.health
-	h.silence = silence{}
 	h.slowest = max(h.slowest, rtt)
 	h.jitter.Replied(rtt)
 	u.rto.Quick(h.jitter.On())
 }
 
-func (u *unit) silent(waited time.Duration) {
+func (u *unit) lost() {
 	h := &u.health
-	h.silence.add(waited)
 	h.jitter.Lost()
 	u.rto.Quick(h.jitter.On())
 }

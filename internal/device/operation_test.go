@@ -71,3 +71,29 @@ func TestWriteTimeout(t *testing.T) {
 		t.Errorf("a read is waited for %v", got)
 	}
 }
+
+// Writes of another duration than reads make no link that jitters, no slow read and no round trip of one; that the device answers is what they say.
+func TestWritesSayNothingOfReads(t *testing.T) {
+	e, g := turnBench(t, 1, false)
+	e.reading.Store(g)
+	u := g.unit
+	for range 100 {
+		e.writing.Store(false)
+		e.Replied(5 * time.Millisecond)
+		e.writing.Store(true)
+		e.Replied(300 * time.Millisecond)
+		e.TimedOut(2 * time.Second)
+	}
+	if h := &u.health; h.jitter.On() || h.jitter.Loss() != 0 || h.slowest != 5*time.Millisecond || u.rtts.samples() != 100 {
+		t.Errorf("jitter %v, loss %v, slowest %v, %d round trips", h.jitter.On(), h.jitter.Loss(), h.slowest, u.rtts.samples())
+	}
+	for range 3 {
+		e.TimedOut(2 * time.Second)
+	}
+	if !u.health.silence.quiet() {
+		t.Error("writes without an answer are no silence")
+	}
+	if e.Replied(300 * time.Millisecond); u.health.silence != (silence{}) {
+		t.Error("the answer to a write is none")
+	}
+}
