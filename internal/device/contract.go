@@ -158,6 +158,7 @@ type Write struct {
 type Result struct {
 	Err             error
 	MayHaveHappened bool
+	Read            bool // of Wish: the tag was read behind it. Else its last value says nothing of it
 }
 
 // Observer hears of each request of a session; the endpoint passes it on to the device whose turn it is. Calls come from the session's

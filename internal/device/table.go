@@ -262,6 +262,21 @@ func (t *table) isOut(id tag.ID) bool {
 	return i < 0 || t.tags[i].out
 }
 
+// turns returns how many takes there were, for readSince.
+func (t *table) turns() uint32 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.turn
+}
+
+// readSince says whether id was read, and well, behind the take turn. One that was left out, and keeps its last value, is uncertain.
+func (t *table) readSince(id tag.ID, turn uint32) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	i := t.index(id, 0)
+	return i >= 0 && t.turn != turn && t.cells[i].turn == t.turn && t.cells[i].quality.IsGood()
+}
+
 // outOfService returns the IDs of the tags that are out of service.
 func (t *table) outOfService() []tag.ID {
 	t.mu.RLock()

@@ -72,7 +72,7 @@ func (u *unit) dropWishes() {
 	}
 }
 
-// takeWishes claims the wishes of g that may be written now. While writes are paused they wait.
+// takeWishes claims the wishes of g that may be written now. While writes are paused they wait; one for a tag that went out of service meanwhile is refused.
 func (g *group) takeWishes() []*errand {
 	u := g.unit
 	u.mu.Lock()
@@ -82,6 +82,10 @@ func (g *group) takeWishes() []*errand {
 	}
 	var taking []*errand
 	for _, x := range g.wishes {
+		if !u.table.serves(x.tags) {
+			x.refuse("a tag of it went out of service before its turn came")
+			continue
+		}
 		if x.claim.CompareAndSwap(unclaimed, taken) {
 			taking = append(taking, x)
 		}
@@ -115,8 +119,11 @@ func (e *endpoint) grant(ctx context.Context, g *group) (told func(), err error)
 			x.res[0], x.err = res[i], err
 		}
 	}
+	_, pushed := e.session.(Subscriber) // what it has may have been on its way before
+	turn := g.unit.table.turns()
 	return func() {
 		for _, x := range wishes {
+			x.res[0].Read = !pushed && g.unit.table.readSince(x.tags[0], turn)
 			close(x.done)
 		}
 	}, e.overran(g.unit, err)

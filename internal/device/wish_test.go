@@ -151,7 +151,10 @@ func TestOlderWishDoesNotReplace(t *testing.T) {
 // A wish is a write: it is waited for as long as one, and one that has no answer is no failed read.
 func TestWishIsAWrite(t *testing.T) {
 	writing(t, func(b *bench) {
-		e, g := b.unit(b.name(1)).endpoint, b.unit(b.name(1)).groups[0]
+		var e *endpoint
+		g := b.unit(b.name(1)).groups[0]
+		b.mail.call(func(*shard) { e = g.unit.endpoint })
+		synctest.Wait()
 		var wait time.Duration
 		b.plc(1).change(func(p *plc) {
 			p.onWrite = func(Write) (Result, error) {
@@ -167,10 +170,60 @@ func TestWishIsAWrite(t *testing.T) {
 		if want := g.unit.spec.Profile.Write; wait != want || e.Timeout() == want {
 			t.Errorf("it is waited for %v, the read behind it for %v", wait, e.Timeout())
 		}
-		failed := make(chan int)
+		failed := make(chan int, 1)
 		b.mail.call(func(*shard) { failed <- g.failed })
 		if n := <-failed; n != 0 || b.status(b.name(1)).State != Suspect {
 			t.Errorf("%d reads failed, it is %v", n, b.status(b.name(1)).State)
+		}
+	})
+}
+
+// A tag that goes out of service while a wish for it waits is not written.
+func TestWishOfATagOutOfService(t *testing.T) {
+	writing(t, func(b *bench) {
+		end := b.wish(b.t.Context(), 3, nil)
+		if err := b.SetOutOfService(b.name(1)+"/t0", true, "repair"); err != nil {
+			t.Fatal(err)
+		}
+		err := <-end
+		var ns *NotSentError
+		if !errors.As(err, &ns) || !strings.Contains(ns.Reason, "out of service") || len(b.plc(1).left()) != 0 {
+			t.Errorf("%v, %d writes left", err, len(b.plc(1).left()))
+		}
+	})
+}
+
+// A wish is shown by the turn that wrote it when that has asked for the tag, and for no other one.
+func TestWishIsReadBehindIt(t *testing.T) {
+	read := func(b *bench, n int) bool {
+		s := b.spec(1, time.Second, 3)
+		r, err := b.Wish(b.t.Context(), s.Name, Write{Tag: s.Groups[0].Tags[n], Value: float(1)}, nil, nil)
+		if err != nil || r.Err != nil {
+			b.t.Errorf("%v, %v", err, r.Err)
+		}
+		return r.Read
+	}
+	writing(t, func(b *bench) {
+		if !read(b, 0) {
+			t.Error("a whole turn did not read it")
+		}
+		b.unit(b.name(1)).groups[0].cached = true // each turn asks for one tag, the next one
+		n := 0
+		for range 3 {
+			if read(b, 0) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d of 3 turns that ask for one tag of three read it", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b, d := pushBench(t)
+		defer b.quit()
+		time.AfterFunc(time.Second, func() { d.send(1) })
+		if read(b, 0) {
+			t.Error("what a device had sent before shows what was written")
 		}
 	})
 }

@@ -136,6 +136,19 @@ func TestDesired(t *testing.T) {
 		}
 		g.want(g.Submit(t.Context(), order(1)), Confirmed, "", "sending", "done confirmed")
 	})
+	bubble(t, func(t *testing.T) { // what was there before is no sign of it
+		g := newRig(t, r)
+		reads := g.plant.readings
+		g.plant.put(1, tag.Float64Value(7), tag.Good)
+		g.plant.onWrite = func(tag.Value) (device.Result, error) { return device.Result{}, nil }
+		g.plant.onRead = func() error {
+			g.plant.put(1, tag.Float64Value(3), tag.Good)
+			return nil
+		}
+		if out := g.Submit(t.Context(), order(7)); out.End != Differs || g.plant.readings == reads {
+			t.Errorf("%+v", out)
+		}
+	})
 	bubble(t, func(t *testing.T) { // until it expires
 		g := newRig(t, r)
 		g.plant.onWrite = func(tag.Value) (device.Result, error) {

@@ -153,7 +153,7 @@ func (j *job) wish(ctx, waiting context.Context) {
 			if r.Err != nil && may.MayHaveHappened {
 				r = may
 			}
-			j.judge(ctx, r, err, true)
+			j.judge(ctx, r, err, r.Read)
 			return
 		}
 		pause(waiting, 250*time.Millisecond)
