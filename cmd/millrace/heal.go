@@ -28,6 +28,7 @@ type healer struct {
 	sampler *heal.Sampler
 	specs   []heal.RegionSpec
 	regions map[string]string // by device and address
+	out     map[string]bool   // devices that rules have taken out of service
 }
 
 // newHealing makes the runner of the rules of cfg, and takes up what an earlier run of the gateway left.
@@ -36,7 +37,14 @@ func (g *gateway) newHealing(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	g.healer = &healer{g: g, sampler: heal.NewSampler()}
+	g.healer = &healer{g: g, sampler: heal.NewSampler(), out: map[string]bool{}}
+	marks, err := g.store.Marks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range marks {
+		g.healer.marked(m, true)
+	}
 	g.healing, err = heal.NewRunner(heal.RunnerConfig{
 		Compiler: c, Plant: g.healer, History: g.healer, OnEvent: g.healed,
 		OnError: func(err error) { g.log.Error("healing: the history could not be written", "error", err) },
@@ -74,8 +82,12 @@ func (h *healer) World() heal.World {
 	w := heal.World{Node: h.node(now), Devices: make([]heal.Device, len(all))}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(h.regions) > 2*len(all) {
+		clear(h.regions) // of devices that are gone, most of them
+	}
 	for i := range all {
 		w.Devices[i] = deviceState(&all[i], now)
+		w.Devices[i].ByRule = h.out[all[i].Name]
 		w.Devices[i].Region = h.region(&all[i])
 	}
 	return w
@@ -166,6 +178,18 @@ func (h *healer) SetOutOfService(ctx context.Context, device string, out bool, r
 		}
 	}
 	return h.g.SetMaintenance(ctx, web.Maintenance{Device: device, On: out, Reason: reason, By: byHealing})
+}
+
+// marked hears of each mark that is set or, when not on, taken away, and keeps whose devices are out by a rule.
+func (h *healer) marked(m store.Mark, on bool) {
+	if m.Tag != "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if delete(h.out, m.Device); on && m.By == byHealing {
+		h.out[m.Device] = true
+	}
 }
 
 func (h *healer) Notify(device, text string) {

@@ -214,6 +214,9 @@ func printPreviews(w io.Writer, p *healPreviews) error {
 		for _, u := range x.Undo {
 			fmt.Fprintf(w, "  otherwise: %s\n", u)
 		}
+		if x.More > 0 {
+			fmt.Fprintf(w, "and for %d more; --subject shows one\n", x.More)
+		}
 	}
 	return nil
 }

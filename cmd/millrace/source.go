@@ -275,6 +275,7 @@ func (g *gateway) mark(ctx context.Context, what, name string, m web.Maintenance
 	if err != nil {
 		return err
 	}
+	g.healer.marked(k, m.On)
 	return g.runtime.SetOutOfService(name, m.On, m.Reason)
 }
 

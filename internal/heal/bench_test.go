@@ -7,14 +7,22 @@ import (
 )
 
 // BenchmarkStep10000 looks at 10,000 devices with the shipped rules, none of which has anything to do.
-func BenchmarkStep10000(b *testing.B) {
+func BenchmarkStep10000(b *testing.B) { benchmarkStep(b, 0, Shipped()...) }
+
+// BenchmarkStepDue10000 looks at 10,000 devices for all of which a rule is due that has its hands full.
+func BenchmarkStepDue10000(b *testing.B) {
+	benchmarkStep(b, 0.1, Rule{Name: "slow", When: "device.loss > 0.05", Do: []Action{{Type: Stretch, Factor: 2}}, Verify: "false", Within: time.Hour,
+		Limit: Limit{MinHealthy: -1, Percent: 0.01}})
+}
+
+func benchmarkStep(b *testing.B, loss float64, rules ...Rule) {
 	c, err := NewCompiler()
 	if err != nil {
 		b.Fatal(err)
 	}
 	e := NewEngine(c, 0)
 	var all []*Policy
-	for _, r := range Shipped() {
+	for _, r := range rules {
 		p, errs := c.Compile(r)
 		if errs != nil {
 			b.Fatal(errs)
@@ -24,7 +32,7 @@ func BenchmarkStep10000(b *testing.B) {
 	e.SetPolicies(all)
 	devices := make([]Device, 10_000)
 	for i := range devices {
-		devices[i] = Device{Name: fmt.Sprintf("d%05d", i), Region: fmt.Sprintf("10.0.%d.0/24", i/250), Up: true, RTT: time.Millisecond}
+		devices[i] = Device{Name: fmt.Sprintf("d%05d", i), Region: fmt.Sprintf("10.0.%d.0/24", i/250), Up: true, RTT: time.Millisecond, Loss: loss}
 	}
 	b.ReportAllocs()
 	for b.Loop() {

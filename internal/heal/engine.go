@@ -93,7 +93,8 @@ func (o *Out) event(w *World, kind string, r *run, text string) {
 	o.Events = append(o.Events, e)
 }
 
-// SetPolicies makes these the rules, sorted by name. What is known of a rule that stays the same stays; runs of one that does not are undone with the next Step.
+// SetPolicies makes these the rules, sorted by name. What is known of a rule that stays the same stays. The runs under way of one that does not are undone with
+// the next Step; how often it ran, who rests, and what is undone later stay.
 func (e *Engine) SetPolicies(policies []*Policy) {
 	old := e.rules
 	e.rules = nil
@@ -104,13 +105,28 @@ func (e *Engine) SetPolicies(policies []*Policy) {
 			e.rules = append(e.rules, old[i])
 			continue
 		}
-		e.rules = append(e.rules, &ruleState{Policy: p, subjects: map[string]*subject{}, counts: Counts{map[Outcome]uint64{}, map[string]uint64{}}})
+		s := &ruleState{Policy: p, subjects: map[string]*subject{}, counts: Counts{map[Outcome]uint64{}, map[string]uint64{}}}
+		if i = slices.IndexFunc(old, func(o *ruleState) bool { return o.Name == p.Name }); i >= 0 {
+			s.inherit(old[i])
+		}
+		e.rules = append(e.rules, s)
 	}
 	slices.SortFunc(e.rules, func(a, b *ruleState) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// inherit takes over what bounds the rule that s was before it was changed. The runs of that one count to s too when they end.
+func (s *ruleState) inherit(old *ruleState) {
+	s.subjects, s.begun, s.counts = old.subjects, old.begun, old.counts
+	for _, x := range s.subjects {
+		x.since, x.held, x.text = time.Time{}, "", ""
+	}
+}
+
+// same says whether p does what s does.
 func (s *ruleState) same(p *Policy) bool {
-	return fmt.Sprintf("%+v", s.Rule) == fmt.Sprintf("%+v", p.Rule)
+	a, b := s.Rule, p.Rule
+	a.Doc, b.Doc = "", ""
+	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
 
 // Remember counts a run that has ended, of an earlier run of the gateway, to its rule's rate and its subject's rest: a gateway that ends again and again heals no more often.

@@ -74,7 +74,7 @@ func (e *Engine) Summaries(w *World) []Summary {
 func (e *Engine) summary(s *ruleState, w *World) Summary {
 	x := Summary{Name: s.Name, Doc: s.Doc, Each: s.Each, Dry: s.Dry, Runs: maps.Clone(s.counts.Runs), Held: maps.Clone(s.counts.Held), Success: Success(s.counts.Runs), State: "watching"}
 	for _, r := range e.runs {
-		if r.rule == s && r.active() {
+		if r.Rule == s.Name && r.active() {
 			x.Active++
 		}
 	}
@@ -178,6 +178,7 @@ func (e *Engine) tell(x *Explanation, s *ruleState, w *World) {
 			}
 		}
 	}
+	b := e.room(s, w)
 	slices.SortStableFunc(near, func(a, b nearness) int { return cmp.Compare(b.terms, a.terms) })
 	for i, n := range near {
 		holds := n.terms == len(s.terms)
@@ -187,16 +188,16 @@ func (e *Engine) tell(x *Explanation, s *ruleState, w *World) {
 		if i >= mostTold || !holds && i > 0 && n.terms < near[0].terms || !holds && i >= 3 {
 			continue
 		}
-		x.Told = append(x.Told, Told{n.name, holds, e.why(s, n.name, holds, w), e.facts(s.when.Uses(), e.scope(w, s.Each, n.name))})
+		x.Told = append(x.Told, Told{n.name, holds, e.why(s, n.name, holds, w, b), e.facts(s.when.Uses(), e.scope(w, s.Each, n.name))})
 	}
 }
 
 // why says why nothing is done for a subject now.
-func (e *Engine) why(s *ruleState, name string, holds bool, w *World) string {
+func (e *Engine) why(s *ruleState, name string, holds bool, w *World, b bounds) string {
 	if !holds {
 		return "not true: " + strings.Join(falseTerms(s.terms, e.scope(w, s.Each, name)), "; ")
 	}
-	by, text, _ := e.against(s, name, w)
+	by, text, _ := e.against(s, name, w, b)
 	x := s.subjects[name]
 	switch {
 	case by == "running":
@@ -239,10 +240,11 @@ type Preview struct {
 	Steps   []Step   `json:"steps"`
 	Undo    []string `json:"undo"` // in case that it does not help
 	Verify  string   `json:"verify"`
+	More    int      `json:"more,omitempty"` // of the last one of a rule: subjects that the condition holds for too, and that are not shown
 }
 
 // DryRun returns what the rule called name, or every one when it is "", would do now. With a subject it is shown for that one, whether or not the condition holds;
-// without, for those for which it does.
+// without, for those for which it does, mostTold of each rule.
 func (e *Engine) DryRun(name, subject string, w *World) []Preview {
 	w.index()
 	var out []Preview
@@ -250,26 +252,31 @@ func (e *Engine) DryRun(name, subject string, w *World) []Preview {
 		if name != "" && s.Name != name {
 			continue
 		}
+		b, told := e.room(s, w), 0
 		for _, x := range e.subjects(s.Policy, w) {
 			if subject != "" && x != subject {
 				continue
 			}
 			held, err := s.when.Eval(e.scope(w, s.Each, x))
-			if err == nil && held || subject != "" {
-				out = append(out, e.preview(s, x, held && err == nil, w))
+			switch {
+			case (err != nil || !held) && subject == "":
+			case told == mostTold:
+				out[len(out)-1].More++
+			default:
+				told++
+				out = append(out, e.preview(s, x, held && err == nil, w, b))
 			}
 		}
 	}
 	return out
 }
 
-func (e *Engine) preview(s *ruleState, subject string, holds bool, w *World) Preview {
+func (e *Engine) preview(s *ruleState, subject string, holds bool, w *World, b bounds) Preview {
 	sc := e.scope(w, s.Each, subject)
-	room, _ := e.room(s, w)
-	pl := s.plan(sc, subject, room, e.busy)
+	pl := s.plan(sc, subject, b.room, e.busy)
 	p := Preview{Rule: s.Name, Subject: subject, Holds: holds, Values: e.facts(s.when.Uses(), sc), Devices: pl.devices, Left: pl.left,
 		Steps: slices.Concat(pl.steps...), Verify: s.verification()}
-	if p.Against = e.why(s, subject, holds, w); p.Against == "it is due" {
+	if p.Against = e.why(s, subject, holds, w, b); p.Against == "it is due" {
 		p.Against = ""
 	}
 	r := Record{Rule: s.Name, Steps: p.Steps, Before: w.evidence(pl.devices)}

@@ -240,8 +240,3 @@ func (p *Policy) matches(name string) bool {
 	}
 	return false
 }
-
-// HasCommands says whether the rule runs programs.
-func (p *Policy) HasCommands() bool {
-	return slices.ContainsFunc(p.Do, func(a Action) bool { return a.Type == Run })
-}

@@ -202,6 +202,8 @@ func (b *bench) assign(words []string, n *Node, d *Device) {
 			d.Stretch = number
 		case "out":
 			d.OutOfService = v == "true"
+		case "byrule":
+			d.ByRule = v == "true"
 		case "region":
 			d.Region = v
 		case "down":
@@ -385,7 +387,7 @@ func (b *bench) obey(d Do) {
 	case d.Type == Degrade:
 		x.Degraded = d.On
 	case d.Type == OutOfService:
-		x.OutOfService = d.On
+		x.OutOfService, x.ByRule = d.On, d.On
 	case d.Type == Standby:
 		x.Standby = true
 	}

@@ -25,8 +25,12 @@ func (e *Engine) try(s *ruleState, w *World, out *Out) {
 		}
 		return
 	}
+	if len(due) == 0 {
+		return
+	}
+	b := e.room(s, w)
 	for _, name := range due {
-		e.start(s, name, w, out)
+		e.start(s, name, w, &b, out)
 	}
 }
 
@@ -141,18 +145,18 @@ func (e *Engine) healthy(s *ruleState, w *World, firing []string, due bool, out 
 	return s.stopped == ""
 }
 
-// ill counts the subjects that a rule is for, and those that are ill: the condition holds for them, or they are down. A rule for the node counts devices.
+// ill counts the subjects that a rule is for, and those that are ill: the condition holds for them, or they are down, or out of service by a rule. A rule for the node counts devices.
 func (e *Engine) ill(s *ruleState, w *World, firing []string) (total, ill int) {
 	if s.Each == EachRegion {
 		return len(e.subjects(s.Policy, w)), len(firing)
 	}
 	for i := range w.Devices {
 		d := &w.Devices[i]
-		if d.OutOfService || !s.matches(d.Name) {
+		if !d.counts() || !s.matches(d.Name) {
 			continue
 		}
 		total++
-		if d.Down {
+		if d.Down || d.OutOfService {
 			ill++
 		} else if _, ok := slices.BinarySearch(firing, d.Name); ok && s.Each == EachDevice {
 			ill++
@@ -162,8 +166,8 @@ func (e *Engine) ill(s *ruleState, w *World, firing []string) (total, ill int) {
 }
 
 // start begins a run, unless something holds it back.
-func (e *Engine) start(s *ruleState, name string, w *World, out *Out) {
-	by, text, pl := e.against(s, name, w)
+func (e *Engine) start(s *ruleState, name string, w *World, b *bounds, out *Out) {
+	by, text, pl := e.against(s, name, w, *b)
 	if by == "running" {
 		return
 	}
@@ -186,6 +190,7 @@ func (e *Engine) start(s *ruleState, name string, w *World, out *Out) {
 		return
 	}
 	e.runs = append(e.runs, r)
+	b.room -= len(r.Devices)
 	out.event(w, "begun", r, r.summary())
 	e.act(r, w, out)
 }
@@ -205,15 +210,13 @@ func (r *run) summary() string {
 }
 
 // against says what is against a run of the rule for a subject now, in a word and in words, and what it would do if nothing was.
-func (e *Engine) against(s *ruleState, name string, w *World) (by, text string, pl plan) {
+func (e *Engine) against(s *ruleState, name string, w *World, b bounds) (by, text string, pl plan) {
 	sc := e.scope(w, s.Each, name)
-	if i := slices.IndexFunc(e.runs, func(r *run) bool { return r.rule == s && r.Subject == name && r.active() }); i >= 0 {
+	if i := slices.IndexFunc(e.runs, func(r *run) bool { return r.Rule == s.Name && r.Subject == name && r.active() }); i >= 0 {
 		return "running", fmt.Sprintf("run %d is under way since %v", e.runs[i].ID, e.runs[i].Begun.Format(time.TimeOnly)), pl
 	}
 	hour := w.Now.Add(-time.Hour)
 	s.begun = slices.DeleteFunc(s.begun, func(t time.Time) bool { return !t.After(hour) })
-	room, most := e.room(s, w)
-	pl = s.plan(sc, name, room, e.busy)
 	x := s.subjects[name]
 	switch {
 	case w.Paused != "":
@@ -224,30 +227,40 @@ func (e *Engine) against(s *ruleState, name string, w *World) (by, text string, 
 		return "rate", fmt.Sprintf("the rule ran %d times in the last hour, and may no more often", len(s.begun)), pl
 	case sc.device != nil && e.busy(name):
 		return "busy", "another rule has it in its hands", pl
-	case room <= 0 && (sc.device != nil || pl.left > 0):
-		return "devices", fmt.Sprintf("the rule has as many devices in its hands as it may at once: %d", most), pl
+	}
+	full := fmt.Sprintf("the rule has as many devices in its hands as it may at once: %d", b.most)
+	if b.room <= 0 && sc.device != nil {
+		return "devices", full, pl
+	}
+	pl = s.plan(sc, name, b.room, e.busy)
+	switch {
+	case b.room <= 0 && pl.left > 0:
+		return "devices", full, pl
 	case pl.empty():
 		return "nothing", pl.why(), pl
 	}
 	return "", "", pl
 }
 
-// room returns how many devices more the rule may touch, and how many it may in all.
-func (e *Engine) room(s *ruleState, w *World) (room, most int) {
+// bounds is how many devices more a rule may touch, and how many it may in all.
+type bounds struct{ room, most int }
+
+// room works out the bounds of a rule. It walks all devices: it is done once for all of its subjects.
+func (e *Engine) room(s *ruleState, w *World) bounds {
 	total := 0
 	for i := range w.Devices {
-		if d := &w.Devices[i]; s.matches(d.Name) && !d.OutOfService {
+		if d := &w.Devices[i]; s.matches(d.Name) && d.counts() {
 			total++
 		}
 	}
-	most = min(s.Limit.Devices, max(1, int(s.Limit.Percent*float64(total)/100)))
-	room = most
+	most := min(s.Limit.Devices, max(1, int(s.Limit.Percent*float64(total)/100)))
+	room := most
 	for _, r := range e.runs {
-		if r.rule == s {
+		if r.Rule == s.Name {
 			room -= len(r.Devices)
 		}
 	}
-	return room, most
+	return bounds{room, most}
 }
 
 // active says whether r is neither over nor only kept.

@@ -52,8 +52,12 @@ type Device struct {
 	Missed   int64 // due reads that did not happen
 
 	Topology
-	Routes int // addresses that it has, 1 or more
+	Routes int  // addresses that it has, 1 or more
+	ByRule bool // when it is out of service: a rule has taken it out, not a person
 }
+
+// counts says whether the bounds count d: one that a person has taken out of service is not there, one that a rule has is ill.
+func (d *Device) counts() bool { return !d.OutOfService || d.ByRule }
 
 // Topology is what healing may change of a device, and puts back when it did not help.
 type Topology struct {

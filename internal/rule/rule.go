@@ -123,9 +123,6 @@ func (r *Rule) price(env *cel.Env) error {
 // Source returns the condition as it was written.
 func (r *Rule) Source() string { return r.source }
 
-// Cost returns the most that r can cost by what was known when it was compiled.
-func (r *Rule) Cost() uint64 { return r.cost }
-
 // Uses returns what r looks at, sorted: a variable, a field of one as "device.loss", one value of a variable with keys as its key alone.
 // A field of what a walk goes over is not among them; the list is.
 func (r *Rule) Uses() []string { return r.uses }

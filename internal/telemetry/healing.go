@@ -13,7 +13,7 @@ type Healing struct {
 // outcomes and holds are always shown, so that an alert on one of them finds a series before the first run.
 var (
 	outcomes = [...]string{"healed", "done", "rolled_back", "failed", "interrupted", "dry"}
-	holds    = [...]string{"min_healthy", "devices", "rate"}
+	holds    = [...]string{"min_healthy", "devices", "rate", "cooldown", "paused", "busy", "nothing"}
 )
 
 type healingDescs struct{ runs, held, stopped *prometheus.Desc }
