@@ -420,6 +420,9 @@ func (b *bench) dry(name, subject string) {
 		for _, u := range p.Undo {
 			fmt.Fprintf(&b.out, "    undo %s\n", u)
 		}
+		if p.More > 0 {
+			fmt.Fprintf(&b.out, "  and for %d more\n", p.More)
+		}
 	}
 }
 
