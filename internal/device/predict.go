@@ -29,7 +29,7 @@ func (s *shard) foretell(u *unit, sign resilience.Sign, now time.Time) {
 		s.suspect(u, sign, now)
 	}
 	if len(u.lanes) > 0 && u.watch.pos == 0 && !u.spec.Prediction.Off {
-		s.timers.arm(&u.watch, u.late())
+		s.timers.arm(&u.watch, lookAgain(u.late(), now))
 	}
 }
 
@@ -81,6 +81,18 @@ func (u *unit) late() time.Time {
 	return u.predictor.Late(u.pollEvery(), u.spec.Prediction)
 }
 
+// How soon and how late silence is looked at again.
+const (
+	lookAtLeast = 10 * time.Millisecond
+	lookAtMost  = time.Minute
+)
+
+// lookAgain returns when a silence that will be a sign at late is to be looked at, always after now. late is reckoned by the wall clock: when that was set meanwhile it is anywhere, and a deadline
+// that is not counted by the monotonic clock as all others are would be due for ever.
+func lookAgain(late, now time.Time) time.Time {
+	return now.Add(min(max(late.Sub(now), lookAtLeast), lookAtMost))
+}
+
 // pollEvery returns how often u is polled: the interval of its fastest group that has anything to ask, stretched as it is. The caller holds u.mu.
 func (u *unit) pollEvery() time.Duration {
 	least := time.Duration(0)
@@ -117,15 +129,15 @@ func (w watch) fire(s *shard, now time.Time) {
 	every := u.pollEvery()
 	late := u.predictor.Late(every, u.spec.Prediction)
 	verdict, sign := resilience.Well, resilience.NoSign
-	if !now.Before(late) {
+	if every > 0 && !now.Before(late) {
 		verdict, sign = u.predictor.Look(now, every, u.spec.Prediction)
 	}
 	u.mu.Unlock()
 	switch {
-	case late.IsZero():
+	case late.IsZero(), every == 0: // nothing is known, or asked for: the next turn that comes has it looked at again
 		return
 	case verdict == resilience.Well:
-		s.timers.arm(&u.watch, late)
+		s.timers.arm(&u.watch, lookAgain(late, now))
 		return
 	}
 	s.suspect(u, sign, now)

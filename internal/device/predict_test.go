@@ -180,3 +180,42 @@ func TestPredictionAllocatesNothing(t *testing.T) {
 		b.quit()
 	})
 }
+
+// watched returns a shard that does not run, and in it a routed device that is well as far as it knows and had its last sign of life at last.
+func (b *bench) watched(last time.Time) (*shard, *unit) {
+	b.apply(b.remote())
+	u := b.unit("d0001")
+	u.machine.state = Ready
+	for n := range 60 {
+		u.predictor.Beat(last.Add(time.Duration(n-59) * time.Second))
+	}
+	return newShard(b.Runtime, b.t.Context()), u
+}
+
+// Silence is reckoned by the wall clock, and looked at by the monotonic one: however the wall clock was set, the next look is behind now, and soon.
+func TestSilenceAndAClockThatWasSet(t *testing.T) {
+	now := time.Now()
+	for _, set := range []time.Duration{-24 * time.Hour, -time.Second, 0, time.Second, 24 * time.Hour} {
+		if at := lookAgain(now.Round(0).Add(set), now); at == at.Round(0) || !at.After(now) || at.Sub(now) > lookAtMost {
+			t.Errorf("silence is a sign in %v, and is looked at %v", set, at)
+		}
+	}
+	b := newBench(t, Config{})
+	s, u := b.watched(now.Add(time.Hour)) // and then the clock was set back
+	watch{u}.fire(s, now)
+	if wait, any := s.timers.next(now); !any || wait <= 0 || wait > lookAtMost {
+		t.Errorf("the next look is in %v, %v", wait, any)
+	}
+}
+
+// A device of which nothing is asked any more is silent for good, and is not looked at.
+func TestSilenceOfOneThatIsNotAsked(t *testing.T) {
+	b := newBench(t, Config{})
+	now := time.Now()
+	s, u := b.watched(now.Add(-time.Hour))
+	u.groups[0].requests = 0
+	watch{u}.fire(s, now)
+	if wait, any := s.timers.next(now); any || u.sign != resilience.NoSign {
+		t.Errorf("the next look is in %v, the sign %v", wait, u.sign)
+	}
+}
