@@ -82,7 +82,7 @@ func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 	pos, keep := -1, 0
 	for i := range read {
 		pos = t.index(b.ID[i], pos+1)
-		if pos < 0 || t.tags[pos].out && b.Quality[i] != tag.BadOutOfService || t.overtaken(pos, b.TS[i]) {
+		if pos < 0 || t.tags[pos].out && b.Quality[i] != tag.BadOutOfService || b.TS[i] != b.Received && t.overtaken(pos, b.TS[i]) { // what has the time at which it came, as marks have, is of now, whatever the device's clock says
 			continue
 		}
 		t.put(pos, b, i, seq)

@@ -198,3 +198,32 @@ func TestPartOfASlowGroup(t *testing.T) {
 		b.quit()
 	})
 }
+
+// A device whose clock is ahead, and that was read back, is marked as any other when it is away or in doubt.
+func TestReadBackOfAClockThatIsAhead(t *testing.T) {
+	writing(t, func(b *bench) {
+		u := b.unit(b.name(1))
+		rows := &tag.Batch{Received: time.Now().UnixNano()}
+		for id := tag.ID(100); id < 103; id++ {
+			rows.Append(id, time.Now().Add(time.Hour).UnixNano(), tag.Good, tag.Float32, float(7).Bits)
+		}
+		u.table.take(rows, nil, false)
+		u.table.readBack([]tag.ID{100, 101, 102})
+		if err := b.Doubt(b.t.Context(), b.name(1), []tag.ID{100}); err != nil {
+			t.Error(err)
+		}
+		if q := b.last(100).Quality; q != tag.UncertainLastUsable {
+			t.Errorf("doubted it is %v", q)
+		}
+		b.plc(1).set(refuses)
+		time.Sleep(5 * time.Second)
+		if q := b.last(101).Quality; q != tag.UncertainLastUsable {
+			t.Errorf("of a device that is away it is %v", q)
+		}
+		_ = b.SetOutOfService(b.name(1), true, "repair")
+		time.Sleep(time.Second)
+		if q := b.last(102).Quality; q != tag.BadOutOfService {
+			t.Errorf("out of service it is %v", q)
+		}
+	})
+}
