@@ -425,14 +425,15 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	for _, id := range g.unplanned {
 		b.Append(id, b.Received, tag.BadConfigurationError, tag.Null, 0)
 	}
-	whole := err == nil && !slices.ContainsFunc(b.Quality, isMissing)
+	whole := err == nil && !e.job.lesser()
+	complete := whole && !slices.ContainsFunc(b.Quality, isMissing)
 	take := u.table.take
 	if err == nil && g.cached {
 		take, part = u.table.takeCached, false
 	}
 	read, filtered := take(b, g.plan, part)
 	e.rt.hand(u, b, read, filtered, done)
-	g.count(began, due, err, whole)
+	g.count(began, due, err, whole, complete)
 	if err == nil || part {
 		e.outcome.sign = g.lives(time.Now())
 	}
@@ -472,8 +473,8 @@ func isMissing(q tag.Quality) bool { return q.IsBad() && q != tag.BadOutOfServic
 // follow brings the plan up to what was learned. The error names tags that have no place in the new plan: their quality tells.
 func (g *group) follow() { _ = g.replan() }
 
-// count notes a turn. whole says that all of it came.
-func (g *group) count(began, due time.Time, err error, whole bool) {
+// count notes a turn. whole says that all of it was asked for and answered, complete that the device refused nothing of it either.
+func (g *group) count(began, due time.Time, err error, whole, complete bool) {
 	u := g.unit
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -483,18 +484,14 @@ func (g *group) count(began, due time.Time, err error, whole bool) {
 		g.stats.lag.observe(g.lag)
 	}
 	if err == nil {
-		g.lastRead = began
 		u.life.reads++
-		g.took = smooth(g.took, time.Since(began))
 		u.waited = 0
 	}
 	if whole {
+		g.lastRead = began
+		g.took = smooth(g.took, time.Since(began))
+	}
+	if complete {
 		g.refusal = nil
 	}
-}
-
-// timedOut says whether err is a reply that did not come, rather than a connection that ended.
-func timedOut(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
 }

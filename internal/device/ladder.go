@@ -238,6 +238,9 @@ func largestOf(requests []Request) int {
 	return n
 }
 
+// lesser says whether j, a jobRead, asks for a part of its group.
+func (j *job) lesser() bool { return j.less && len(j.group.spec.Tags) > 1 }
+
 // readOne asks for one tag of g, each time for the next one.
 func (e *endpoint) readOne(ctx context.Context, g *group, into *tag.Batch) error {
 	plan := g.onePlan()

@@ -206,3 +206,38 @@ func TestJitterRule(t *testing.T) {
 		b.quit()
 	})
 }
+
+// A repetition that asked for one tag is no read of the group: the others are read at once behind it, and nothing says before that all of it came.
+func TestOneTagIsNotAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Minute, 3)
+		s.Profile = resilience.Site() // the second try is the lesser way
+		b.apply(s)
+		b.run()
+		time.Sleep(90 * time.Second)
+		was := b.status("d0001").Groups[0].LastRead
+		b.plc(1).set(silent)
+		b.plc(1).onRead = func(Observer) {
+			b.plc(1).set(fine)
+			b.plc(1).onRead = nil
+		}
+		for range 70 {
+			if b.status("d0001").Timeouts > 0 {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5 * time.Second)
+		st := b.status("d0001")
+		if st.State != Ready || st.Groups[0].LastRead.Equal(was) {
+			t.Errorf("it is %v, and was read last at %v", st.State, st.Groups[0].LastRead)
+		}
+		for id := tag.ID(100); id < 103; id++ {
+			if l := b.last(id); time.Since(time.Unix(0, l.Received)) > 10*time.Second {
+				t.Errorf("tag %d is %v, %v old", id, l.Quality, time.Since(time.Unix(0, l.Received)))
+			}
+		}
+		b.quit()
+	})
+}

@@ -414,6 +414,9 @@ func (s *shard) turned(e *endpoint, g *group) {
 	switch {
 	case o.err == nil && !g.asks():
 		g.owed = false // it said something without asking the device
+		if u.machine.state == Suspect {
+			s.post(u, event{kind: evTick, at: o.ended}, nil) // it was the probe, and its last tag was taken out of service meanwhile: the next one decides
+		}
 		return
 	case o.err == nil:
 		ev.kind = evReplied
@@ -433,7 +436,9 @@ func (s *shard) turned(e *endpoint, g *group) {
 		s.notOpened(e, e.opened, o.ended)
 	}
 	e.unheard = false
-	if g.owed = ev.kind == evTimedOut; !g.owed {
+	came := ev.kind != evTimedOut
+	g.owed = !came || e.job.lesser() && g.failed < atOnceTries // one tag came, the others are as old as before
+	if came {
 		u.lastOK = o.ended
 		if !e.unproven(o.ended) && !e.proven {
 			e.proven = true

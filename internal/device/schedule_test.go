@@ -188,3 +188,32 @@ func BenchmarkTurn(b *testing.B) {
 		})
 	}
 }
+
+// A device whose probe has nothing to ask by the time of its turn is probed with what is left of it.
+func TestProbeWithoutTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, 10*time.Second, 1)
+		s.RequestsPerSecond = 0.2 // the probe waits
+		s.Groups = append(s.Groups, Group{Name: "other", Interval: 10 * time.Second, Tags: []TagSpec{{ID: 200, Name: "d0001/a", Address: "x"}, {ID: 201, Name: "d0001/b", Address: "x"}}})
+		b.apply(s)
+		b.run()
+		time.Sleep(30 * time.Second)
+		b.plc(1).set(silent)
+		for b.status("d0001").State != Suspect {
+			time.Sleep(10 * time.Millisecond)
+		}
+		b.plc(1).set(fine)
+		if err := b.SetOutOfService("d0001/t0", true, "repair"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if st := b.status("d0001"); st.State != Ready {
+			t.Errorf("it is %v: %s", st.State, st.Reason)
+		}
+		if l := b.last(200); l.Quality != tag.Good || time.Since(time.Unix(0, l.Received)) > 20*time.Second {
+			t.Errorf("the other group is %v, %v old", l.Quality, time.Since(time.Unix(0, l.Received)))
+		}
+		b.quit()
+	})
+}
