@@ -68,9 +68,9 @@ func (u *unit) follow(gone []*unit) {
 		return
 	}
 	u.machine.choice.at, u.target = n, n
-	u.key, u.addr, u.arrived = u.lanes[n].key, at, time.Now()
+	u.addr, u.arrived = at, time.Now()
 	u.mu.Lock()
-	u.life.route = n
+	u.key, u.life.route = u.lanes[n].key, n
 	u.mu.Unlock()
 	for _, g := range u.groups {
 		g.plan, g.planned = nil, 0
@@ -122,7 +122,7 @@ func (s *shard) takeRoute(u *unit, n int, now time.Time) {
 func (s *shard) move(u *unit, now time.Time) {
 	from, l := u.endpoint, &u.lanes[u.target]
 	to := l.endpoint
-	u.moving, u.endpoint, u.key, u.addr = false, to, l.key, l.route.Addr
+	u.moving, u.endpoint, u.addr = false, to, l.route.Addr
 	if from != to {
 		from.units = slices.DeleteFunc(from.units, func(o *unit) bool { return o == u })
 		to.units = append(to.units, u)
@@ -153,7 +153,7 @@ func (u *unit) swapRoute(n int, now time.Time) {
 	was.trips, u.predictor = u.predictor, is.trips
 	u.predictor.Wait(now)
 	was.rto, was.since, was.cause = u.rto, now, u.leftFor
-	u.rto, is.cause = is.rto, ""
+	u.key, u.rto, is.cause = is.key, is.rto, ""
 	u.link, u.count = &is.endpoint.link, &is.endpoint.count
 	u.life.route, u.life.routeSince = n, now
 	u.life.switches++

@@ -16,7 +16,7 @@ import (
 // unit is one device that runs: its machine, its groups, its values. A device borrows turns from its endpoint.
 type unit struct {
 	spec   *Spec  // shared with Runtime.specs; nobody changes it
-	key    string // of its endpoint
+	key    string // of its endpoint; the shard changes it, under mu
 	made   time.Time
 	driver Driver
 	groups []*group
