@@ -446,3 +446,43 @@ func TestRoutesUnderFaults(t *testing.T) {
 		}
 	}
 }
+
+// A device that went back is read over as many connections as before.
+func TestPoolAfterTheWayBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.routed(2)
+		s.Slots, s.Limits.Connections = 4, 4
+		b.apply(s)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.plc(1).set(refuses)
+		time.Sleep(10 * time.Second)
+		b.plc(1).set(fine)
+		time.Sleep(2 * time.Minute)
+		if st := b.status("d0001"); st.Route != 0 || st.RouteChanges != 2 || st.SlotsUsed != 4 {
+			t.Errorf("it is on %d after %d changes, over %d connections", st.Route, st.RouteChanges, st.SlotsUsed)
+		}
+		b.quit()
+	})
+}
+
+// How a long outage began is remembered, however often the device was looked for at its other addresses.
+func TestHopsOfAnOutageAreNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.routed(3))
+		b.run()
+		time.Sleep(10 * time.Second)
+		for n := range uint32(3) {
+			b.plc(n + 1).set(refuses)
+		}
+		time.Sleep(30 * time.Minute)
+		ev, _ := b.Evidence("d0001")
+		first := ev.Happenings[len(ev.Happenings)-1]
+		if age := time.Since(first.At); len(ev.Happenings) == mostHappenings || age < 29*time.Minute {
+			t.Errorf("%d are remembered, the first is of %v ago: %+v", len(ev.Happenings), age, first)
+		}
+		b.quit()
+	})
+}

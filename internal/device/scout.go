@@ -26,7 +26,10 @@ func (s *shard) newScout(u *unit, n int, now time.Time) *unit {
 	}
 	spec := *u.spec
 	spec.Addr, spec.Routes, spec.Routing = u.lanes[n].route.Addr, nil, Routing{Active: u.spec.Routing.Active}
-	spec.OutOfService, spec.Limits.Connections = false, 1
+	spec.OutOfService = false
+	if n > 0 {
+		spec.Limits.Connections = 1 // at home it is the session that u goes on with
+	}
 	u.mu.Lock()
 	spec.Learned = u.learned
 	u.mu.Unlock()

@@ -226,8 +226,8 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	if u.machine.choice.moved {
 		act = "route"
 	}
-	if !down || !wasDown || act != "" {
-		u.happened(Happening{At: ev.at, Act: act, From: was, To: is, Reason: reason}) // the tries of an outage are counted as faults
+	if !down || !wasDown {
+		u.happened(Happening{At: ev.at, Act: act, From: was, To: is, Reason: reason}) // the tries of an outage are counted as faults; over other addresses too
 	}
 	u.mu.Unlock()
 	if !is.connected() {
