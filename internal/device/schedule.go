@@ -340,6 +340,9 @@ func (s *shard) begin(e *endpoint, j job) {
 		j.unit = e.units[i]
 		e.dialAt, e.unheard = time.Now(), true
 	}
+	if j.kind == jobRead {
+		e.inRow = 0
+	}
 	e.busy, e.job, e.begun = true, j, time.Now()
 	s.watch(e, &j, time.Now())
 	s.jobs.Add(1)

@@ -216,7 +216,6 @@ func (s *shard) beginErrand(e *endpoint, now time.Time) bool {
 	case len(e.errands) == 0, e.busy, !e.open:
 		return false
 	case len(e.queue) > 0 && (e.queue[0].kind != jobRead || e.inRow >= inRow):
-		e.inRow = 0
 		return false
 	}
 	e.errands = slices.DeleteFunc(e.errands, func(x *errand) bool { return !x.stands(now) })

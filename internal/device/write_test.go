@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -479,4 +480,33 @@ func TestWriteAcrossAReload(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where only so many requests a second are allowed the read that has reserved its turn gets it, however many writes there are.
+func TestReadsGoOnAtARateAmongWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.spec(1, time.Second, 1)
+		s.RequestsPerSecond = 5
+		b.apply(s)
+		b.run()
+		time.Sleep(5 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var writers sync.WaitGroup
+		for range 20 {
+			writers.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = b.put(ctx, 1, 1)
+				}
+			})
+		}
+		before := b.status(s.Name).Reads
+		time.Sleep(36 * time.Second)
+		if n := b.status(s.Name).Reads - before; n < 18 {
+			t.Errorf("%d reads in the time of 180 requests, and one in nine is a read", n)
+		}
+		cancel()
+		writers.Wait()
+		b.quit()
+	})
 }
