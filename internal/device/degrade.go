@@ -83,10 +83,10 @@ func (r *Runtime) Reconnect(device, reason string) error {
 
 func (s *shard) reconnect(u *unit, reason string, now time.Time) {
 	e := u.endpoint
-	switch {
-	case e.open:
+	if e.open {
 		s.hangUp(e, &errReconnect{reason}, now, false)
-	case u.machine.state == Cooling && !e.dialling:
+	}
+	if u.machine.state == Cooling && !e.dialling { // also one that was silent alone on a session of others
 		e.retryAt = now
 		s.post(u, event{kind: evTick, at: now}, &errReconnect{reason})
 	}

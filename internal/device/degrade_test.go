@@ -91,3 +91,37 @@ func TestWritesPause(t *testing.T) {
 		t.Error("8 times 200ms is not enough")
 	}
 }
+
+// A unit that is silent alone behind a gateway that answers others is tried at once too, and what we do ourselves is no fault of any of them.
+func TestReconnectOfASilentUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.units(2)...)
+		b.run()
+		time.Sleep(5 * time.Second)
+		b.plc(1).change(func(p *plc) { p.dead = "2" })
+		time.Sleep(10 * time.Minute)
+		for b.status("d0002").State != Cooling {
+			time.Sleep(time.Millisecond)
+		}
+		b.plc(1).change(func(p *plc) { p.dead = "" })
+		if err := b.Reconnect("d0002", "it is back"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Millisecond)
+		for _, st := range b.Devices() {
+			if st.State != Ready {
+				t.Errorf("%s: %v, %s", st.Name, st.State, st.Reason)
+			}
+		}
+		for _, name := range []string{"d0001", "d0002"} {
+			ev, _ := b.Evidence(name)
+			for _, f := range ev.Faults {
+				if f.Kind == FaultOther {
+					t.Errorf("a fault of %s: %v", name, f.Err)
+				}
+			}
+		}
+		b.quit()
+	})
+}

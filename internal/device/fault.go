@@ -63,7 +63,8 @@ const faultPause = 10 * time.Minute
 // FaultOf says what kind of fault err is, and whether it is one. dialling says that it ended an attempt to connect.
 func FaultOf(err error, dialling bool) (k FaultKind, is bool) {
 	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errSilent): // which follows from timeouts that were counted
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, errSilent), // which follows from timeouts that were counted
+		errors.As(err, new(*errReconnect)): // which is nobody's
 		return 0, false
 	case errors.Is(err, errSlots), errors.Is(err, errSessions):
 		return FaultOwn, true
