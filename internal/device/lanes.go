@@ -129,6 +129,9 @@ func (s *shard) move(u *unit, now time.Time) {
 		for _, j := range from.takeJobs(u) {
 			to.push(j)
 		}
+		u.mu.Lock()
+		u.life.load, u.life.loadWhy = 0, "" // which are of the endpoint that it leaves
+		u.mu.Unlock()
 		s.forgoDial(from)
 		from.settle()
 		to.settle()

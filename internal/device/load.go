@@ -244,7 +244,7 @@ func (s *shard) unshed(e *endpoint, load float64, now time.Time) {
 		}
 	}
 	switch {
-	case last == nil || load+last.share() > returnTo: // half the interval takes twice the share
+	case last == nil || load+last.share() > returnTo && !(e.alone() && last.share() > 0): // half the interval takes twice the share
 		e.load.roomy = 0
 	case e.load.roomy == 0:
 		e.load.roomy = e.load.at

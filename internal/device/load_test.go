@@ -205,3 +205,49 @@ func TestStretchIsInherited(t *testing.T) {
 		b.quit()
 	})
 }
+
+// Who was stretched for others comes back when these are gone, however much time it takes: it is in nobody's way.
+func TestIntervalComesBackOfWhoIsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.book.forgetful = true
+		b.plc(1).latency = 800 * time.Millisecond
+		b.apply(b.units(2)...)
+		b.run()
+		time.Sleep(time.Minute)
+		if every := b.every("d0001")[0]; every <= 2*time.Second {
+			t.Errorf("read each %v", every)
+		}
+		if err := b.SetOutOfService("d0002", true, "repair"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if every := b.every("d0001")[0]; every != time.Second {
+			t.Errorf("alone it is read each %v", every)
+		}
+		b.quit()
+	})
+}
+
+// What is said of the load of a connection does not go along to another one.
+func TestLoadIsOfTheAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.book.forgetful = true
+		b.plc(1).latency = 900 * time.Millisecond
+		b.apply(b.routed(2))
+		b.run()
+		time.Sleep(20 * time.Second)
+		if s := b.status(b.name(1)); s.LoadWhy == "" {
+			t.Errorf("busy for %v of the time, and nothing is said", s.Load)
+		}
+		if err := b.UseRoute(b.name(1), 1, "try it"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if s := b.status(b.name(1)); s.LoadWhy != "" || s.Load > 0.5 {
+			t.Errorf("at an address that answers at once: %v, %s", s.Load, s.LoadWhy)
+		}
+		b.quit()
+	})
+}

@@ -130,7 +130,7 @@ func (s *shard) press(now time.Time) {
 		s.tellPressure(busiest, fmt.Sprintf("the gateway looks at groups %v after they fall due: %s", mean.Round(time.Millisecond), s.culprit(busiest)), now)
 	case pressShed:
 		if interval := p.step(intervals); interval > 0 {
-			s.stretchAll(interval, now)
+			s.rt.counters.shed.Add(s.stretchAll(interval, now))
 			s.tellPressure(busiest, fmt.Sprintf("the gateway looks at groups %v after they fall due: those of %v are read each %v now; %s",
 				mean.Round(time.Millisecond), interval, interval<<p.steps[interval], s.culprit(busiest)), now)
 		}
@@ -182,8 +182,8 @@ func (s *shard) culprit(g *group) string {
 	return fmt.Sprintf("group %s, of %d devices, is read %.0f times a second, as of %s each %v", g.spec.Name, n, perSecond, g.unit.spec.Name, g.every)
 }
 
-// stretchAll has all groups of an interval keep what it is now.
-func (s *shard) stretchAll(interval time.Duration, now time.Time) {
+// stretchAll has all groups of an interval keep what it is now, and returns how many they are.
+func (s *shard) stretchAll(interval time.Duration, now time.Time) (n uint64) {
 	for _, e := range s.endpoints {
 		for _, u := range e.units {
 			for _, g := range u.groups {
@@ -191,11 +191,12 @@ func (s *shard) stretchAll(interval time.Duration, now time.Time) {
 					s.keep(g, now)
 					u.shedWhy = "the gateway is late"
 					s.showStretch(u)
-					s.rt.counters.shed.Add(1)
+					n++
 				}
 			}
 		}
 	}
+	return n
 }
 
 // Overload says why the gateway is late with what it does itself, "" when it is not.

@@ -89,9 +89,11 @@ func TestLateSchedulerSheds(t *testing.T) {
 			t.Errorf("read each %v and %v", g[0].Every, g[1].Every)
 		}
 		close(busy)
+		time.Sleep(5 * time.Second)
+		shed := b.Stats().Shed
 		time.Sleep(10 * time.Minute)
-		if s := b.Stats(); s.Stretched != 0 || s.Overload != "" || b.status("d0007").Groups[1].Every != 10*time.Second {
-			t.Errorf("on time again: %d stretched, %q", s.Stretched, s.Overload)
+		if s := b.Stats(); s.Stretched != 0 || s.Shed != shed || s.Overload != "" || b.status("d0007").Groups[1].Every != 10*time.Second {
+			t.Errorf("on time again: %d stretched, %d shed, before %d, %q", s.Stretched, s.Shed, shed, s.Overload)
 		}
 		b.quit()
 	})
