@@ -56,7 +56,7 @@ func (s silence) paused() string {
 }
 
 // writesPaused says why a write to u is refused at now, "" when it is not.
-func (u *unit) writesPaused(time.Time) string {
+func (u *unit) writesPaused() string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.pausedNow()

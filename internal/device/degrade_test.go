@@ -61,7 +61,7 @@ func TestWritesPause(t *testing.T) {
 		b.run()
 		time.Sleep(5 * time.Second)
 		b.plc(1).change(func(p *plc) { p.dead = "2" })
-		paused := func(name string) string { return b.unit(name).writesPaused(time.Now()) }
+		paused := func(name string) string { return b.unit(name).writesPaused() }
 		for paused("d0002") == "" {
 			time.Sleep(10 * time.Millisecond)
 		}

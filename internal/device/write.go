@@ -141,7 +141,7 @@ func (s *shard) admit(x *errand, now time.Time) {
 		return
 	}
 	x.unit = u
-	if why := x.against(now); why != "" {
+	if why := x.against(); why != "" {
 		x.refuse(why)
 		return
 	}
@@ -158,7 +158,7 @@ func (s *shard) admit(x *errand, now time.Time) {
 }
 
 // against says what is against doing x now, "" when nothing is. A device that is suspected is not down: what is meant for it waits for the probe that decides.
-func (x *errand) against(now time.Time) string {
+func (x *errand) against() string {
 	u := x.unit
 	switch state := u.machine.state; {
 	case state == OutOfService:
@@ -174,7 +174,7 @@ func (x *errand) against(now time.Time) string {
 	case !u.table.means(x.writes):
 		return tagChanged
 	}
-	return u.writesPaused(now)
+	return u.writesPaused()
 }
 
 func (u *unit) lifeReason() string {
@@ -218,7 +218,7 @@ func (s *shard) beginErrand(e *endpoint, now time.Time) bool {
 	case len(e.queue) > 0 && (e.queue[0].kind != jobRead || e.inRow >= inRow):
 		return false
 	}
-	e.errands = slices.DeleteFunc(e.errands, func(x *errand) bool { return !x.stands(now) })
+	e.errands = slices.DeleteFunc(e.errands, func(x *errand) bool { return !x.stands() })
 	i := slices.IndexFunc(e.errands, func(x *errand) bool { return x.unit.machine.state.polled() })
 	if i < 0 {
 		return false
@@ -239,11 +239,11 @@ func (s *shard) beginErrand(e *endpoint, now time.Time) bool {
 }
 
 // stands says whether x is still to be done. One that something is against by now is refused.
-func (x *errand) stands(now time.Time) bool {
+func (x *errand) stands() bool {
 	if x.claim.Load() == forgone {
 		return false
 	}
-	why := x.against(now)
+	why := x.against()
 	if why != "" {
 		x.refuse(why)
 	}

@@ -107,9 +107,6 @@ func (b *Breaker) Count() int { return int(b.count) }
 // Last says whether one more failure in a row opens the breaker.
 func (b *Breaker) Last() bool { return b.count+1 >= b.failures }
 
-// OnTrial returns how many calls are on trial.
-func (b *Breaker) OnTrial() int { return int(b.left) }
-
 // part returns the tally of the part that now is in, and clears those that were passed since.
 func (b *Breaker) part(now time.Time) *tally {
 	at := now.UnixNano() / max(int64(b.window)/breakerParts, 1)

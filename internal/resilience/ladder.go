@@ -111,9 +111,6 @@ func (l *Ladder) Hold(on bool) bool {
 	return false
 }
 
-// Held says whether it is held.
-func (l *Ladder) Held() bool { return l.held }
-
 // read counts a read at this level, and leaves the level when it brings no more than full did.
 func (l *Ladder) read(now time.Time, missing float32) bool {
 	l.missing += (missing - l.missing) / 4

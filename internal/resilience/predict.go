@@ -83,8 +83,8 @@ type Predictor struct {
 	grew     float64 // the last growth that was judged, ms per s
 	grown    uint8   // windows in a row that grew too fast
 
-	noisy, silent bool
-	looks         uint8 // in a row with too high a phi
+	noisy bool
+	looks uint8 // in a row with too high a phi
 }
 
 // moments are mean and variance of round trips in ms.
@@ -137,7 +137,7 @@ func (p *Predictor) strays() float64 {
 // Beat takes a sign of life: a read that came whole.
 func (p *Predictor) Beat(now time.Time) {
 	p.phi.Beat(now)
-	p.silent, p.looks = false, 0
+	p.looks = 0
 	at := now.UnixNano()
 	if p.from == 0 {
 		p.from = at
@@ -163,14 +163,13 @@ func (p *Predictor) Look(now time.Time, interval time.Duration, set Prediction) 
 		return Well, NoSign
 	}
 	if p.Phi(now, interval, set) >= set.Phi {
-		p.silent = true
 		p.looks = min(p.looks+1, 2)
 		if p.looks == 2 {
 			return Down, Silence
 		}
 		return Suspected, Silence
 	}
-	p.silent, p.looks = false, 0
+	p.looks = 0
 	return p.judge(set)
 }
 
@@ -236,7 +235,7 @@ func (p *Predictor) Wait(now time.Time) {
 	if p.phi.last != 0 {
 		p.phi.last = now.UnixNano()
 	}
-	p.silent, p.looks, p.from, p.sum, p.count, p.previous = false, 0, 0, 0, 0, 0
+	p.looks, p.from, p.sum, p.count, p.previous = 0, 0, 0, 0, 0
 }
 
 // Phi returns how unlikely the silence at now is (Phi.At).
