@@ -233,7 +233,7 @@ async function maintenance(page, server) {
   await page.click('dialog .primary');
   await eventually('and it goes back', async () => (await text(page, '.device .badge')) === 'Ready');
 
-  await page.locator('.space .row button').first().click();
+  await page.locator('.space .row .act button').first().click(); // beside it a tag that is bad has one that asks why
   await page.fill('[name=reason]', 'sensor broken');
   await page.click('dialog .primary');
   await eventually('a single tag goes out of service', async () => (await text(page, '.space .row .quality')) === 'out of service');
