@@ -19,11 +19,6 @@ const (
 	Dry         Outcome = "dry"         // nothing was done: the rule only says what it would do
 )
 
-// Outcomes returns all of them.
-func Outcomes() []Outcome {
-	return []Outcome{Running, Healed, Done, RolledBack, Failed, Interrupted, Dry}
-}
-
 // Record is one run of a rule, as it is kept.
 type Record struct {
 	ID      uint64     `json:"id"`
