@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -77,6 +78,55 @@ func cli(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// askTargets asks what the owner of a token may write, and what would become of it, as the page does. press/run is true.
+func askTargets(t *testing.T, url, file string) {
+	t.Helper()
+	token, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(query, token string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/v1/targets?"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	if code, body := ask("device=press", "somebody-else-altogether"); code != http.StatusUnauthorized {
+		t.Errorf("nobody: %d %s", code, body)
+	}
+	code, body := ask("device=press", strings.TrimSpace(string(token)))
+	for _, want := range []string{`{"role":"write","targets":[{`, `"tag":"press/set","device":"press","type":"float64","low":-50,"high":200`, `"tag":"press/run","device":"press","type":"bool"`,
+		`"tag":"press/two","device":"press","type":"int16","low":-32768,"high":32767`, `"approve":true,"approve_within_s":600`, `"against":"interlock: tag(\"./run\") == false does not hold: press/run is true"`} {
+		if code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%d %s lacks %s", code, body, want)
+		}
+	}
+	for _, not := range []string{"press/admin", "press/x"} {
+		if strings.Contains(body, not) {
+			t.Errorf("%s is not for shift to write: %s", not, body)
+		}
+	}
+	for query, want := range map[string]string{
+		"tag=press/set&text=21.57": `"new":21.6`, "tag=press/set&text=201": `"against":"201 is not between -50 and 200"`, "tag=press/set&text=x": `"against":"x: the tag has numbers"`,
+	} {
+		if code, body := ask(query, strings.TrimSpace(string(token))); code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+}
+
 // The way of a write over the CLI: done, refused, approved by somebody else, audited.
 func TestWritesOverTheAPI(t *testing.T) {
 	dir := t.TempDir()
@@ -98,6 +148,7 @@ func TestWritesOverTheAPI(t *testing.T) {
 	if code, out, errs := by("shift.token", "write", "press/set=21.5", "press/run=true", "--why", "recipe 7"); code != 0 || out != "press/set = 21.5: confirmed\npress/run = true: confirmed\n" {
 		t.Errorf("%d %s%s", code, out, errs)
 	}
+	askTargets(t, url, filepath.Join(dir, "shift.token"))
 	for _, c := range []struct{ arg, want string }{
 		{"press/set=201", "refused: 201 is not between -50 and 200"}, {"press/set=x", "refused: x: the tag has numbers"}, {"press/admin=1", "refused: it takes the role admin"},
 		{"press/x=1", "refused: there is no such tag, or it is not writable"}, {"press/locked=1", "refused: interlock: tag(\"./run\") == false does not hold: press/run is true"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,13 +79,21 @@ func noRule(w http.ResponseWriter, name string) {
 func healHistory(w http.ResponseWriter, r *http.Request, h Healer) {
 	limit, err := parseNumber(r.URL.Query(), "limit", defaultRuns, maxRuns)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error(), "history takes rule, limit (up to 2000)")
+		writeError(w, http.StatusBadRequest, err.Error(), "history takes rule, device, limit (up to 2000)")
 		return
 	}
-	x, err := h.HealHistory(r.Context(), r.URL.Query().Get("rule"), limit)
+	device, most := r.URL.Query().Get("device"), limit
+	if device != "" {
+		most = maxRuns
+	}
+	x, err := h.HealHistory(r.Context(), r.URL.Query().Get("rule"), most)
 	if err != nil {
 		writeError(w, http.StatusInternalServerError, "the history could not be read: "+err.Error(), "try again; the gateway's log says more")
 		return
+	}
+	if device != "" {
+		x.Runs = slices.DeleteFunc(x.Runs, func(r heal.Record) bool { return !slices.Contains(r.Devices, device) })
+		x.Runs = x.Runs[:min(limit, len(x.Runs))]
 	}
 	writeJSON(w, http.StatusOK, x)
 }

@@ -31,7 +31,8 @@ func (h *healing) HealDryRun(name, subject string) ([]heal.Preview, bool) {
 }
 func (h *healing) HealHistory(_ context.Context, name string, limit int) (web.HealHistory, error) {
 	h.asked = name
-	return web.HealHistory{Runs: make([]heal.Record, min(limit, 2))}, h.full
+	runs := []heal.Record{{ID: 3, Devices: []string{"press-1"}}, {ID: 2, Devices: []string{"press-1", "press-2"}}, {ID: 1, Devices: []string{"press-2"}}}
+	return web.HealHistory{Runs: runs[:min(limit, 3)]}, h.full
 }
 func (h *healing) HealPause() heal.Pause { return h.pause }
 func (h *healing) SetHealPause(_ context.Context, p heal.Pause) error {
@@ -65,7 +66,9 @@ func TestHealRoutes(t *testing.T) {
 		{"/api/v1/heal/rules/fast", http.StatusNotFound, `no healing rule named \"fast\"`},
 		{"/api/v1/heal/dry-run?rule=slow&subject=press-1", http.StatusOK, `"subject":"press-1"`},
 		{"/api/v1/heal/dry-run?rule=fast", http.StatusNotFound, "no healing rule"},
-		{"/api/v1/heal/history?rule=slow&limit=1", http.StatusOK, `"runs":[{"id":0`},
+		{"/api/v1/heal/history?rule=slow&limit=1", http.StatusOK, `"runs":[{"id":3`},
+		{"/api/v1/heal/history?rule=slow&device=press-2&limit=1", http.StatusOK, `"runs":[{"id":2`},
+		{"/api/v1/heal/history?rule=slow&device=press-3", http.StatusOK, `"runs":[]`},
 		{"/api/v1/heal/history?limit=x", http.StatusBadRequest, "limit"},
 	} {
 		if code, body := ask("GET", c.path, ""); code != c.code || !strings.Contains(body, c.want) {

@@ -23,6 +23,9 @@ type Writer interface {
 	Approve(ctx context.Context, id uint64, c write.Caller, yes bool, why string) (write.Outcome, error)
 	Waiting() []write.Outcome
 	Outcome(id uint64) (write.Outcome, bool)
+	Would(o *write.Order) (v tag.Value, against string)
+	Wished(tag string) (write.Outcome, bool)
+	TakeBack(tag string, c write.Caller, why string) (int, error)
 }
 
 // longest is how long the answer to a write may take: as long as its rule lets it wait, and a read-back.

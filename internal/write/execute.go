@@ -73,12 +73,8 @@ func expiry(o *Order, r *Rule) time.Duration {
 // prepare makes the raw value, and asks the interlock before anything is written down.
 func (j *job) prepare() *refusal {
 	last := j.last()
-	known := tag.Null
-	if j.target.Spec.Scale == 0 && !last.Quality.IsBad() {
-		known = last.Value.Kind
-	}
 	var err error
-	if j.raw, err = j.target.raw(j.order.Value, known); err != nil {
+	if j.raw, err = j.target.raw(j.order.Value, j.target.known(&last)); err != nil {
 		return refusedValue(err)
 	}
 	j.path.update(j.entry, func(o *Outcome) {
@@ -91,6 +87,14 @@ func (j *job) prepare() *refusal {
 		return refusedBy(causeOf(err), err)
 	}
 	return nil
+}
+
+// known is the kind of the raw value that the device had last, Null when that is not to be seen.
+func (t *Target) known(last *device.Last) tag.Kind {
+	if t.Spec.Scale == 0 && !last.Quality.IsBad() {
+		return last.Value.Kind
+	}
+	return tag.Null
 }
 
 func (j *job) last() device.Last {

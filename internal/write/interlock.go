@@ -134,7 +134,7 @@ type InterlockError struct {
 
 func (e *InterlockError) Error() string { return "interlock: " + e.What }
 
-// check says why value may not be written now, nil when it may.
+// check says why value may not be written now, nil when it may. Null asks whether anything may be: a condition that only the value decides is left to that.
 func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, value tag.Value, now time.Time) error {
 	if i == nil {
 		return nil
@@ -155,14 +155,16 @@ func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, valu
 		}
 	}
 	ok, err := i.rule.Eval(v)
-	if err != nil {
+	switch {
+	case err != nil && value.Kind == tag.Null:
+		return nil
+	case err != nil:
 		var e *rule.EvalError
 		if errors.As(err, &e) {
 			err = e.Err
 		}
 		return i.refuse("%s: %v", i.rule.Source(), err)
-	}
-	if !ok {
+	case !ok:
 		return i.refuse("%s does not hold: %s", i.rule.Source(), v.describe())
 	}
 	return nil

@@ -74,7 +74,7 @@ const (
 	NotApproved        // rejected, or nobody approved in time
 	NoAudit            // the audit log does not take it
 	Stopping           // the gateway ends
-	Overtaken          // a newer value took its place
+	Overtaken          // a newer value took its place, or somebody took it back
 )
 
 // Outcome is what became of an order.

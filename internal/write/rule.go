@@ -84,10 +84,10 @@ func (r *Rule) Check() error {
 	return nil
 }
 
-// within says whether f is a value that r, and the range of the tag, allow.
-func (t *Target) within(f float64) error {
+// limits are what the rule, and the range of the tag, allow.
+func (t *Target) limits() (low, high float64) {
 	r := t.Rule
-	low, high := math.Inf(-1), math.Inf(1)
+	low, high = math.Inf(-1), math.Inf(1)
 	if r.HasMin {
 		low = r.Min
 	}
@@ -97,6 +97,12 @@ func (t *Target) within(f float64) error {
 	if d := t.Spec.Deadband; d.Low < d.High {
 		low, high = max(low, d.Low), min(high, d.High)
 	}
+	return low, high
+}
+
+// within says whether f is between the limits.
+func (t *Target) within(f float64) error {
+	low, high := t.limits()
 	if f >= low && f <= high {
 		return nil
 	}
