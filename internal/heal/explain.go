@@ -24,8 +24,10 @@ type Summary struct {
 	State   string             `json:"state"` // watching, acting, stopped, paused
 	Why     string             `json:"why"`   // in plain words
 	Firing  int                `json:"firing"`
-	Active  int                `json:"active"` // runs under way
-	Runs    map[Outcome]uint64 `json:"runs"`   // since the gateway's start
+	Active  int                `json:"active"`          // runs under way
+	Resting int                `json:"resting"`         // subjects that rest after a run
+	Rested  time.Time          `json:"rested,omitzero"` // when the last of them has rested
+	Runs    map[Outcome]uint64 `json:"runs"`            // since the gateway's start
 	Held    map[string]uint64  `json:"held"`
 	Success float64            `json:"success"` // share of the runs that ended well, -1 without any
 }
@@ -81,6 +83,12 @@ func (e *Engine) summary(s *ruleState, w *World) Summary {
 	for _, y := range s.subjects {
 		if !y.since.IsZero() {
 			x.Firing++
+		}
+		if w.Now.Before(y.coolUntil) {
+			x.Resting++
+			if y.coolUntil.After(x.Rested) {
+				x.Rested = y.coolUntil
+			}
 		}
 	}
 	switch {

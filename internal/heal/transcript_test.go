@@ -138,7 +138,11 @@ func (b *bench) command(line string) {
 		b.dry(name, subject)
 	case "counts":
 		for _, s := range b.e.Summaries(b.world()) {
-			fmt.Fprintf(&b.out, "  %s: %s, %s; runs %v, held %v, success %.2f\n", s.Name, s.State, s.Why, s.Runs, s.Held, s.Success)
+			rest := ""
+			if s.Resting > 0 {
+				rest = fmt.Sprintf("; %d rest until %s", s.Resting, s.Rested.Format(time.TimeOnly))
+			}
+			fmt.Fprintf(&b.out, "  %s: %s, %s; runs %v, held %v, success %.2f%s\n", s.Name, s.State, s.Why, s.Runs, s.Held, s.Success, rest)
 		}
 	case "record":
 		id, _ := strconv.ParseUint(rest, 10, 64)
