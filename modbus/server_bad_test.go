@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // badInput is what a client sends and what it must get. An empty reason means that the connection lives, otherwise it ends and this is counted.
@@ -84,7 +86,7 @@ func TestServerBadInput(t *testing.T) {
 		for _, split := range []string{"at once", "byte by byte"} {
 			t.Run(tc.name+", "+split, func(t *testing.T) {
 				s := serve(t, ServerConfig{Handler: p})
-				c := s.dial()
+				c := s.Dial()
 				if split == "at once" {
 					sendHex(t, c, tc.send)
 				} else {
@@ -133,7 +135,7 @@ func TestServerBadInputRTU(t *testing.T) {
 				tc.reason = ""
 			}
 			s := serve(t, cfg)
-			c := s.dial()
+			c := s.Dial()
 			sendHex(t, c, tc.send)
 			if tc.name == "MBAP" {
 				wantHungUp(t, c)
@@ -156,7 +158,7 @@ func TestServerBadInputRTU(t *testing.T) {
 func TestServerWriteStorm(t *testing.T) {
 	p := newPlant()
 	s := serve(t, ServerConfig{Handler: p, WriteTimeout: 30 * time.Millisecond})
-	c := s.dial()
+	c := s.Dial()
 	c.(*net.TCPConn).SetReadBuffer(4096)
 	storm := bytes.Repeat(unhex("0001 0000 0006 01 04 0001 007D"), 300)
 	for {
@@ -171,9 +173,9 @@ func TestServerWriteStorm(t *testing.T) {
 
 // The server answers depth requests of one read in one write.
 func TestServerGathersAnswers(t *testing.T) {
-	ln := newPipeListener()
+	ln := listentest.NewPipes()
 	serveOn(t, ServerConfig{Handler: newPlant()}, ln)
-	c := ln.dial()
+	c := ln.Dial()
 	const depth = 16
 	var ask, want []string
 	for i := range depth {
@@ -199,7 +201,7 @@ func registersFrom(addr, n int) string {
 // A write of more answers than are gathered goes out in several writes, in order.
 func TestServerBoundsGathering(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: newPlant()})
-	c := s.dial()
+	c := s.Dial()
 	const depth = 300
 	var ask []byte
 	for i := range depth {

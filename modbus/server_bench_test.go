@@ -40,7 +40,7 @@ func BenchmarkServer(b *testing.B) {
 	for _, depth := range []int{1, 16} {
 		b.Run(fmt.Sprintf("depth=%d", depth), func(b *testing.B) {
 			s := serve(b, ServerConfig{Handler: computed{}})
-			c := s.dial()
+			c := s.Dial()
 			ask := bytes.Repeat(unhex("0001 0000 0006 01 03 0001 0064"), depth)
 			answer := make([]byte, depth*(mbapBytes+2+200))
 			b.ReportAllocs()
@@ -76,7 +76,7 @@ func TestServerDoesNotAllocate(t *testing.T) {
 	handlers := map[string]Handler{"plant": p, "every face": &strict{plant: p}}
 	for name, h := range handlers {
 		s := serve(t, ServerConfig{Handler: h})
-		c := s.dial()
+		c := s.Dial()
 		for _, g := range goldenRequests {
 			ask := FramingTCP.Append(nil, Frame{Transaction: 1, Unit: 1, PDU: unhex(g.hex)})
 			if _, err := c.Write(ask); err != nil {

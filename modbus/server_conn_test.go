@@ -12,40 +12,12 @@ import (
 	"time"
 
 	"millrace/internal/listen"
+	"millrace/internal/listen/listentest"
 )
-
-// pipeListener is a listener of connections in memory.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (l *pipeListener) dial() net.Conn {
-	near, far := net.Pipe()
-	l.conns <- far
-	return near
-}
 
 func TestServerDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		s := serveOn(t, ServerConfig{Handler: newPlant(), FrameTimeout: 2 * time.Second, IdleTimeout: time.Minute, WriteTimeout: 3 * time.Second}, ln)
 		lasts := func(what string, c net.Conn, want time.Duration) {
 			t.Helper()
@@ -55,7 +27,7 @@ func TestServerDeadlines(t *testing.T) {
 				t.Errorf("%s: ended after %v, want %v", what, d, want)
 			}
 		}
-		idle := ln.dial()
+		idle := ln.Dial()
 		for range 3 {
 			time.Sleep(59 * time.Second)
 			wantAlive(t, idle)
@@ -65,7 +37,7 @@ func TestServerDeadlines(t *testing.T) {
 		const halves = 1000
 		half := make([]net.Conn, halves)
 		for i := range half {
-			half[i] = ln.dial()
+			half[i] = ln.Dial()
 			sendHex(t, half[i], "0001 0000 0006 01 03")
 		}
 		lasts("half a frame", half[0], 2*time.Second)
@@ -73,7 +45,7 @@ func TestServerDeadlines(t *testing.T) {
 			lasts("half a frame", c, 0)
 		}
 
-		deaf := ln.dial()
+		deaf := ln.Dial()
 		sendHex(t, deaf, "0001 0000 0006 01 03 0001 0001")
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
@@ -87,13 +59,13 @@ func TestServerDeadlines(t *testing.T) {
 
 func TestServerDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		p := newPlant()
 		s := serveOn(t, ServerConfig{Handler: p, DrainTimeout: 5 * time.Second}, ln)
-		idle := ln.dial()
+		idle := ln.Dial()
 		wantAlive(t, idle)
 		p.blocks = true
-		stuck := ln.dial()
+		stuck := ln.Dial()
 		sendHex(t, stuck, "0001 0000 0006 01 03 0001 0001")
 		synctest.Wait()
 		begin := time.Now()
@@ -111,11 +83,11 @@ func TestServerLimits(t *testing.T) {
 	budget := listen.NewBudget(3)
 	s := serve(t, ServerConfig{Handler: newPlant(), Budget: budget, Floor: 1})
 	other := serve(t, ServerConfig{Handler: newPlant(), Budget: budget, Floor: 1, MaxPerAddr: 1})
-	wantAlive(t, other.dial())
-	wantAlive(t, s.dial())
-	wantAlive(t, s.dial())
+	wantAlive(t, other.Dial())
+	wantAlive(t, s.Dial())
+	wantAlive(t, s.Dial())
 	for _, x := range []*serving{s, other} {
-		if c, err := net.Dial("tcp", x.addr); err == nil {
+		if c, err := net.Dial("tcp", x.Addr); err == nil {
 			wantHungUp(t, c)
 		}
 	}
@@ -258,7 +230,7 @@ func TestInterceptor(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := serve(t, ServerConfig{Handler: newPlant(), Intercept: tc.m})
-			c := s.dial()
+			c := s.Dial()
 			sendHex(t, c, askOne+askTwo)
 			wantHex(t, c, tc.want)
 			if tc.reason == "" {
@@ -274,7 +246,7 @@ func TestInterceptor(t *testing.T) {
 
 func TestInterceptorPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		trickle := meddler{answer: func(ctx context.Context, c *ServerConn, _, answer []byte) error {
 			for i := range answer {
 				if err := c.Pause(ctx, time.Second); err != nil {
@@ -285,7 +257,7 @@ func TestInterceptorPauses(t *testing.T) {
 			return nil
 		}}
 		s := serveOn(t, ServerConfig{Handler: newPlant(), Intercept: trickle, DrainTimeout: 4 * time.Second}, ln)
-		c := ln.dial()
+		c := ln.Dial()
 		begin := time.Now()
 		sendHex(t, c, askOne)
 		wantHex(t, c, answerOne)
@@ -311,7 +283,7 @@ func TestServerRefusalIsAnError(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", &HangUpError{Reason: "slots"}), "slots"},
 	} {
 		s := serve(t, ServerConfig{Open: func(*ServerConn) (Service, error) { return Service{}, tc.err }})
-		wantHungUp(t, s.dial())
+		wantHungUp(t, s.Dial())
 		if st := s.ended(); st.Refused[tc.reason] != 1 {
 			t.Errorf("counted %v, want %q", st.Refused, tc.reason)
 		}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // plant is a device of four full tables: holding register and coil cells keep what is written, the others are computed. Holding registers
@@ -130,56 +132,40 @@ func (p *plant) DeviceObject(_ context.Context, _ *Request, id uint8) (string, b
 // serving is a server that runs until the test ends.
 type serving struct {
 	*Server
-	t    testing.TB
-	addr string
-	stop func()
-	done chan error
+	*listentest.Serving
+	t testing.TB
 }
 
 func serve(t testing.TB, cfg ServerConfig) *serving {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, cfg, ln)
+	s := newTestServer(t, cfg)
+	return &serving{Server: s, Serving: listentest.Serve(t, s), t: t}
 }
 
 func serveOn(t testing.TB, cfg ServerConfig, ln net.Listener) *serving {
+	t.Helper()
+	s := newTestServer(t, cfg)
+	return &serving{Server: s, Serving: listentest.On(t, s, ln), t: t}
+}
+
+func newTestServer(t testing.TB, cfg ServerConfig) *Server {
 	t.Helper()
 	s, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &serving{Server: s, t: t, addr: ln.Addr().String(), stop: cancel, done: make(chan error, 1)}
-	go func() { r.done <- s.Serve(ctx, ln); close(r.done) }()
-	t.Cleanup(func() { cancel(); <-r.done })
-	return r
+	return s
 }
 
 // ended drains the server and returns its last stats.
 func (s *serving) ended() ServerStats {
 	s.t.Helper()
-	s.stop()
-	if err := <-s.done; err != nil {
-		s.t.Errorf("Serve: %v", err)
-	}
+	s.End()
 	st := s.Stats()
 	if st.Open != 0 {
 		s.t.Errorf("%d connections open after Serve returned", st.Open)
 	}
 	return st
-}
-
-func (s *serving) dial() net.Conn {
-	s.t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // sendHex writes what s says.
@@ -220,7 +206,7 @@ func TestServerAnswersEveryFunction(t *testing.T) {
 	for _, f := range framings {
 		t.Run(f.String(), func(t *testing.T) {
 			s := serve(t, ServerConfig{Handler: newPlant(), Framing: f})
-			c, err := Dial(t.Context(), s.addr, Config{Framing: f, Timeout: time.Minute})
+			c, err := Dial(t.Context(), s.Addr, Config{Framing: f, Timeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -274,7 +260,7 @@ func askEverything(t *testing.T, c *Client) {
 func TestServerDescribesRequests(t *testing.T) {
 	p := newPlant()
 	s := serve(t, ServerConfig{Handler: p})
-	c := s.dial()
+	c := s.Dial()
 	for _, ask := range []string{
 		"03 0001 0002", "04 0003 0001", "01 0005 0009", "02 0006 0001", "06 0007 1234", "05 0008 FF00",
 		"10 0009 0002 04 0001 0002", "0F 000A 000A 02 FFFF", "17 000B 0001 000C 0002 04 0001 0002", "16 000D 0000 0001",
@@ -349,7 +335,7 @@ func (s *strict) ServePDU(_ context.Context, r *Request, pdu, out []byte) ([]byt
 func TestServerOptionalFaces(t *testing.T) {
 	h := &strict{plant: newPlant()}
 	s := serve(t, ServerConfig{Handler: h})
-	c := s.dial()
+	c := s.Dial()
 	for _, x := range [][2]string{
 		{"0001 0000 0008 01 16 0004 00F2 0025", "0001 0000 0008 01 16 0004 00F2 0025"},
 		{"0002 0000 000D 01 17 0003 0001 000E 0001 02 ABCD", "0002 0000 0005 01 17 02 ABCD"},
@@ -373,7 +359,7 @@ type bare struct{ Handler }
 
 func TestServerWithoutOptionalFaces(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: bare{newPlant()}})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, "0001 0000 0004 01 18 0004"+"0002 0000 0005 01 2B 0E 01 00")
 	wantHex(t, c, "0001 0000 0003 01 98 01"+"0002 0000 0003 01 AB 01")
 	wantAlive(t, c)
@@ -381,7 +367,7 @@ func TestServerWithoutOptionalFaces(t *testing.T) {
 
 func TestServerAuthorizes(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: newPlant(), Authorize: func(r *Request) bool { return !r.Function.Writes() && r.Address < 100 }})
-	c := s.dial()
+	c := s.Dial()
 	for _, x := range [][2]string{
 		{"0001 0000 0006 01 06 0004 00F2", "0001 0000 0003 01 86 01"},
 		{"0002 0000 0006 01 03 0064 0001", "0002 0000 0003 01 83 01"},
@@ -405,7 +391,7 @@ func (lazy) ReadRegisters(_ context.Context, r *Request, dst []byte) ExceptionCo
 
 func TestServerDoesNotLeakOtherAnswers(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: lazy{newPlant()}})
-	first, second := s.dial(), s.dial()
+	first, second := s.Dial(), s.Dial()
 	for range 20 {
 		sendHex(t, first, "0001 0000 0006 01 03 0000 0002")
 		wantHex(t, first, "0001 0000 0007 01 03 04 EEEEEEEE")
@@ -428,7 +414,7 @@ func (s *switches) WriteCoils(_ context.Context, _ *Request, src []byte) Excepti
 func TestServerClearsUnusedBits(t *testing.T) {
 	h := &switches{plant: newPlant()}
 	s := serve(t, ServerConfig{Handler: h})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, "0001 0000 0006 01 01 0000 000A")
 	wantHex(t, c, "0001 0000 0005 01 01 02 49 02") // 0, 3, 6, 9; the plant sets bit 15 too
 	sendHex(t, c, "0001 0000 0009 01 0F 0000 000A 02 FFFF")
@@ -441,7 +427,7 @@ func TestServerClearsUnusedBits(t *testing.T) {
 func TestServerAuthorizesWholePDUs(t *testing.T) {
 	h := &strict{plant: newPlant()}
 	s := serve(t, ServerConfig{Handler: h, Authorize: func(r *Request) bool { return r.Function == 0x41 || r.Function == FuncReadInput }})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, "0003 0000 0004 01 41 0102"+"0004 0000 0002 01 42")
 	wantHex(t, c, "0003 0000 0004 01 41 0102"+"0004 0000 0003 01 C2 01")
 	wantAlive(t, c)
@@ -452,7 +438,7 @@ func TestServerAuthorizesWholePDUs(t *testing.T) {
 
 func TestServerCounts(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: newPlant()})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, "0001 0000 0006 01 03 0001 0001"+"0001 0000 0006 01 03 FFFF 0002"+"0001 0000 0006 01 05 0001 1234"+"0001 0000 0002 01 63")
 	wantHex(t, c, "0001 0000 0005 01 03 02 0001"+"0001 0000 0003 01 83 02"+"0001 0000 0003 01 85 03"+"0001 0000 0003 01 E3 01")
 	if st := s.Stats(); st.Open != 1 || st.Accepted != 1 {

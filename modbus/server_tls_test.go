@@ -61,7 +61,7 @@ func (a *clientAuthority) issue(until time.Time, extra ...pkix.Extension) *tls.C
 func dialTLS(s *serving, host tls.Certificate, cert *tls.Certificate) (*tls.Conn, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(host.Leaf)
-	c := tls.Client(s.dial(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1",
+	c := tls.Client(s.Dial(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1",
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if cert == nil {
 				return &tls.Certificate{}, nil
@@ -136,7 +136,7 @@ func TestServerTLSRefusesOldVersions(t *testing.T) {
 	ca, host := newClientAuthority(t), selfSigned(t, "plc", nil)
 	s := serve(t, ServerConfig{Handler: newPlant(), TLS: &tls.Config{Certificates: []tls.Certificate{host}, ClientCAs: ca.pool(),
 		ClientAuth: tls.VerifyClientCertIfGiven, MinVersion: tls.VersionTLS10}})
-	c := tls.Client(s.dial(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
+	c := tls.Client(s.Dial(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
 	if err := c.Handshake(); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
@@ -148,7 +148,7 @@ func TestServerTLSRefusesOldVersions(t *testing.T) {
 func TestServerPlainBytesOnTheTLSPort(t *testing.T) {
 	ca, host := newClientAuthority(t), selfSigned(t, "plc", nil)
 	s := serve(t, ServerConfig{Handler: newPlant(), TLS: &tls.Config{Certificates: []tls.Certificate{host}, ClientCAs: ca.pool()}})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, askOne)
 	buf := make([]byte, 64)
 	for {

@@ -15,7 +15,7 @@ import (
 )
 
 // url is where s listens.
-func (s *servingUA) url() string { return "opc.tcp://" + s.ln.Addr().String() }
+func (s *servingUA) url() string { return "opc.tcp://" + s.Addr }
 
 // Every policy and mode with every kind of user, against our own server.
 func TestClientAndServerAgree(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
@@ -133,7 +134,7 @@ func TestServerBadConnections(t *testing.T) {
 
 // at returns a client that is so far.
 func (s *servingUA) at(t testing.TB, st stage) *peer {
-	p := newPeer(t, s.dial(), plain, "")
+	p := newPeer(t, s.Dial(), plain, "")
 	var err error
 	if st >= atHello {
 		err = p.hello()
@@ -252,7 +253,7 @@ func TestServerUntrustedClient(t *testing.T) {
 	cfg := secured(t)
 	cfg.Trust = trustsNone{}
 	s := serveUA(t, cfg)
-	p := newPeer(t, s.dial(), sealed, "client")
+	p := newPeer(t, s.Dial(), sealed, "client")
 	err := p.handshake(0)
 	var e *uasc.PeerError
 	if !errors.As(err, &e) || e.Status != ua.BadSecurityChecksFailed {
@@ -325,7 +326,7 @@ func TestServerBadBodies(t *testing.T) {
 // Connections that say nothing, or stop in the middle, are held to their deadlines.
 func TestServerDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{HandshakeTimeout: 8 * time.Second, FrameTimeout: 4 * time.Second, IdleTimeout: 30 * time.Second}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{HandshakeTimeout: 8 * time.Second, FrameTimeout: 4 * time.Second, IdleTimeout: 30 * time.Second}, listentest.NewPipes())
 		wantAfter := func(name string, p *peer, want time.Duration) {
 			t.Helper()
 			from := time.Now()
@@ -348,7 +349,7 @@ func TestServerDeadlines(t *testing.T) {
 // Chunks that never end a message: bounded by their time, their number and their bytes, and other requests of the channel are served meanwhile.
 func TestServerChunksThatNeverEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{FrameTimeout: 5 * time.Second}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{FrameTimeout: 5 * time.Second}, listentest.NewPipes())
 		p := s.at(t, atSession)
 		from := time.Now()
 		for range 4 {
@@ -441,7 +442,7 @@ func TestServerFlood(t *testing.T) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			c, err := net.Dial("tcp", s.ln.Addr().String())
+			c, err := net.Dial("tcp", s.Addr)
 			if err != nil {
 				return
 			}

@@ -1,13 +1,13 @@
 package opcua
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"testing"
 	"time"
 
 	"millrace/internal/listen"
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
@@ -15,29 +15,14 @@ import (
 // bareServerConn returns a connection of listen that nobody reads requests from, and whose writes go nowhere.
 func bareServerConn(t testing.TB) *listen.Conn {
 	t.Helper()
-	l, err := listen.New(listen.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ln, conns, ended := newServerPipes(), make(chan *listen.Conn, 1), make(chan struct{}, 2)
-	release := make(chan struct{})
+	c, far := listentest.Conn(t)
+	ended := make(chan struct{})
 	go func() {
-		l.Serve(ctx, ln, func(_ context.Context, c *listen.Conn) error {
-			conns <- c
-			<-release
-			return nil
-		})
-		ended <- struct{}{}
-	}()
-	s := &servingUA{t: t, ln: ln}
-	far := s.dial()
-	go func() {
+		defer close(ended)
 		io.Copy(io.Discard, far)
-		ended <- struct{}{}
 	}()
-	t.Cleanup(func() { close(release); far.Close(); stop(); <-ended; <-ended })
-	return <-conns
+	t.Cleanup(func() { far.Close(); <-ended })
+	return c
 }
 
 // bareClient talks to a serverConn by calling it.

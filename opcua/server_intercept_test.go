@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 )
 
@@ -49,7 +50,7 @@ func TestServerInterceptor(t *testing.T) {
 				r.EndSession()
 				return ua.Good, nil
 			},
-		}}, newServerPipes())
+		}}, listentest.NewPipes())
 		p := s.session(plain)
 		wantStatus(t, "passes", p.withHandle(passes), ua.Good)
 		wantStatus(t, "refuses", p.withHandle(refuses), ua.BadTooManyOperations)

@@ -1,7 +1,6 @@
 package opcua
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,59 +10,28 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
 
-// serverPipes is a listener whose connections are net.Pipes.
-type serverPipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newServerPipes() *serverPipes {
-	return &serverPipes{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *serverPipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *serverPipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *serverPipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
 // servingUA is a server that runs until the test ends.
 type servingUA struct {
 	*Server
-	t    testing.TB
-	ln   net.Listener
-	stop func()
-	done chan error
+	*listentest.Serving
+	t testing.TB
 }
 
 func serveUA(t testing.TB, cfg ServerConfig) *servingUA {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveUAOn(t, cfg, ln)
+	s := newTestServer(t, cfg)
+	return &servingUA{Server: s, Serving: listentest.Serve(t, s), t: t}
 }
 
 func serveUAOn(t testing.TB, cfg ServerConfig, ln net.Listener) *servingUA {
 	t.Helper()
 	s := newTestServer(t, cfg)
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &servingUA{Server: s, t: t, ln: ln, stop: cancel, done: make(chan error, 1)}
-	go func() { r.done <- s.Serve(ctx, ln); close(r.done) }()
-	t.Cleanup(func() { cancel(); <-r.done })
-	return r
+	return &servingUA{Server: s, Serving: listentest.On(t, s, ln), t: t}
 }
 
 const testURI = "urn:test:server"
@@ -87,33 +55,12 @@ func newTestServer(t testing.TB, cfg ServerConfig) *Server {
 // ended drains the server and returns its last stats.
 func (s *servingUA) ended() ServerStats {
 	s.t.Helper()
-	s.stop()
-	if err := <-s.done; err != nil {
-		s.t.Errorf("Serve: %v", err)
-	}
+	s.End()
 	st := s.Stats()
 	if st.Open != 0 || st.Sessions != 0 {
 		s.t.Errorf("%d connections and %d sessions after Serve returned", st.Open, st.Sessions)
 	}
 	return st
-}
-
-// dial opens a connection and sends nothing.
-func (s *servingUA) dial() net.Conn {
-	s.t.Helper()
-	var c net.Conn
-	if pipes, ok := s.ln.(*serverPipes); ok {
-		var far net.Conn
-		c, far = net.Pipe()
-		pipes.conns <- far
-	} else {
-		var err error
-		if c, err = net.Dial("tcp", s.ln.Addr().String()); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	s.t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // testIdentity returns an identity, made once: keys take long to make.
@@ -190,7 +137,7 @@ func (s *servingUA) open(sec uasc.Security) *peer {
 
 func (s *servingUA) openAs(sec uasc.Security, name string, lifetime time.Duration) *peer {
 	s.t.Helper()
-	p := newPeer(s.t, s.dial(), sec, name)
+	p := newPeer(s.t, s.Dial(), sec, name)
 	if err := p.handshake(lifetime); err != nil {
 		s.t.Fatal(err)
 	}

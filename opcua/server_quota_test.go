@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
@@ -40,7 +41,7 @@ func TestServerSessionQuotas(t *testing.T) {
 // A session that was never activated goes with its connection, one that was stays.
 func TestServerSessionsOfAConnectionThatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{}, listentest.NewPipes())
 		p := s.session(plain)
 		token := p.token
 		wantStatus(t, "create", p.create(), ua.Good)
@@ -55,7 +56,7 @@ func TestServerSessionsOfAConnectionThatEnds(t *testing.T) {
 // Renewals beyond what a client needs, and channels beyond what an address may open, are turned away without any work.
 func TestServerOpenRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{Admission: Admission{OpenRate: 1, OpenBurst: 20}}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{Admission: Admission{OpenRate: 1, OpenBurst: 20}}, listentest.NewPipes())
 		p := s.session(plain)
 		for range renewBurst {
 			if err := p.openChannel(true, time.Hour); err != nil {
@@ -64,14 +65,14 @@ func TestServerOpenRates(t *testing.T) {
 		}
 		wantStatus(t, "a storm of renewals", p.openChannel(true, time.Hour), ua.BadTcpServerTooBusy)
 		opened := 1 + renewBurst
-		for ; newPeer(t, s.dial(), plain, "").handshake(0) == nil; opened++ {
+		for ; newPeer(t, s.Dial(), plain, "").handshake(0) == nil; opened++ {
 		}
 		if opened != 20 {
 			t.Errorf("%d channels were opened at once", opened)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		wantStatus(t, "after a second", newPeer(t, s.dial(), plain, "").handshake(0), ua.Good)
-		wantStatus(t, "the next", newPeer(t, s.dial(), plain, "").handshake(0), ua.BadTcpServerTooBusy)
+		wantStatus(t, "after a second", newPeer(t, s.Dial(), plain, "").handshake(0), ua.Good)
+		wantStatus(t, "the next", newPeer(t, s.Dial(), plain, "").handshake(0), ua.BadTcpServerTooBusy)
 	})
 }
 
@@ -256,7 +257,7 @@ func TestServerStorm(t *testing.T) {
 	for range clients {
 		wg.Go(func() {
 			for {
-				p := newPeer(t, s.dial(), sealed, "client")
+				p := newPeer(t, s.Dial(), sealed, "client")
 				err := p.handshake(0)
 				if err == nil {
 					err = errors.Join(p.create(), p.activate(nil))
@@ -295,21 +296,19 @@ func TestServerStorm(t *testing.T) {
 // The drain says goodbye: while it is announced the server is in state Shutdown, and serves.
 func TestServerAnnouncesItsShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{AnnounceShutdown: 30 * time.Second, DrainTimeout: 5 * time.Second}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{AnnounceShutdown: 30 * time.Second, DrainTimeout: 5 * time.Second}, listentest.NewPipes())
 		p := s.session(plain)
 		if s.state() != ua.ServerStateRunning || s.serviceLevel() != 255 {
 			t.Errorf("state %v", s.state())
 		}
 		from := time.Now()
-		s.stop()
+		s.Stop()
 		time.Sleep(10 * time.Second)
 		if st := s.state(); st != ua.ServerStateShutdown || s.secondsTillShutdown() != 20 || s.shutdownReason().Text == "" || s.serviceLevel() != 0 {
 			t.Errorf("state %v, %d s", st, s.secondsTillShutdown())
 		}
 		p.wantAlive()
-		if err := <-s.done; err != nil {
-			t.Error(err)
-		}
+		s.End()
 		if d := time.Since(from); d != 30*time.Second && d > 36*time.Second {
 			t.Errorf("ended after %v", d)
 		}
@@ -323,21 +322,14 @@ func TestServerAnnouncesItsShutdown(t *testing.T) {
 func TestServerServesAgain(t *testing.T) {
 	srv := newTestServer(t, ServerConfig{})
 	for range 2 {
-		a, b := newServerPipes(), newServerPipes()
-		done := make(chan error, 2)
-		ctx, stop := context.WithCancel(t.Context())
-		go func() { done <- srv.Serve(ctx, a) }()
-		go func() { done <- srv.Serve(ctx, b) }()
-		for _, ln := range []*serverPipes{a, b} {
-			s := &servingUA{Server: srv, t: t, ln: ln}
+		a, b := listentest.On(t, srv, listentest.NewPipes()), listentest.On(t, srv, listentest.NewPipes())
+		for _, serving := range []*listentest.Serving{a, b} {
+			s := &servingUA{Server: srv, Serving: serving, t: t}
 			s.session(plain).wantAlive()
 		}
-		stop()
-		for range 2 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
+		a.Stop()
+		b.End()
+		a.End()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
@@ -105,7 +106,7 @@ func TestServerSendsInOrder(t *testing.T) {
 // A client that takes nothing is ended when too much waits for it, who sends is not held up, and others are served.
 func TestServerEndsSlowReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{WriteTimeout: time.Hour, Quotas: ServerQuotas{SendBytes: 1 << 20}}, newServerPipes()) // a pipe takes nothing that is not read
+		s := serveUAOn(t, ServerConfig{WriteTimeout: time.Hour, Quotas: ServerQuotas{SendBytes: 1 << 20}}, listentest.NewPipes()) // a pipe takes nothing that is not read
 		p := s.session(plain)
 		bystander := s.open(plain)
 		c := s.theConn(t)
@@ -171,7 +172,7 @@ func TestServerResponsesTooLarge(t *testing.T) {
 	l.send(m)
 	wantStatus(t, "beyond the session's", p.receive(500, &ua.CancelResponse{}), ua.BadResponseTooLarge)
 
-	conn := s.dial()
+	conn := s.Dial()
 	p = newPeer(t, conn, plain, "")
 	ch, err := uasc.NewClient(uasc.ClientConfig{Security: plain, Transport: uasc.Transport{MaxMessageSize: 10_000}})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
@@ -116,7 +117,7 @@ func TestServerDiscoveryOnly(t *testing.T) {
 // Times of sessions: what is granted, and when they end.
 func TestServerSessionTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serveUAOn(t, ServerConfig{}, newServerPipes())
+		s := serveUAOn(t, ServerConfig{}, listentest.NewPipes())
 		for asked, want := range map[float64]float64{0: 60_000, -1: 60_000, 1: 10_000, 5e4: 50_000, 1e300: 3_600_000} {
 			p := s.open(plain)
 			req := p.createRequest()

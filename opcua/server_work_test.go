@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
 	"millrace/opcua/uasc"
@@ -250,7 +251,7 @@ func TestServerWorkTimesOut(t *testing.T) {
 		w := newWaiting()
 		cfg := w.config(t)
 		cfg.DrainTimeout = 5 * time.Second
-		s := serveUAOn(t, cfg, newServerPipes())
+		s := serveUAOn(t, cfg, listentest.NewPipes())
 		p := s.session(plain)
 		begun := time.Now()
 		var r ua.CallResponse
@@ -294,11 +295,11 @@ func (p *peer) sendWithoutHint(m *ua.CallRequest) uint32 {
 func TestServerWorkIsAnsweredInADrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWaiting()
-		s := serveUAOn(t, w.config(t), newServerPipes())
+		s := serveUAOn(t, w.config(t), listentest.NewPipes())
 		p := s.session(plain)
 		id := p.send(callOf("wait"))
 		<-w.begun
-		s.stop()
+		s.Stop()
 		time.AfterFunc(3*time.Second, func() { close(w.let) })
 		var r ua.CallResponse
 		if err := p.receive(id, &r); err != nil || r.Results[0].StatusCode != ua.Good {

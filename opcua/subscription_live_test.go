@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
 )
@@ -28,21 +29,8 @@ func liveServer(t testing.TB, n int, limits SubscriptionLimits) (*Server, *telle
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		(&subDesk{desk: &desk{t: t}, p: s.subs}).wantNothing()
-	})
-	return s, m, "opc.tcp://" + ln.Addr().String()
+	t.Cleanup(func() { (&subDesk{desk: &desk{t: t}, p: s.subs}).wantNothing() }) // once it has ended
+	return s, m, "opc.tcp://" + listentest.Serve(t, s).Addr
 }
 
 func dialLive(t testing.TB, url string) *Client {

@@ -180,7 +180,7 @@ func plcPipeMem(t testing.TB) (near, far net.Conn) {
 
 func TestDialS7(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: pattern{}})
-	c, err := Dial(t.Context(), s.addr, Config{Slot: 2})
+	c, err := Dial(t.Context(), s.Addr, Config{Slot: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func plcOf(t testing.TB, cpu CPUConfig, sc ServerConfig, cc Config) (*CPU, *Clie
 	sc.Handler = plc
 	s := serve(t, sc)
 	cc.Timeout = cmp.Or(cc.Timeout, plenty)
-	c, err := Dial(t.Context(), s.addr, cc)
+	c, err := Dial(t.Context(), s.Addr, cc)
 	if err != nil {
 		t.Fatal(err)
 	}

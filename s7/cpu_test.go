@@ -176,7 +176,7 @@ func TestCPULimits(t *testing.T) {
 		{ServerConfig{}, Model300, 240, 2}, {ServerConfig{}, Model1200, 240, 3}, {ServerConfig{}, Model1500, 960, 8}, {ServerConfig{PDU: 200, Window: 1}, Model400, 200, 1},
 	} {
 		x.cfg.Handler = testCPU(t, CPUConfig{Model: x.model})
-		c := serve(t, x.cfg).dial()
+		c := serve(t, x.cfg).Dial()
 		sendHex(t, c, askConnect)
 		wantHex(t, c, "03000016 11D0 0001 0002 00 C0010A C1020100 C2020102")
 		sendHex(t, c, "03000019 02F080 32010000010000080000 F000 0064 0064 2328")

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 func TestBlockServices(t *testing.T) {
@@ -166,9 +168,9 @@ func TestUploadTranscript(t *testing.T) {
 
 func TestUploadsAreFewAndExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newMemListener()
+		ln := listentest.NewPipes()
 		s := serveOn(t, ServerConfig{Handler: testCPU(t, CPUConfig{})}, ln)
-		k := talkOver(t, ln.dial(), 240)
+		k := talkOver(t, ln.Dial(), 240)
 		start := &UploadStartRequest{BlockFile{BlockDB, 1, FileActive}}
 		for range maxUploads {
 			k.wantRefusal("one of a few", start, 0)

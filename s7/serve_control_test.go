@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // start, cold and the others are what the PI services of a CPU are asked by.
@@ -115,10 +117,10 @@ func TestColdStart(t *testing.T) {
 
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newMemListener()
+		ln := listentest.NewPipes()
 		c := testCPU(t, CPUConfig{})
 		serveOn(t, ServerConfig{Handler: c}, ln)
-		k := talkOver(t, ln.dial(), 240)
+		k := talkOver(t, ln.Dial(), 240)
 		read := func(want time.Time) {
 			t.Helper()
 			data, _, code := k.gather(ReadClockRequest{})

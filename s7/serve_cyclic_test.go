@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // push waits for a push of a job and returns its items.
@@ -35,11 +37,11 @@ func (k *talk) subscribe(m *SubscribeRequest) (id uint8, items []DataItem) {
 }
 
 // bubble serves a CPU in memory to one client, within a bubble of time.
-func bubble(t *testing.T, cfg ServerConfig, pdu uint16) (*serving, *memListener, *talk) {
+func bubble(t *testing.T, cfg ServerConfig, pdu uint16) (*serving, *listentest.Pipes, *talk) {
 	t.Helper()
-	ln := newMemListener()
+	ln := listentest.NewPipes()
 	s := serveOn(t, cfg, ln)
-	k := talkOver(t, ln.dial(), pdu)
+	k := talkOver(t, ln.Dial(), pdu)
 	t.Cleanup(func() { k.Close() })
 	return s, ln, k
 }
@@ -145,7 +147,7 @@ func TestCyclicJobs(t *testing.T) {
 		if len(got[fast]) != 10 || len(got[slow]) != 3 {
 			t.Errorf("%d and %d pushes", len(got[fast]), len(got[slow]))
 		}
-		other := talkOver(t, ln.dial(), 240)
+		other := talkOver(t, ln.Dial(), 240)
 		other.wantRefusal("a foreign job", &UnsubscribeRequest{SubCyclicSubscribe, fast}, ErrCyclicNoJob)
 		mine, _ := other.subscribe(&SubscribeRequest{Base: TimeBase10s, Factor: 1, Items: item})
 		other.wantRefusal("its own", &UnsubscribeRequest{SubCyclicSubscribe, mine}, 0)
@@ -197,7 +199,7 @@ func TestCyclicToAClientThatDoesNotRead(t *testing.T) {
 		for range maxJobs {
 			k.subscribe(&SubscribeRequest{Factor: 1, Items: item})
 		}
-		slow := talkOver(t, ln.dial(), 240)
+		slow := talkOver(t, ln.Dial(), 240)
 		id, _ := slow.subscribe(&SubscribeRequest{Factor: 1, Items: item})
 		time.Sleep(4 * time.Second) // the pipe has no room: the first push waits
 		synctest.Wait()

@@ -3,6 +3,8 @@ package s7
 import (
 	"errors"
 	"testing"
+
+	"millrace/internal/listen/listentest"
 )
 
 // FuzzServices: the first byte selects what the CPU allows, the rest are PDUs of Jobs, answers and Userdata, each behind two bytes of its length.
@@ -23,9 +25,9 @@ func FuzzServices(f *testing.F) {
 		load = append(load, sized(m.AppendTo(nil, uint16(ref)))...)
 	}
 	f.Add(append([]byte{1}, load...))
-	var servers [4]*memListener
+	var servers [4]*listentest.Pipes
 	for i := range servers {
-		servers[i] = newMemListener()
+		servers[i] = listentest.NewPipes()
 		cpu := testCPU(f, CPUConfig{Level: uint8(1 + i%3), Password: "pa", Programming: true})
 		serveOn(f, ServerConfig{Handler: &mailbox{cpu, map[uint32][]byte{}}}, servers[i])
 	}
@@ -34,7 +36,7 @@ func FuzzServices(f *testing.F) {
 			return
 		}
 		const granted = 240
-		k := talkOver(t, servers[int(in[0])%len(servers)].dial(), granted)
+		k := talkOver(t, servers[int(in[0])%len(servers)].Dial(), granted)
 		sent := make(chan struct{})
 		go func() {
 			defer close(sent)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"sync"
 	"testing"
 	"time"
 )
@@ -37,7 +36,7 @@ func talkOver(t testing.TB, conn net.Conn, pdu uint16) *talk {
 // talk opens a connection with a wish for a PDU length.
 func (s *serving) talk(pdu uint16) *talk {
 	s.t.Helper()
-	return talkOver(s.t, s.dial(), pdu)
+	return talkOver(s.t, s.Dial(), pdu)
 }
 
 func (k *talk) write(b []byte) {
@@ -198,33 +197,4 @@ func talkTo(t testing.TB, cfg CPUConfig, pdu uint16) (*CPU, *talk) {
 	t.Helper()
 	c := testCPU(t, cfg)
 	return c, serve(t, ServerConfig{Handler: c}).talk(pdu)
-}
-
-// memListener is a listener of connections in memory.
-type memListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newMemListener() *memListener {
-	return &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *memListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *memListener) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
-
-func (l *memListener) dial() net.Conn {
-	near, far := net.Pipe()
-	l.conns <- far
-	return near
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/wire"
 )
 
@@ -301,7 +302,7 @@ func (tc badInput) run(t *testing.T, cfg ServerConfig) {
 			cfg.Handler = testMemory(t)
 			s := serve(t, cfg)
 			bystander := s.session()
-			c := s.dial()
+			c := s.Dial()
 			if tc.stage >= atConnect {
 				sendHex(t, c, askConnect)
 				wantHex(t, c, cc("C0010A"+tsaps))
@@ -356,7 +357,7 @@ func dribble(c net.Conn, b []byte) {
 func TestServerFragmentsAnswers(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: testMemory(t)})
 	s.session()
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, cr("C00107"+tsaps))
 	wantHex(t, c, cc("C00107"+tsaps))
 	sendHex(t, c, setup("0008", "03C0"))
@@ -376,7 +377,7 @@ func TestServerLongPDU(t *testing.T) {
 	}
 	s := serve(t, ServerConfig{Handler: m, PDU: 65_000})
 	s.session()
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, cr("C0010D"+tsaps))
 	wantHex(t, c, cc("C0010D"+tsaps))
 	sendHex(t, c, setup("0001", "FDE8"))
@@ -400,9 +401,9 @@ func TestServerLongPDU(t *testing.T) {
 
 // The server answers all jobs that came together in one write, in order, more than the window too.
 func TestServerGathersAnswers(t *testing.T) {
-	ln := newPipeListener()
+	ln := listentest.NewPipes()
 	serveOn(t, ServerConfig{Handler: testMemory(t)}, ln)
-	c := ln.session(t)
+	c := sessionOver(t, ln)
 	defer c.Close()
 	var ask, want []byte
 	for i := range uint16(12) {

@@ -2,13 +2,12 @@ package s7
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"testing"
 
-	"millrace/internal/listen"
+	"millrace/internal/listen/listentest"
 )
 
 // exchange sends ask and reads as many bytes as answer has.
@@ -52,7 +51,8 @@ func activeConn(t testing.TB, cfg ServerConfig) protocol {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := s.newConn(bareConn(t))
+	bare, _ := listentest.Conn(t)
+	c := s.newConn(bare)
 	c.worker.open(c)
 	for _, ask := range []string{askConnect, askSetup} {
 		if _, _, err := (protocol{c}).Serve(t.Context(), unhex(ask), nil); err != nil {
@@ -60,29 +60,6 @@ func activeConn(t testing.TB, cfg ServerConfig) protocol {
 		}
 	}
 	return protocol{c}
-}
-
-// bareConn is a connection of package listen that nobody reads.
-func bareConn(t testing.TB) *listen.Conn {
-	t.Helper()
-	l, err := listen.New(listen.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ln, conns, ended := newPipeListener(), make(chan *listen.Conn, 1), make(chan struct{})
-	release := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.Serve(ctx, ln, func(_ context.Context, c *listen.Conn) error {
-			conns <- c
-			<-release
-			return nil
-		})
-	}()
-	far := ln.dial()
-	t.Cleanup(func() { close(release); far.Close(); stop(); <-ended })
-	return <-conns
 }
 
 // BenchmarkServe is the server's own part of a read of 200 bytes.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"millrace/internal/listen"
+	"millrace/internal/listen/listentest"
 )
 
 // flatness is how many goroutines there are and how large the heap is before a flood.
@@ -43,7 +44,7 @@ func (s *serving) flood(n int, client func(c net.Conn)) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			c, err := net.Dial("tcp", s.addr)
+			c, err := net.Dial("tcp", s.Addr)
 			if err != nil {
 				return // reset before we knew
 			}
@@ -82,7 +83,7 @@ func TestFloodOfConnectRequestsAlone(t *testing.T) {
 	bystander := s.session()
 	var wg sync.WaitGroup
 	for range 500 {
-		c := s.dial()
+		c := s.Dial()
 		wg.Go(func() {
 			c.Write(unhex(askConnect))
 			io.ReadFull(c, make([]byte, 22))
@@ -104,17 +105,17 @@ func TestFloodOfConnectRequestsAlone(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 1000
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		s := serveOn(t, ServerConfig{Handler: testMemory(t), MaxConns: clients + 1, HandshakeTimeout: 20 * time.Second, FrameTimeout: 7 * time.Second}, ln)
-		bystander := ln.session(t)
+		bystander := sessionOver(t, ln)
 		var wg sync.WaitGroup
 		for i := range clients {
 			send := unhex(askConnect)
 			var c net.Conn
 			if i%2 == 0 {
-				c = ln.dial()
+				c = ln.Dial()
 			} else {
-				c, send = ln.session(t), unhex(askAlive)
+				c, send = sessionOver(t, ln), unhex(askAlive)
 			}
 			wg.Go(func() {
 				for len(send) > 0 {
@@ -142,9 +143,9 @@ func TestSlowClients(t *testing.T) {
 
 func TestFragmentsThatNeverEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		s := serveOn(t, ServerConfig{Handler: testMemory(t), FrameTimeout: 7 * time.Second}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		begin := time.Now()
 		for range 3 {
 			sendHex(t, c, fragment("32"))
@@ -260,7 +261,7 @@ func TestOneAddressLeavesRoomForOthers(t *testing.T) {
 func (s *serving) wantReset(ip string) {
 	s.t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-	c, err := d.DialContext(s.t.Context(), "tcp", s.addr)
+	c, err := d.DialContext(s.t.Context(), "tcp", s.Addr)
 	switch {
 	case errors.Is(err, syscall.ECONNRESET): // before we knew
 	case err != nil:
@@ -290,7 +291,7 @@ func TestOpenRefuses(t *testing.T) {
 				}
 				return Service{}, tc.err
 			}})
-			c := s.dial()
+			c := s.Dial()
 			sendHex(t, c, askConnect)
 			wantHex(t, c, tc.want)
 			wantHungUp(t, c)
@@ -300,7 +301,7 @@ func TestOpenRefuses(t *testing.T) {
 		})
 	}
 	s := serve(t, ServerConfig{Open: func(*ServerConn) (Service, error) { return Service{}, nil }})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, askConnect)
 	wantHex(t, c, "0300000B 06 80 0001 0002 88") // nobody serves it
 	wantHungUp(t, c)
@@ -315,7 +316,7 @@ func TestOpenServes(t *testing.T) {
 		}
 		return Service{Handler: testMemory(t), PDU: 200, Window: 3, Closed: func() { closed <- c.PDU() }}, nil
 	}})
-	c := s.dial()
+	c := s.Dial()
 	sendHex(t, c, askConnect)
 	io.ReadFull(c, make([]byte, 22))
 	sendHex(t, c, setup("0008", "00F0"))
@@ -373,9 +374,9 @@ func TestInterceptor(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ln := newPipeListener()
+				ln := listentest.NewPipes()
 				s := serveOn(t, ServerConfig{Handler: testMemory(t), Intercept: meddler{}}, ln)
-				c := ln.session(t)
+				c := sessionOver(t, ln)
 				sendHex(t, c, tc.send)
 				wantHex(t, c, tc.want)
 				if tc.reason != "" {
@@ -394,12 +395,12 @@ func TestInterceptor(t *testing.T) {
 // A drain answers what is on its way, says goodbye and closes, before Setup too.
 func TestDrainSaysGoodbye(t *testing.T) {
 	s := serve(t, ServerConfig{Handler: testMemory(t)})
-	active, connected, silent := s.session(), s.dial(), s.dial()
+	active, connected, silent := s.session(), s.Dial(), s.Dial()
 	sendHex(t, connected, askConnect)
 	io.ReadFull(connected, make([]byte, 22))
 	wantAlive(t, active)
 	sendHex(t, active, askAlive)
-	s.stop()
+	s.Stop()
 	wantHex(t, active, wantOK+"0300000B 06 80 0001 0002 80")
 	wantHungUp(t, active)
 	dr, err := io.ReadAll(connected)

@@ -3,6 +3,8 @@ package s7
 import (
 	"testing"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // FuzzServe feeds a server's connection whatever comes. The first byte says how far the connection has come and what the server does about bytes that are no
@@ -18,7 +20,7 @@ func FuzzServe(f *testing.F) {
 	for _, g := range goldenMessages {
 		f.Add(append([]byte{byte(atSetup)}, goldenFrame(g.name)...))
 	}
-	nobody := bareConn(f)
+	nobody, _ := listentest.Conn(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) == 0 {
 			return

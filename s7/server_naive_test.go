@@ -158,7 +158,7 @@ func naivePair(b *testing.B, kind string) (c net.Conn, moved *atomic.Int64) {
 	if kind == "ours" {
 		m := &counting{Memory: testMemory(b)}
 		s := serve(b, ServerConfig{Handler: m, PDU: 8000})
-		c = s.dial()
+		c = s.Dial()
 		sendHex(b, c, cr("C0010D"+tsaps))
 		io.ReadFull(c, make([]byte, 22))
 		sendHex(b, c, setup("0001", "1F40"))

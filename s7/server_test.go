@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 // pattern is a PLC whose byte i of every area and DB is i mod 251 and takes all writes.
@@ -29,57 +31,40 @@ func (pattern) WriteItem(context.Context, *Request, *Item, []byte) ReturnCode { 
 // serving is a server that runs until the test ends.
 type serving struct {
 	*Server
-	t    testing.TB
-	addr string
-	stop func()
-	done chan error
+	*listentest.Serving
+	t testing.TB
 }
 
 func serve(t testing.TB, cfg ServerConfig) *serving {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, cfg, ln)
+	s := newTestServer(t, cfg)
+	return &serving{Server: s, Serving: listentest.Serve(t, s), t: t}
 }
 
 func serveOn(t testing.TB, cfg ServerConfig, ln net.Listener) *serving {
+	t.Helper()
+	s := newTestServer(t, cfg)
+	return &serving{Server: s, Serving: listentest.On(t, s, ln), t: t}
+}
+
+func newTestServer(t testing.TB, cfg ServerConfig) *Server {
 	t.Helper()
 	s, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &serving{Server: s, t: t, addr: ln.Addr().String(), stop: cancel, done: make(chan error, 1)}
-	go func() { r.done <- s.Serve(ctx, ln); close(r.done) }()
-	t.Cleanup(func() { cancel(); <-r.done })
-	return r
+	return s
 }
 
 // ended drains the server and returns its last stats.
 func (s *serving) ended() ServerStats {
 	s.t.Helper()
-	s.stop()
-	if err := <-s.done; err != nil {
-		s.t.Errorf("Serve: %v", err)
-	}
+	s.End()
 	st := s.Stats()
 	if st.Open != 0 {
 		s.t.Errorf("%d connections open after Serve returned", st.Open)
 	}
 	return st
-}
-
-// dial opens a connection and sends nothing.
-func (s *serving) dial() net.Conn {
-	s.t.Helper()
-	c, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // The frames of a client that asks for rack 0 slot 2, a PDU of 240 and a window of 8.
@@ -94,7 +79,7 @@ const (
 // session opens a connection up to the answer to Setup.
 func (s *serving) session() net.Conn {
 	s.t.Helper()
-	c := s.dial()
+	c := s.Dial()
 	handshake(s.t, c)
 	return c
 }
@@ -195,9 +180,9 @@ func TestServerResync(t *testing.T) {
 // A search that finds nothing is held to the frame deadline.
 func TestServerSearchHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		s := serveOn(t, ServerConfig{Handler: pattern{}, Resync: ResyncAlways, FrameTimeout: 5 * time.Second}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		sendHex(t, c, "FFFF")
 		begin := time.Now()
 		wantHungUp(t, c)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"millrace/internal/listen/listentest"
 )
 
 var sessionStates = []SessionState{SessionInit, SessionAuthed, SessionActive, SessionIdle, SessionClosed}
@@ -182,37 +184,9 @@ func TestSessionStatesAreNamed(t *testing.T) {
 	}
 }
 
-// pipeListener is a listener of connections in memory.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (l *pipeListener) dial() net.Conn {
-	near, far := net.Pipe()
-	l.conns <- far
-	return near
-}
-
-func (l *pipeListener) session(t *testing.T) net.Conn {
-	c := l.dial()
+// sessionOver opens a connection in memory up to the answer to Setup.
+func sessionOver(t *testing.T, l *listentest.Pipes) net.Conn {
+	c := l.Dial()
 	handshake(t, c)
 	return c
 }
@@ -252,9 +226,9 @@ func (s *story) want(t *testing.T, session uint64, lines ...string) {
 
 func TestSweepDrivesIdleAndClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln, told := newPipeListener(), &story{}
+		ln, told := listentest.NewPipes(), &story{}
 		s := serveOn(t, ServerConfig{Handler: pattern{}, IdleAfter: 8 * time.Second, IdleTimeout: time.Minute, OnEvents: told.hear}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		for range 3 { // jobs in time keep it active, an empty TPDU is none
 			time.Sleep(7 * time.Second)
 			wantAlive(t, c)
@@ -298,9 +272,9 @@ func (p slowReader) ReadItem(ctx context.Context, r *Request, it *Item, dst []by
 
 func TestAJobInWorkIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln, told := newPipeListener(), &story{}
+		ln, told := listentest.NewPipes(), &story{}
 		s := serveOn(t, ServerConfig{Handler: slowReader{}, IdleTimeout: time.Minute, OnEvents: told.hear}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		wantAlive(t, c)
 		c.Close()
 		synctest.Wait()
@@ -311,9 +285,9 @@ func TestAJobInWorkIsNoSilence(t *testing.T) {
 
 func TestNoLimitMeansNoSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipeListener()
+		ln := listentest.NewPipes()
 		serveOn(t, ServerConfig{Handler: pattern{}, IdleAfter: -1, IdleTimeout: -1}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		time.Sleep(24 * time.Hour)
 		wantAlive(t, c)
 		c.Close()
@@ -332,14 +306,14 @@ func TestAJobThatComesTooLate(t *testing.T) {
 
 func TestLevelIsAWordOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln, told := newPipeListener(), &story{}
+		ln, told := listentest.NewPipes(), &story{}
 		conns := make(chan *ServerConn, 1)
 		open := func(c *ServerConn) (Service, error) {
 			conns <- c
 			return Service{Handler: pattern{}, Level: 3}, nil
 		}
 		s := serveOn(t, ServerConfig{Open: open, OnEvents: told.hear}, ln)
-		c := ln.session(t)
+		c := sessionOver(t, ln)
 		sc := <-conns
 		sc.setLevel(1)
 		sc.setLevel(1)
@@ -357,14 +331,14 @@ func TestLevelIsAWordOfItsOwn(t *testing.T) {
 // While OnEvents blocks, events are dropped and counted, and connections are served and swept all the same.
 func TestFullEventsAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln, hold, heard := newPipeListener(), make(chan struct{}), atomic.Int64{}
+		ln, hold, heard := listentest.NewPipes(), make(chan struct{}), atomic.Int64{}
 		s := serveOn(t, ServerConfig{Handler: pattern{}, EventRoom: 4, IdleTimeout: time.Minute, OnEvents: func(batch []SessionEvent) {
 			<-hold
 			heard.Add(int64(len(batch)))
 		}}, ln)
 		const sessions = 40
 		for range sessions {
-			c := ln.session(t)
+			c := sessionOver(t, ln)
 			wantAlive(t, c)
 			defer c.Close()
 		}
@@ -383,7 +357,7 @@ func TestFullEventsAreDropped(t *testing.T) {
 // While OnEvents blocks, new connections are refused as soon as their end might not be told. Of those that were let in beginning and end are.
 func TestFullEventsRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ln, told, hold := newPipeListener(), &story{}, make(chan struct{})
+		ln, told, hold := listentest.NewPipes(), &story{}, make(chan struct{})
 		s := serveOn(t, ServerConfig{Handler: pattern{}, EventRoom: 16, FullEvents: EventsRefuse, OnEvents: func(batch []SessionEvent) {
 			<-hold
 			told.hear(batch)
@@ -391,7 +365,7 @@ func TestFullEventsRefuse(t *testing.T) {
 		const tries = 200
 		var let []net.Conn
 		for range tries {
-			c := ln.dial()
+			c := ln.Dial()
 			if _, err := c.Write(unhex(askConnect)); err == nil {
 				io.ReadFull(c, make([]byte, 22))
 				let = append(let, c)

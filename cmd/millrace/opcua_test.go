@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua"
 	"millrace/opcua/ua"
 	"millrace/opcua/ua/ns0"
@@ -43,20 +43,7 @@ func opcuaPlant(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return "opc.tcp://" + ln.Addr().String()
+	return "opc.tcp://" + listentest.Serve(t, srv).Addr
 }
 
 // nobodyThere is the URL of a port on which nobody listens.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/modbus"
 )
 
@@ -43,17 +44,7 @@ func startPLC(t *testing.T) *plc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := listenOn(t, "127.0.0.1:0")
-	p.addr = ln.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	p.addr = listentest.Serve(t, srv).Addr
 	return p
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/s7"
 )
 
@@ -34,17 +35,7 @@ func startS7PLC(t *testing.T) *s7PLC {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := listenOn(t, "127.0.0.1:0")
-	p.addr = ln.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	p.addr = listentest.Serve(t, srv).Addr
 	return p
 }
 

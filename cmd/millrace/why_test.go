@@ -14,6 +14,7 @@ import (
 
 	"millrace/internal/config"
 	"millrace/internal/device"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/sim"
 	"millrace/internal/web"
 	"millrace/internal/why"
@@ -131,17 +132,7 @@ func startLine(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := listenOn(t, "127.0.0.1:0")
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return ln.Addr().String()
+	return listentest.Serve(t, srv).Addr
 }
 
 // Every cause that can be brought about over sockets is found first.

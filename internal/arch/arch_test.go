@@ -40,17 +40,18 @@ var free = []string{"internal/arch", "docs", "bench"}
 // goStatements is the number of places where the product code of each package starts a goroutine. A new one is a decision: DESIGN.md says
 // who owns it, and the number here changes with it.
 var goStatements = map[string]int{
-	"internal/device":   1,  // one an endpoint, by its shard, while a job of it runs
-	"internal/sim":      2,  // one a listener, by Run; one for each life of an OPC UA server at it
-	"internal/driver":   2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
-	"internal/heal":     1,  // a program that a rule runs, by the runner, which waits for it
-	"internal/listen":   1,  // one a connection, by Serve
-	"modbus":            1,  // the ends of a Pool's connections, by its Run, which waits for them
-	"s7":                1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
-	"opcua":             6,  // the reader of a client's connection, by Dial; Close waits for it. A Server's keeper and its subscriptions, with their samplers beside them, by the first Serve; the last waits for them. Who sends what others queued on a connection, while there is something; who does the work of a session on it, whom the connection waits for
-	"internal/inflight": 1,  // the reader of a client's connection, by New; Close waits for it
-	"cmd/millrace":      22, // the parts of a gateway, its healing, its writes, what keeps its heap small, its OPC UA servers, its leak detector, what may cut streams, and debug server, a sink's worker, a webhook, the simulators and their metrics, one cycle's readers: each waited for by who starts it
-	"internal/web":      1,  // net/http's accept loop, by Run, which waits for it
+	"internal/device":            1,  // one an endpoint, by its shard, while a job of it runs
+	"internal/sim":               2,  // one a listener, by Run; one for each life of an OPC UA server at it
+	"internal/driver":            2,  // the keeper of a pool of connections, by Open, for which Close waits; the shares of a Read over such a pool
+	"internal/heal":              1,  // a program that a rule runs, by the runner, which waits for it
+	"internal/listen":            1,  // one a connection, by Serve
+	"internal/listen/listentest": 2,  // a server for the length of a test, which its end waits for
+	"modbus":                     1,  // the ends of a Pool's connections, by its Run, which waits for them
+	"s7":                         1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
+	"opcua":                      6,  // the reader of a client's connection, by Dial; Close waits for it. A Server's keeper and its subscriptions, with their samplers beside them, by the first Serve; the last waits for them. Who sends what others queued on a connection, while there is something; who does the work of a session on it, whom the connection waits for
+	"internal/inflight":          1,  // the reader of a client's connection, by New; Close waits for it
+	"cmd/millrace":               22, // the parts of a gateway, its healing, its writes, what keeps its heap small, its OPC UA servers, its leak detector, what may cut streams, and debug server, a sink's worker, a webhook, the simulators and their metrics, one cycle's readers: each waited for by who starts it
+	"internal/web":               1,  // net/http's accept loop, by Run, which waits for it
 
 	"ctxguard/ctxtest": 4, // the function on trial and the bubble's own, by AssertCancels; the far end of Conn and of SilentServer: each waited for by who starts it
 

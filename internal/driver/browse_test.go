@@ -1,15 +1,14 @@
 package driver
 
 import (
-	"context"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"millrace/internal/device"
+	"millrace/internal/listen/listentest"
 	"millrace/s7"
 )
 
@@ -20,20 +19,7 @@ func browsePLC(t *testing.T, h s7.Handler, options map[string]string) device.Add
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return device.Addr{Scheme: "s7", Host: ln.Addr().String(), Options: options}
+	return device.Addr{Scheme: "s7", Host: listentest.Serve(t, srv).Addr, Options: options}
 }
 
 func TestBrowseCPU(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millrace/internal/device"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/tag"
 	"millrace/opcua"
 	"millrace/opcua/ua"
@@ -74,16 +75,8 @@ func (s *uaServer) serveOn(ln net.Listener, f func(c *opcua.ServerConfig)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	s.server, s.addr = srv, ln.Addr().String()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Error(err)
-		}
-	})
+	serving := listentest.On(s.t, srv, ln)
+	s.server, s.addr, s.stop = srv, serving.Addr, serving.End
 }
 
 func (s *uaServer) Request(_ context.Context, r *opcua.ServerRequest) (ua.StatusCode, error) {

@@ -3,11 +3,11 @@ package driver
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 
 	"millrace/internal/device"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/tag"
 	"millrace/s7"
 )
@@ -70,15 +70,7 @@ func (f *plc) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.addr = ln.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx, ln) }()
-	t.Cleanup(func() { cancel(); <-done })
+	f.addr = listentest.Serve(t, srv).Addr
 }
 
 // set changes what is wrong.

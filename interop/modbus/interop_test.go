@@ -1,7 +1,6 @@
 package modbus_test
 
 import (
-	"context"
 	"crypto/tls"
 
 	"errors"
@@ -13,6 +12,7 @@ import (
 
 	simon "github.com/simonvetter/modbus"
 
+	"millrace/internal/listen/listentest"
 	"millrace/interop/capture"
 	"millrace/interop/peer"
 	"millrace/modbus"
@@ -28,20 +28,7 @@ func ourServer(t *testing.T, cfg modbus.ServerConfig) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return ln.Addr().String()
+	return listentest.Serve(t, s).Addr
 }
 
 // askEverything asks what the foreign clients ask, by our client, and returns the lines that they would print.

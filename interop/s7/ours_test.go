@@ -1,15 +1,14 @@
 package s7_test
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/s7"
 )
 
@@ -38,20 +37,7 @@ func ourServer(t *testing.T, cfg s7.ServerConfig) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return ln.Addr().String()
+	return listentest.Serve(t, s).Addr
 }
 
 // ours asks by our client.
