@@ -2,17 +2,16 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/internal/sim"
 )
 
 // TestBrowse asks simulated devices of both protocols.
 func TestBrowse(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
 	plc, err := sim.NewS7(sim.S7Config{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -21,24 +20,8 @@ func TestBrowse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 2)
-	for _, s := range [...]interface {
-		Listen(context.Context) error
-		Run(context.Context) error
-	}{plc, unit} {
-		if err := s.Listen(ctx); err != nil {
-			t.Fatal(err)
-		}
-		go func() { done <- s.Run(ctx) }()
-	}
-	defer func() {
-		cancel()
-		for range 2 {
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
-	}()
+	listentest.Run(t, plc)
+	listentest.Run(t, unit)
 	for _, c := range []struct {
 		args  []string
 		code  int
@@ -52,13 +35,13 @@ func TestBrowse(t *testing.T) {
 		{[]string{"modbus://" + unit.Addr(1) + "/1?x=1"}, exitUsage, "", "no such option"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := execute(ctx, append([]string{"browse"}, c.args...), &stdout, &stderr)
+		code := execute(t.Context(), append([]string{"browse"}, c.args...), &stdout, &stderr)
 		if code != c.code || !strings.Contains(stdout.String(), c.out) || !strings.Contains(stderr.String(), c.error) {
 			t.Errorf("%q: exit code %d, %s%s", c.args, code, &stdout, &stderr)
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	execute(ctx, []string{"browse", "s7://" + plc.Addr(1) + "?slot=1&diagnostics=true", "--json"}, &stdout, &stderr)
+	execute(t.Context(), []string{"browse", "s7://" + plc.Addr(1) + "?slot=1&diagnostics=true", "--json"}, &stdout, &stderr)
 	var doc surveyJSON
 	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil || len(doc.Facts) < 10 || len(doc.Objects) != 3 || doc.Objects[0].Bytes == nil {
 		t.Errorf("%v: %s", err, &stdout)

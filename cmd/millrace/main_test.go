@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"millrace/internal/listen/listentest"
 	"millrace/internal/sim"
 )
 
@@ -48,7 +49,7 @@ func plant(t *testing.T, c sim.ModbusConfig) *sim.Modbus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runPlant(t, m)
+	listentest.Run(t, m)
 	return m
 }
 

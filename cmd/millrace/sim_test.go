@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/internal/listen/listentest"
 	"millrace/internal/sim"
 	"millrace/s7"
 )
@@ -21,25 +22,8 @@ func s7Plant(t *testing.T, c sim.S7Config) *sim.S7 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runPlant(t, m)
+	listentest.Run(t, m)
 	return m
-}
-
-// runPlant runs a simulator until the test ends.
-func runPlant(t *testing.T, m sim.Simulator) {
-	t.Helper()
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // A plant of both protocols runs from one file, and shows what its servers count.

@@ -9,6 +9,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/journal/vfs"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/sim"
 	"millrace/internal/tag"
 	writing "millrace/internal/write"
@@ -66,7 +67,7 @@ func TestNoDoubleWriteUnderFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			runPlant(t, m)
+			listentest.Run(t, m)
 			dir := t.TempDir()
 			r := startRig(t, dir, faultyConfig(dir, fmt.Sprintf(c.url, m.(interface{ Addr(int) string }).Addr(1)), c.tag), rigOptions{})
 			r.reads("press", 1)

@@ -14,6 +14,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/driver"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/resilience"
 	"millrace/internal/sim"
 	"millrace/internal/tag"
@@ -39,25 +40,8 @@ func plantOf(t *testing.T, cfg sim.ModbusConfig, faults ...string) *sim.Modbus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, m)
+	listentest.Run(t, m)
 	return m
-}
-
-// serve runs a simulator until the test ends.
-func serve(t *testing.T, m sim.Simulator) {
-	t.Helper()
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // observer counts what a session tells.
@@ -301,57 +285,6 @@ func readThrough(t *testing.T, d device.Driver, a device.Addr, plan device.Plan,
 		_ = s.Close()
 	}
 	return good, opened
-}
-
-func TestADeviceStopsAndComesBack(t *testing.T) {
-	m := plant(t, 2)
-	points := image()
-	a, o := addrOf(m, 2, nil), &observer{timeout: 50 * time.Millisecond}
-	plan := compile(t, a, device.Limits{}, points)
-	read := func(s device.Session) (int, error) {
-		var b tag.Batch
-		err := s.Read(context.Background(), plan, &b)
-		return check(t, points, &b), err
-	}
-	s := openTo(t, a, o)
-	defer func() { _ = s.Close() }()
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Fatalf("%d good, %v", good, err)
-	}
-	if err := m.Stop(2, sim.BlackHole); err != nil {
-		t.Fatal(err)
-	}
-	var ne net.Error
-	if good, err := read(s); good != 0 || !errors.As(err, &ne) || !ne.Timeout() || errors.Is(err, net.ErrClosed) {
-		t.Errorf("black hole: %d good, %v", good, err)
-	}
-	if err := m.Start(2); err != nil {
-		t.Fatal(err)
-	}
-	o.timeout = 5 * time.Second
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Errorf("back on the same connection: %d good, %v", good, err)
-	}
-	if err := m.Stop(2, sim.Refusing); err != nil {
-		t.Fatal(err)
-	}
-	if good, err := read(s); good != 0 || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("refusing: %d good, %v", good, err)
-	}
-	if again, err := (driver.Modbus{}).Open(context.Background(), a, device.Limits{}, o); err == nil {
-		if good, err := read(again); good != 0 || err == nil {
-			t.Errorf("a new connection while refusing: %d good, %v", good, err)
-		}
-		_ = again.Close()
-	}
-	if err := m.Start(2); err != nil {
-		t.Fatal(err)
-	}
-	_ = s.Close()
-	s = openTo(t, a, o)
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Errorf("back: %d good, %v", good, err)
-	}
 }
 
 func TestRandomTagSetsOfTheImage(t *testing.T) {

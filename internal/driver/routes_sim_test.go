@@ -7,6 +7,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/driver"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/resilience"
 	"millrace/internal/sim"
 	"millrace/internal/tag"
@@ -35,7 +36,7 @@ func twoOfEach(t *testing.T) []plc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, server)
+	listentest.Run(t, server)
 	return []plc{
 		{protocol: "modbus", driver: driver.Modbus{}, sim: plant(t, 2), scheme: "modbus", path: "1", tag: "holding:7"},
 		{protocol: "s7", driver: driver.S7{}, sim: cpus(t, sim.S7Config{Devices: 2}), scheme: "s7", tag: "DB1.DBB7"},

@@ -3,10 +3,8 @@ package driver_test
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/driver"
+	"millrace/internal/listen/listentest"
 	"millrace/internal/resilience"
 	"millrace/internal/sim"
 	"millrace/internal/tag"
@@ -35,7 +34,7 @@ func cpus(t *testing.T, cfg sim.S7Config, faults ...string) *sim.S7 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, m)
+	listentest.Run(t, m)
 	return m
 }
 
@@ -252,62 +251,6 @@ func TestNoS7FaultGivesAWrongValue(t *testing.T) {
 			fresh := c.kind == sim.Refuse || c.kind == sim.PDUShrink
 			c.readThrough(t, driver.S7{}, m, a, plan, points, fresh)
 		})
-	}
-}
-
-func TestAnS7DeviceStopsAndComesBack(t *testing.T) {
-	m := cpus(t, sim.S7Config{Devices: 2})
-	points := s7Image()
-	a, o := s7Addr(m, 2, nil), &observer{timeout: 50 * time.Millisecond}
-	plan := compileS7(t, a, device.Limits{}, points)
-	open := func() device.Session {
-		s, err := driver.S7{}.Open(t.Context(), a, device.Limits{}, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	read := func(s device.Session) (int, error) {
-		var b tag.Batch
-		err := s.Read(t.Context(), plan, &b)
-		return check(t, points, &b), err
-	}
-	s := open()
-	defer func() { _ = s.Close() }()
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Fatalf("%d good, %v", good, err)
-	}
-	if err := m.Stop(2, sim.BlackHole); err != nil {
-		t.Fatal(err)
-	}
-	var ne net.Error
-	if good, err := read(s); good != 0 || !errors.As(err, &ne) || !ne.Timeout() || errors.Is(err, net.ErrClosed) {
-		t.Errorf("black hole: %d good, %v", good, err)
-	}
-	if err := m.Start(2); err != nil {
-		t.Fatal(err)
-	}
-	o.timeout = 5 * time.Second
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Errorf("back on the same connection: %d good, %v", good, err)
-	}
-	if err := m.Stop(2, sim.Refusing); err != nil {
-		t.Fatal(err)
-	}
-	if good, err := read(s); good != 0 || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("refusing: %d good, %v", good, err)
-	}
-	if again, err := (driver.S7{}).Open(t.Context(), a, device.Limits{}, o); err == nil {
-		t.Error("a new connection while refusing")
-		_ = again.Close()
-	}
-	if err := m.Start(2); err != nil {
-		t.Fatal(err)
-	}
-	_ = s.Close()
-	s = open()
-	if good, err := read(s); err != nil || good != len(points) {
-		t.Errorf("back: %d good, %v", good, err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"millrace/internal/listen/listentest"
 	"millrace/modbus"
 )
 
@@ -38,18 +39,7 @@ func start(t *testing.T, cfg ModbusConfig, faults ...string) *Modbus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	listentest.Run(t, m)
 	return m
 }
 

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/opcua"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
@@ -23,18 +23,7 @@ func runOPCUA(t *testing.T, cfg OPCUAConfig) *OPCUA {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	listentest.Run(t, m)
 	return m
 }
 

@@ -2,13 +2,13 @@ package sim
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
 	"testing"
 	"time"
 
+	"millrace/internal/listen/listentest"
 	"millrace/s7"
 )
 
@@ -29,25 +29,8 @@ func startS7(t *testing.T, cfg S7Config, faults ...string) *S7 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, m)
+	listentest.Run(t, m)
 	return m
-}
-
-// run runs a simulator until the test ends.
-func run(t *testing.T, m Simulator) {
-	t.Helper()
-	if err := m.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // peer talks to a CPU with the codec alone, so that it sees what a client would hide.

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unsafe"
 
+	"millrace/internal/listen/listentest"
 	"millrace/s7"
 )
 
@@ -232,7 +233,7 @@ func TestTenThousandS7Devices(t *testing.T) {
 	if each > 256 || unsafe.Sizeof(device{})+unsafe.Sizeof(s7CPU{}) > 256 {
 		t.Errorf("a device takes %d bytes", each)
 	}
-	run(t, m)
+	listentest.Run(t, m)
 	for n, want := range map[int]string{1: "127.0.0.1", 256: "127.0.1.0", 10_000: "127.0.39.16"} {
 		host, _, _ := net.SplitHostPort(m.Addr(n))
 		if host != want {

@@ -15,6 +15,12 @@ type Server interface {
 	Serve(ctx context.Context, ln net.Listener) error
 }
 
+// Simulator is a server that listens by itself.
+type Simulator interface {
+	Listen(ctx context.Context) error
+	Run(ctx context.Context) error
+}
+
 // Serving is a server at work.
 type Serving struct {
 	Addr string // where, host:port
@@ -36,11 +42,25 @@ func Serve(t testing.TB, s Server) *Serving {
 
 // On has s serve ln until the test ends. That Serve returns an error is a failure of the test.
 func On(t testing.TB, s Server, ln net.Listener) *Serving {
-	ctx, stop := context.WithCancel(context.Background()) // the test's own ends before what is to be closed first
-	r := &Serving{Addr: ln.Addr().String(), t: t, ln: ln, stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- s.Serve(ctx, ln); close(r.done) }()
-	t.Cleanup(r.End)
+	r := &Serving{Addr: ln.Addr().String(), t: t, ln: ln}
+	r.run(func(ctx context.Context) error { return s.Serve(ctx, ln) })
 	return r
+}
+
+// Run has s listen and run until the test ends.
+func Run(t testing.TB, s Simulator) {
+	t.Helper()
+	if err := s.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	(&Serving{t: t}).run(s.Run)
+}
+
+func (r *Serving) run(f func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background()) // the test's own ends before what is to be closed first
+	r.stop, r.done = stop, make(chan error, 1)
+	go func() { r.done <- f(ctx); close(r.done) }()
+	r.t.Cleanup(r.End)
 }
 
 // Stop tells the server to end, and does not wait for it.
