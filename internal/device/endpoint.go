@@ -435,7 +435,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	e.rt.hand(u, b, read, filtered, done)
 	g.count(began, due, err, whole, complete)
 	if err == nil || part {
-		e.outcome.sign = g.lives(time.Now())
+		e.outcome.sign = g.lives(e.rt, time.Now())
 	}
 	u.reckon()
 	if l, news := u.tell(); news && e.rt.cfg.OnLearned != nil && u.scout.of == nil {

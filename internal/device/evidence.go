@@ -92,7 +92,7 @@ func (r *Runtime) Evidence(name string) (Evidence, bool) {
 	if u == nil {
 		return Evidence{}, false
 	}
-	ev := Evidence{Moved: u.table.movement()}
+	ev := Evidence{Moved: u.table.movement(r.clock.look(time.Now()))}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	ev.RTT, ev.TCP = u.rtts.picture(), u.link.read()
@@ -140,11 +140,12 @@ func (t *table) moved(at int64) {
 	t.lastChange = at
 }
 
-func (t *table) movement() Movement {
+func (t *table) movement(wall int64) Movement {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.changes == 0 {
 		return Movement{}
 	}
-	return Movement{Changes: t.changes, First: time.Unix(0, t.firstChange), Last: time.Unix(0, t.lastChange)}
+	by := wall - t.wall
+	return Movement{Changes: t.changes, First: time.Unix(0, t.firstChange+by), Last: time.Unix(0, t.lastChange+by)}
 }

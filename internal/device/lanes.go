@@ -138,7 +138,7 @@ func (s *shard) move(u *unit, now time.Time) {
 	}
 	u.session, u.lastOK, u.arrived = 0, time.Time{}, now
 	u.passive, u.sign = 0, resilience.NoSign
-	u.swapRoute(u.target, now)
+	u.swapRoute(u.target, now, s.rt.age(now))
 	for _, g := range u.groups {
 		g.plan, g.planned = nil, 0
 	}
@@ -149,12 +149,12 @@ func (s *shard) move(u *unit, now time.Time) {
 }
 
 // swapRoute keeps what was learned of the round trips over the address that is left, and goes on with that of the other one.
-func (u *unit) swapRoute(n int, now time.Time) {
+func (u *unit) swapRoute(n int, now time.Time, age time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	was, is := &u.lanes[u.life.route], &u.lanes[n]
 	was.trips, u.predictor = u.predictor, is.trips
-	u.predictor.Wait(now)
+	u.predictor.Wait(age)
 	was.rto, was.since, was.cause = u.rto, now, u.leftFor
 	u.key, u.rto, is.cause = is.key, is.rto, ""
 	u.link, u.count = &is.endpoint.link, &is.endpoint.count

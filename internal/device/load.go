@@ -36,7 +36,7 @@ type loadState struct {
 // weigh notes that a turn of g took so long, and looks at the load of its endpoint now and then.
 func (s *shard) weigh(e *endpoint, g *group, took time.Duration, now time.Time) {
 	g.busy = smooth(g.busy, max(took, e.spacing(g)))
-	at := s.age(now)
+	at := s.rt.age(now)
 	if at-e.load.at < loadLook {
 		return
 	}
@@ -46,9 +46,6 @@ func (s *shard) weigh(e *endpoint, g *group, took time.Duration, now time.Time) 
 	s.crowd(e, load, now)
 	s.shed(e, load, now)
 }
-
-// age returns how long the Runtime has been there, more than nothing.
-func (s *shard) age(now time.Time) time.Duration { return max(now.Sub(s.rt.clock.start), 1) }
 
 // spacing returns how long a turn of g keeps others waiting by the rate of its endpoint alone.
 func (e *endpoint) spacing(g *group) time.Duration {

@@ -11,14 +11,15 @@ import (
 // bad and takes nothing from the schedule: what is not there is the machine's to say.
 
 // lives takes a sign of life, a turn of g that came, and returns what the round trips of its device point to. The turn calls it.
-func (g *group) lives(now time.Time) resilience.Sign {
+func (g *group) lives(rt *Runtime, now time.Time) resilience.Sign {
 	u := g.unit
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if g.requests == 0 {
 		return resilience.NoSign // nobody was asked, and nobody looks at it
 	}
-	u.predictor.Beat(now)
+	u.excuse(rt)
+	u.predictor.Beat(rt.age(now))
 	_, sign := u.predictor.Judge(u.spec.Prediction)
 	return sign
 }
@@ -29,7 +30,7 @@ func (s *shard) foretell(u *unit, sign resilience.Sign, now time.Time) {
 		s.suspect(u, sign, now)
 	}
 	if len(u.lanes) > 0 && u.watch.pos == 0 && !u.spec.Prediction.Off {
-		s.timers.arm(&u.watch, lookAgain(u.late(), now))
+		s.timers.arm(&u.watch, s.lookAgain(u.late(), now))
 	}
 }
 
@@ -38,7 +39,7 @@ func (s *shard) suspect(u *unit, sign resilience.Sign, now time.Time) {
 	begins := u.sign == resilience.NoSign
 	u.sign = sign
 	u.mu.Lock()
-	text := u.pointsTo(sign, now)
+	text := u.pointsTo(sign, s.rt.age(now))
 	u.life.suspicion = text
 	u.mu.Unlock()
 	if sign == resilience.NoSign || u.scout.of != nil {
@@ -52,8 +53,8 @@ func (s *shard) suspect(u *unit, sign resilience.Sign, now time.Time) {
 	}
 }
 
-// pointsTo says in plain words what a sign of u is. The caller holds u.mu.
-func (u *unit) pointsTo(sign resilience.Sign, now time.Time) string {
+// pointsTo says in plain words what a sign of u is at that age of the Runtime. The caller holds u.mu.
+func (u *unit) pointsTo(sign resilience.Sign, at time.Duration) string {
 	p := &u.predictor
 	switch sign {
 	case resilience.NoSign:
@@ -62,7 +63,7 @@ func (u *unit) pointsTo(sign resilience.Sign, now time.Time) string {
 	case resilience.Decay:
 		return fmt.Sprintf("its round trips grow by %v a second", p.Growth().Round(time.Millisecond))
 	case resilience.Silence:
-		return fmt.Sprintf("it has been silent for %v, and answers each %v as a rule", p.Silent(now).Round(100*time.Millisecond), p.Mean().Round(10*time.Millisecond))
+		return fmt.Sprintf("it has been silent for %v, and answers each %v as a rule", (at - p.Heard()).Round(100*time.Millisecond), p.Mean().Round(10*time.Millisecond))
 	}
 	return ""
 }
@@ -74,8 +75,8 @@ func (u *unit) interval() time.Duration {
 	return u.pollEvery()
 }
 
-// late returns when u's silence will be a sign.
-func (u *unit) late() time.Time {
+// late returns at which age of the Runtime u's silence will be a sign, 0 when nothing is known.
+func (u *unit) late() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.predictor.Late(u.pollEvery(), u.spec.Prediction)
@@ -87,10 +88,9 @@ const (
 	lookAtMost  = time.Minute
 )
 
-// lookAgain returns when a silence that will be a sign at late is to be looked at, always after now. late is reckoned by the wall clock: when that was set meanwhile it is anywhere, and a deadline
-// that is not counted by the monotonic clock as all others are would be due for ever.
-func lookAgain(late, now time.Time) time.Time {
-	return now.Add(min(max(late.Sub(now), lookAtLeast), lookAtMost))
+// lookAgain returns when a silence that will be a sign at that age of the Runtime is to be looked at, always after now.
+func (s *shard) lookAgain(late time.Duration, now time.Time) time.Time {
+	return now.Add(min(max(late-s.rt.age(now), lookAtLeast), lookAtMost))
 }
 
 // pollEvery returns how often u is polled: the interval of its fastest group that has anything to ask, stretched as it is. The caller holds u.mu.
@@ -104,15 +104,16 @@ func (u *unit) pollEvery() time.Duration {
 	return time.Duration(float64(least) * max(u.life.stretch, 1))
 }
 
-// foreseen returns phi and the suspicion as they are at now. The caller holds u.mu.
-func (u *unit) foreseen(now time.Time) (phi float64, suspicion string) {
+// foreseen returns phi and the suspicion as they are at that age of the Runtime. The caller holds u.mu.
+func (u *unit) foreseen(rt *Runtime, at time.Duration) (phi float64, suspicion string) {
 	set := u.spec.Prediction.WithDefaults()
 	if !u.life.state.connected() || set.Off {
 		return 0, ""
 	}
-	phi = u.predictor.Phi(now, u.pollEvery(), set)
+	u.excuse(rt)
+	phi = u.predictor.Phi(at, u.pollEvery(), set)
 	if u.life.suspicion == "" && phi >= set.Phi { // nobody looks after the silence of a device that has nowhere to go
-		return phi, u.pointsTo(resilience.Silence, now)
+		return phi, u.pointsTo(resilience.Silence, at)
 	}
 	return phi, u.life.suspicion
 }
@@ -125,19 +126,21 @@ func (w watch) fire(s *shard, now time.Time) {
 	if !u.machine.state.connected() {
 		return // it is known to be away, or is not asked
 	}
+	at := s.rt.age(now)
 	u.mu.Lock()
+	u.excuse(s.rt)
 	every := u.pollEvery()
 	late := u.predictor.Late(every, u.spec.Prediction)
 	verdict, sign := resilience.Well, resilience.NoSign
-	if every > 0 && !now.Before(late) {
-		verdict, sign = u.predictor.Look(now, every, u.spec.Prediction)
+	if every > 0 && at >= late {
+		verdict, sign = u.predictor.Look(at, every, u.spec.Prediction)
 	}
 	u.mu.Unlock()
 	switch {
-	case late.IsZero(), every == 0: // nothing is known, or asked for: the next turn that comes has it looked at again
+	case late == 0, every == 0: // nothing is known, or asked for: the next turn that comes has it looked at again
 		return
 	case verdict == resilience.Well:
-		s.timers.arm(&u.watch, lookAgain(late, now))
+		s.timers.arm(&u.watch, s.lookAgain(late, now))
 		return
 	}
 	s.suspect(u, sign, now)
@@ -177,7 +180,7 @@ func (u *unit) refuge() int {
 // acknowledges what is sent, there is somebody, and another address may lead to the same one. Without it the neighbours are; that they are well too says nothing.
 func (s *shard) witness(u *unit, now time.Time) (why string, ok bool) {
 	u.mu.Lock()
-	heard := now.Add(-u.predictor.Silent(now))
+	heard := now.Add(u.predictor.Heard() - s.rt.age(now))
 	u.mu.Unlock()
 	switch t := u.endpoint.link.read(); {
 	case t.At.IsZero():

@@ -84,6 +84,7 @@ type Runtime struct {
 	counters counters
 	pressure atomic.Pointer[string] // why the scheduler is late, "" or nil when it is not
 	clock    wallClock
+	awake    atomic.Int64 // age at which the scheduler was last up again after it had overslept, 0 before
 	slowed   slowed
 	batches  sync.Pool // of *tag.Batch
 	running  atomic.Bool
@@ -138,6 +139,7 @@ func (r *Runtime) stamp(u *unit, b *tag.Batch) {
 	b.Device, b.Received = u.spec.Number, now.UnixNano()
 	if offset := r.clock.look(now); offset != u.offset {
 		u.offset = offset
+		u.table.setClock(offset)
 		b.Flags |= tag.FlagClockStepped
 	}
 }
@@ -201,15 +203,16 @@ func (r *Runtime) emit(ev Event) {
 	}
 }
 
-// Last appends what is known of each of ids to dst, one Last an id and in that order. An unknown id has BadWaitingForInitialData, as one that
+// Last appends what is known of each of ids to dst, one Last an id and in that order, Received by the clock as it is set now. An unknown id has BadWaitingForInitialData, as one that
 // was never read.
 func (r *Runtime) Last(ids []tag.ID, dst []Last) []Last {
+	wall := r.clock.look(time.Now())
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, id := range ids {
 		l := Last{ID: id, Quality: tag.BadWaitingForInitialData}
 		if u := r.byTag[id]; u != nil {
-			l, _ = u.table.get(id)
+			l, _ = u.table.get(id, wall)
 		}
 		dst = append(dst, l)
 	}

@@ -409,6 +409,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 		return
 	}
 	if o.err == nil {
+		g.mine = false
 		s.judge(g, o.said)
 	}
 	defer s.once(g, o.ended)
@@ -425,6 +426,9 @@ func (s *shard) turned(e *endpoint, g *group) {
 		ev.kind = evReplied
 	case o.part:
 		ev.kind = evPartial
+	case timedOut(o.err) && s.overslept(g, e.begun, o.ended):
+		s.readAgain(g, o.ended)
+		return
 	case timedOut(o.err):
 		ev.kind = evTimedOut
 	default:

@@ -29,6 +29,7 @@ type shard struct {
 	left      []*endpoint      // that may be idle now
 	pressure  pressure
 	due       []*endpoint // whose groups fell due at this wake-up
+	slept     slept
 	draining  bool
 	jobs      sync.WaitGroup // the goroutines of endpoints
 	done      []*endpoint    // mail being read
@@ -127,8 +128,10 @@ func (s *shard) run(ctx context.Context) {
 			stop = nil
 			s.drain(time.Now())
 		}
+		s.oversleep(time.Now())
 		s.read()
 		now := time.Now()
+		s.oversleep(now) // again: whatever was in the mail may have taken long
 		for t := s.timers.pop(now); t != nil; t = s.timers.pop(now) {
 			t.owner.fire(s, now)
 			s.stepAll()

@@ -96,7 +96,7 @@ func (r *Runtime) Devices() []Status {
 	r.mu.RUnlock()
 	all := make([]Status, len(units))
 	for i, u := range units {
-		all[i] = u.status()
+		all[i] = u.status(r)
 	}
 	return all
 }
@@ -107,10 +107,10 @@ func (r *Runtime) Device(name string) (Status, bool) {
 	if u == nil {
 		return Status{}, false
 	}
-	return u.status(), true
+	return u.status(r), true
 }
 
-func (u *unit) status() Status {
+func (u *unit) status(r *Runtime) Status {
 	s := Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Slots: u.spec.Slots,
 		Groups: make([]GroupStatus, len(u.groups))}
 	u.mu.Lock()
@@ -131,7 +131,7 @@ func (u *unit) status() Status {
 	s.Stretched = max(l.asked, 1)
 	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
-	s.Phi, s.Suspicion = u.foreseen(time.Now())
+	s.Phi, s.Suspicion = u.foreseen(r, r.age(time.Now()))
 	if c := u.count; c != nil {
 		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
 	}

@@ -29,6 +29,7 @@ type table struct {
 	cells []cell     // by position in tags
 	seq   uint64     // the highest of any cell
 	turn  uint32     // counts takes, to know which rows one of them had
+	wall  int64      // wallClock's offset by which the times of the gateway in here are
 
 	changes                 uint64 // turns that brought something new
 	firstChange, lastChange int64  // when, ns since 1970
@@ -145,6 +146,7 @@ func (t *table) inherit(o *table) {
 			continue
 		}
 		*c = *from
+		c.recv = moveTime(c.recv, t.wall-o.wall)
 		c.turn, c.aux = 0, nil
 		c.setValue(from.value())
 		c.setTold(from.told())
@@ -191,13 +193,36 @@ func (t *table) last(pos int) Last {
 	return l
 }
 
-func (t *table) get(id tag.ID) (Last, bool) {
+// get returns what is known of id, Received by the wall clock as it is set now.
+func (t *table) get(id tag.ID, wall int64) (Last, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if i := t.index(id, 0); i >= 0 {
-		return t.last(i), true
+		l := t.last(i)
+		l.Received = moveTime(l.Received, wall-t.wall)
+		return l, true
 	}
 	return Last{}, false
+}
+
+// setClock moves the gateway's own times when its clock was set: how long ago something was does not change with that.
+func (t *table) setClock(wall int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	by := wall - t.wall
+	t.wall = wall
+	for i := range t.cells {
+		t.cells[i].recv = moveTime(t.cells[i].recv, by)
+	}
+	t.firstChange, t.lastChange = moveTime(t.firstChange, by), moveTime(t.lastChange, by)
+}
+
+// moveTime moves a time, but not the zero one, which is none.
+func moveTime(at, by int64) int64 {
+	if at == 0 {
+		return 0
+	}
+	return at + by
 }
 
 // appendSince appends the cells whose number is above since; all of them when all is set.

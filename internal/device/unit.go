@@ -112,6 +112,7 @@ type group struct {
 	failed int           // turns in a row of which nothing came
 	less   bool          // its next turn asks for one tag
 	again  bool          // values came while it was queued, or running
+	mine   bool          // its last turn timed out for the gateway's own fault
 
 	// Owned by the endpoint's turns.
 	plan      Plan
@@ -154,6 +155,7 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 		u.groups[i].timer = timer{owner: u.groups[i], order: uint64(spec.Number)<<16 | uint64(i+1)}
 	}
 	u.table = newTable(spec.Groups, &rt.seq)
+	u.table.wall = u.offset
 	u.addr = spec.Addr
 	for _, g := range u.groups {
 		if err := g.replan(); err != nil {

@@ -51,7 +51,7 @@ func TestDeadband(t *testing.T) {
 					t.Fatalf("read %d, filtered %d, left %d", read, filtered, b.Len())
 				}
 				got += fmt.Sprint(b.Len())
-				l, _ := tab.get(7)
+				l, _ := tab.get(7, 0)
 				if l.Value.Bits != f64(v) {
 					t.Errorf("the last value is %v, not %v", l.Value, v)
 				}

@@ -127,28 +127,37 @@ func (r *Runner) SetPolicies(p []*Policy, every time.Duration) {
 	r.engine.SetPolicies(p)
 }
 
-// thrift keeps a look at everything below a hundredth of a core: where one takes 50 ms, as with some rules over 10,000 devices, there is one in 5 s.
-const thrift = 100
+// thrift keeps a look at everything below a hundredth of a core: where one takes 50 ms, as with some rules over 10,000 devices, there is one in 5 s. There is one a minute however
+// long the last one took: a process that was stopped in the middle of it has not worked for an hour.
+const (
+	thrift    = 100
+	thriftFor = time.Minute
+)
 
 // Run heals until ctx ends. Programs that run then are ended.
 func (r *Runner) Run(ctx context.Context) {
 	tick := time.NewTicker(r.pace(0))
 	defer tick.Stop()
 	defer r.wg.Wait()
-	w := new(World)
+	w, due := new(World), time.Now().Add(r.pace(0))
+	rest := func(looked time.Time, d time.Duration) {
+		tick.Reset(d)
+		due = looked.Add(d)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			if !r.needed() {
-				tick.Reset(r.pace(0))
+				rest(time.Now(), r.pace(0))
 				continue
 			}
 			began := time.Now()
 			w = r.look()
+			r.oversleep(w.Now.Sub(due))
 			r.step(ctx, w, nil)
-			tick.Reset(r.pace(time.Since(began)))
+			rest(w.Now, r.pace(time.Since(began)))
 		case res := <-r.results:
 			r.step(ctx, w, []Result{res})
 		}
@@ -159,7 +168,7 @@ func (r *Runner) Run(ctx context.Context) {
 func (r *Runner) pace(took time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return max(r.every, thrift*took)
+	return max(r.every, min(thrift*took, thriftFor))
 }
 
 // needed says whether there is anything to look at the plant for.

@@ -18,12 +18,13 @@ type Breaker struct {
 	rate, slowRate float32
 	window         time.Duration
 
-	first   time.Time // the first failure of the run
-	count   uint32    // how long the run is
-	left    uint32    // calls that are still on trial
-	tried   uint32    // calls that were
-	broke   uint32    // of these, failures
-	current int64     // the part of the window that now is in, since the epoch of the clock
+	base    time.Time     // of the first call: other times are since then, by the monotonic clock
+	first   time.Duration // the first failure of the run
+	count   uint32        // how long the run is
+	left    uint32        // calls that are still on trial
+	tried   uint32        // calls that were
+	broke   uint32        // of these, failures
+	current int64         // the part of the window that now is in, since base
 	parts   [breakerParts]tally
 }
 
@@ -41,11 +42,12 @@ func NewBreaker(p Profile) Breaker {
 // Fail counts a failure at now, of a call or of a repetition, and says whether it opens the breaker. Timeouts may come slowly, when each is long or many devices take turns; a run
 // that began anew with the window would then never be long enough.
 func (b *Breaker) Fail(now time.Time, repeated bool) bool {
+	at := b.age(now)
 	if b.count == 0 {
-		b.first = now
+		b.first = at
 	}
 	b.count++
-	run := b.count >= b.failures || now.Sub(b.first) > b.window
+	run := b.count >= b.failures || at-b.first > b.window
 	if run || repeated {
 		return run
 	}
@@ -107,11 +109,19 @@ func (b *Breaker) Count() int { return int(b.count) }
 // Last says whether one more failure in a row opens the breaker.
 func (b *Breaker) Last() bool { return b.count+1 >= b.failures }
 
+// age returns how long after the first call now is.
+func (b *Breaker) age(now time.Time) time.Duration {
+	if b.base.IsZero() {
+		b.base = now
+	}
+	return now.Sub(b.base)
+}
+
 // part returns the tally of the part that now is in, and clears those that were passed since.
 func (b *Breaker) part(now time.Time) *tally {
-	at := now.UnixNano() / max(int64(b.window)/breakerParts, 1)
+	at := int64(b.age(now)) / max(int64(b.window)/breakerParts, 1)
 	if gone := at - b.current; gone != 0 {
-		if gone < 0 || gone > breakerParts { // or the clock was set back
+		if gone < 0 || gone > breakerParts { // or now is before what was before
 			gone = breakerParts
 		}
 		for i := range gone {

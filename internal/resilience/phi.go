@@ -8,11 +8,11 @@ import (
 // Phi says how unlikely it is that a device which is well has been silent for so long, from how its signs of life came so far (phi accrual [Hayashibara 2004]): phi is
 // -log10 of the probability that the next one comes even later, so that at 8 one such silence in a hundred million would be a false alarm if silences were normally
 // distributed. They are not where polls are lost: that is what the pause is for, a silence that is acceptable on top of the mean. It keeps the moments of the intervals, in 24
-// bytes. The zero value is ready to use.
+// bytes. Times are since one beginning, more than nothing, and by a clock that nobody sets: an hour that a wall clock skips is no silence. The zero value is ready to use.
 type Phi struct {
-	mean     float64 // of intervals, s
-	variance float64 // s²
-	last     int64   // ns since 1970; 0 before the first
+	mean     float64       // of intervals, s
+	variance float64       // s²
+	last     time.Duration // 0 before the first
 }
 
 const (
@@ -22,14 +22,13 @@ const (
 )
 
 // Beat takes a sign of life.
-func (p *Phi) Beat(now time.Time) {
-	at := now.UnixNano()
+func (p *Phi) Beat(at time.Duration) {
 	was := p.last
 	p.last = at
 	if was == 0 {
 		return
 	}
-	s := float64(at-was) / 1e9
+	s := (at - was).Seconds()
 	switch {
 	case s < 0, p.mean > 0 && s > phiOutage*p.mean+1:
 		return
@@ -42,12 +41,12 @@ func (p *Phi) Beat(now time.Time) {
 	p.variance = (1 - phiWeight) * (p.variance + phiWeight*diff*diff)
 }
 
-// At returns phi at now, 0 as long as nothing is known. pause is the silence that is acceptable on top of the mean.
-func (p *Phi) At(now time.Time, pause time.Duration) float64 {
+// At returns phi at that time, 0 as long as nothing is known. pause is the silence that is acceptable on top of the mean.
+func (p *Phi) At(at, pause time.Duration) float64 {
 	if p.mean == 0 {
 		return 0
 	}
-	silent := float64(now.UnixNano()-p.last)/1e9 - pause.Seconds()
+	silent := (at - p.last - pause).Seconds()
 	y := (silent - p.mean) / p.deviation()
 	if y <= 0 {
 		return 0 // not late yet
@@ -65,10 +64,10 @@ func tail(y float64) float64 {
 
 const farTail = 30
 
-// Reaches returns when phi will be threshold if nothing comes until then, the zero time as long as nothing is known.
-func (p *Phi) Reaches(threshold float64, pause time.Duration) time.Time {
+// Reaches returns when phi will be threshold if nothing comes until then, 0 as long as nothing is known.
+func (p *Phi) Reaches(threshold float64, pause time.Duration) time.Duration {
 	if p.mean == 0 {
-		return time.Time{}
+		return 0
 	}
 	lo, hi := 0.0, 2+math.Sqrt(2*threshold*math.Ln10) // tail(hi) is above threshold
 	for range 24 {
@@ -78,7 +77,7 @@ func (p *Phi) Reaches(threshold float64, pause time.Duration) time.Time {
 			hi = mid
 		}
 	}
-	return time.Unix(0, p.last).Add(pause + time.Duration((p.mean+hi*p.deviation())*1e9) + time.Microsecond) // that it is reached then, whatever was rounded
+	return p.last + pause + time.Duration((p.mean+hi*p.deviation())*1e9) + time.Microsecond // that it is reached then, whatever was rounded
 }
 
 // Mean returns the mean interval, 0 as long as nothing is known.

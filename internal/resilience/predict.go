@@ -66,16 +66,16 @@ const (
 )
 
 // Predictor watches the round trips and signs of life of one device, and says whether it is about to go away. It judges nothing by one reply: what varies always is the
-// device's way, so that both deviation and decay count only where they are more than three times what the device was like before. The zero value is ready to use; nothing
-// allocates.
+// device's way, so that both deviation and decay count only where they are more than three times what the device was like before. Times are those of Phi. The zero value is ready to
+// use; nothing allocates.
 type Predictor struct {
 	phi     Phi
 	recent  moments // of about the last 8 round trips
 	usual   moments // of about the last 256
 	replies uint16  // up to leastReplies
 
-	from     int64   // ns: begin of the window of decay
-	sum      float64 // of the round trips in it, ms
+	from     time.Duration // begin of the window of decay
+	sum      float64       // of the round trips in it, ms
 	count    uint32
 	previous float64 // mean of the window before, ms; 0 unknown
 	growth   float64 // of the mean from window to window, ms per s
@@ -135,14 +135,13 @@ func (p *Predictor) strays() float64 {
 }
 
 // Beat takes a sign of life: a read that came whole.
-func (p *Predictor) Beat(now time.Time) {
-	p.phi.Beat(now)
+func (p *Predictor) Beat(at time.Duration) {
+	p.phi.Beat(at)
 	p.looks = 0
-	at := now.UnixNano()
 	if p.from == 0 {
 		p.from = at
 	}
-	window := time.Duration(at - p.from)
+	window := at - p.from
 	if window < decayWindow || p.count == 0 {
 		return
 	}
@@ -156,13 +155,13 @@ func (p *Predictor) Beat(now time.Time) {
 	p.previous, p.from, p.sum, p.count = mean, at, 0, 0
 }
 
-// Look judges the signs as they are at now. A device whose polls are interval apart is looked at about as often: each look at a silence counts. It returns the strongest sign.
-func (p *Predictor) Look(now time.Time, interval time.Duration, set Prediction) (Verdict, Sign) {
+// Look judges the signs as they are at that time. A device whose polls are interval apart is looked at about as often: each look at a silence counts. It returns the strongest sign.
+func (p *Predictor) Look(at, interval time.Duration, set Prediction) (Verdict, Sign) {
 	set = set.WithDefaults()
 	if set.Off {
 		return Well, NoSign
 	}
-	if p.Phi(now, interval, set) >= set.Phi {
+	if p.Phi(at, interval, set) >= set.Phi {
 		p.looks = min(p.looks+1, 2)
 		if p.looks == 2 {
 			return Down, Silence
@@ -224,27 +223,25 @@ func (p *Predictor) judgeGrowth(set Prediction) {
 // Growth returns by how much round trips grow a second, as far as is known.
 func (p *Predictor) Growth() time.Duration { return time.Duration(p.grew * float64(time.Millisecond)) }
 
-// Silent returns how long ago the last sign of life was, and Mean how far apart they are on average.
-func (p *Predictor) Silent(now time.Time) time.Duration {
-	return time.Duration(now.UnixNano() - p.phi.last)
-}
-func (p *Predictor) Mean() time.Duration { return p.phi.Mean() }
+// Heard returns when the last sign of life was, 0 without one, and Mean how far apart they are on average.
+func (p *Predictor) Heard() time.Duration { return p.phi.last }
+func (p *Predictor) Mean() time.Duration  { return p.phi.Mean() }
 
-// Wait has the silence begin anew at now: before, the device was not asked.
-func (p *Predictor) Wait(now time.Time) {
+// Wait has the silence begin anew then: before, the device was not asked.
+func (p *Predictor) Wait(at time.Duration) {
 	if p.phi.last != 0 {
-		p.phi.last = now.UnixNano()
+		p.phi.last = at
 	}
 	p.looks, p.from, p.sum, p.count, p.previous = 0, 0, 0, 0, 0
 }
 
-// Phi returns how unlikely the silence at now is (Phi.At).
-func (p *Predictor) Phi(now time.Time, interval time.Duration, set Prediction) float64 {
-	return p.phi.At(now, set.pause(interval))
+// Phi returns how unlikely the silence is at that time (Phi.At).
+func (p *Predictor) Phi(at, interval time.Duration, set Prediction) float64 {
+	return p.phi.At(at, set.pause(interval))
 }
 
-// Late returns when silence will be a sign if nothing comes until then, the zero time as long as nothing is known.
-func (p *Predictor) Late(interval time.Duration, set Prediction) time.Time {
+// Late returns when silence will be a sign if nothing comes until then, 0 as long as nothing is known.
+func (p *Predictor) Late(interval time.Duration, set Prediction) time.Duration {
 	set = set.WithDefaults()
 	return p.phi.Reaches(set.Phi, set.pause(interval))
 }

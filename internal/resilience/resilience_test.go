@@ -367,3 +367,31 @@ func BenchmarkPollPath(b *testing.B) {
 		ladder.Whole(now)
 	}
 }
+
+// set returns t as it reads when the wall clock was set by so much and the monotonic one was not: its first word is a flag, 33 bits of seconds and 30 of nanoseconds.
+func set(t time.Time, by time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&t)) += uint64(by/time.Second) << 30
+	return t
+}
+
+// A clock that is set in the middle of it does not empty a breaker's window, and makes no run of failures longer than it is.
+func TestBreakerAndAClockThatWasSet(t *testing.T) {
+	for _, by := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
+		p := LAN()
+		p.Failures = 100
+		b, now := NewBreaker(p), time.Now()
+		for range p.WithDefaults().MinCalls - 1 {
+			if b.Fail(now, false) {
+				t.Fatal("too soon")
+			}
+		}
+		if !b.Fail(set(now, by), false) {
+			t.Errorf("set by %v: the window is empty", by)
+		}
+		p.MinCalls = 100
+		b = NewBreaker(p)
+		if b.Fail(now, false) || b.Fail(set(now, by), false) {
+			t.Errorf("set by %v: two failures at once are a long run", by)
+		}
+	}
+}

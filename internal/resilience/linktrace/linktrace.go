@@ -151,6 +151,7 @@ type watch struct {
 	resilience.Predictor
 	set     resilience.Prediction
 	poll    time.Duration
+	from    time.Time // of the trace
 	suspect bool
 	began   []time.Time // suspicions
 	downs   []time.Time
@@ -164,16 +165,16 @@ func (w *watch) see(v resilience.Verdict, at time.Time) {
 }
 
 // silence looks at the silence before the answer that comes at until, as the gateway does: when it is late, and then each poll interval.
-func (w *watch) silence(until time.Time) {
+func (w *watch) silence(until time.Duration) {
 	at := w.Late(w.poll, w.set)
-	if at.IsZero() {
+	if at == 0 {
 		return
 	}
-	for told := false; at.Before(until); at = at.Add(w.poll) {
+	for told := false; at < until; at += w.poll {
 		v, _ := w.Look(at, w.poll, w.set)
-		w.see(v, at)
+		w.see(v, w.from.Add(at))
 		if v == resilience.Down && !told {
-			w.downs = append(w.downs, at)
+			w.downs = append(w.downs, w.from.Add(at))
 			told = true
 		}
 		if told {
@@ -184,11 +185,12 @@ func (w *watch) silence(until time.Time) {
 
 // Rate runs a Predictor along t.
 func (t Trace) Rate(set resilience.Prediction) Score {
-	w := watch{set: set, poll: t.Link.Poll}
+	w := watch{set: set, poll: t.Link.Poll, from: t.From}
 	for _, a := range t.Answers {
-		w.silence(a.At)
+		at := a.At.Sub(t.From)
+		w.silence(at)
 		w.Replied(a.RTT)
-		w.Beat(a.At)
+		w.Beat(at)
 		v, _ := w.Judge(set)
 		w.see(v, a.At)
 	}
