@@ -39,15 +39,19 @@ func (s *Server) serveBrowse(ctx context.Context, c *call, d *ua.Decoder, out []
 
 // viewOf returns the nodes of a view, nil for all there are.
 func (s *Space) viewOf(v *ua.ViewDescription) (map[nodeRef]bool, ua.StatusCode) {
-	switch {
-	case v.ViewId.IsNull():
+	if v.ViewId.IsNull() {
 		return nil, ua.Good
+	}
+	in, status := s.view(v.ViewId)
+	switch { // of a view that there is not, nothing else can be wrong
+	case status != ua.Good:
+		return nil, status
 	case v.Timestamp != 0:
 		return nil, ua.BadViewTimestampInvalid // views have no history here
 	case v.ViewVersion != 0:
 		return nil, ua.BadViewVersionInvalid
 	}
-	return s.view(v.ViewId)
+	return in, ua.Good
 }
 
 // browser appends BrowseResults to a response.

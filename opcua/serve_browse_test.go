@@ -122,12 +122,10 @@ func TestBrowseStatus(t *testing.T) {
 	}
 	s.limits.Browse = 2
 	for want, r := range map[ua.StatusCode]*ua.BrowseRequest{
-		ua.BadNothingToDo:          {},
-		ua.BadTooManyOperations:    browseOf(0, root, root, root),
-		ua.BadViewIdUnknown:        {View: ua.ViewDescription{ViewId: root}, NodesToBrowse: browseOf(0, root).NodesToBrowse},
-		ua.BadViewVersionInvalid:   {View: ua.ViewDescription{ViewId: root, ViewVersion: 1}, NodesToBrowse: browseOf(0, root).NodesToBrowse},
-		ua.BadViewTimestampInvalid: {View: ua.ViewDescription{ViewId: root, Timestamp: 1}, NodesToBrowse: browseOf(0, root).NodesToBrowse},
-		ua.Good:                    browseOf(0, root, root),
+		ua.BadNothingToDo:       {},
+		ua.BadTooManyOperations: browseOf(0, root, root, root),
+		ua.BadViewIdUnknown:     {View: ua.ViewDescription{ViewId: root, Timestamp: 1, ViewVersion: 1}, NodesToBrowse: browseOf(0, root).NodesToBrowse},
+		ua.Good:                 browseOf(0, root, root),
 	} {
 		if _, status := ask[ua.BrowseResponse](k, k.server.serveBrowse, r); status != want {
 			t.Errorf("%v, want %v", status, want)
@@ -174,6 +172,15 @@ func TestBrowseInAView(t *testing.T) {
 	}
 	if r.Results[1].StatusCode != ua.BadNodeNotInView {
 		t.Errorf("outside: %v", r.Results[1].StatusCode)
+	}
+	for want, v := range map[ua.StatusCode]ua.ViewDescription{
+		ua.BadViewVersionInvalid:   {ViewId: view, ViewVersion: 1},
+		ua.BadViewTimestampInvalid: {ViewId: view, Timestamp: 1},
+	} {
+		old := &ua.BrowseRequest{View: v, NodesToBrowse: []ua.BrowseDescription{{NodeId: view}}}
+		if _, status := ask[ua.BrowseResponse](k, k.server.serveBrowse, old); status != want {
+			t.Errorf("an older view: %v, want %v", status, want)
+		}
 	}
 }
 

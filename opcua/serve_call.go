@@ -67,6 +67,9 @@ func (s *Server) callMethod(ctx context.Context, c *call, r *ua.CallMethodReques
 	if status.IsBad() {
 		m.Outputs = nil
 	}
+	if status != ua.BadInvalidArgument {
+		m.InputResults = nil // of arguments nothing is said but what is wrong with them [OPC 10000-4 5.12.2.2]
+	}
 	return ua.CallMethodResult{StatusCode: status, InputArgumentResults: m.InputResults, OutputArguments: m.Outputs}
 }
 

@@ -74,10 +74,10 @@ func TestCall(t *testing.T) {
 		inputs         []ua.StatusCode
 		out            ua.Variant
 	}{
-		{id("machine"), id("machine.add"), []ua.Variant{one, two}, ua.Good, []ua.StatusCode{0, 0}, ua.Int32(3)},
-		{id("machine"), id("type.add"), []ua.Variant{one, two}, ua.Good, []ua.StatusCode{0, 0}, ua.Int32(3)}, // the machine's own
-		{id("other"), id("type.add"), []ua.Variant{one, two}, ua.Good, []ua.StatusCode{0, 0}, ua.Int32(1003)},
-		{id("type"), id("type.add"), []ua.Variant{one, two}, ua.Good, []ua.StatusCode{0, 0}, ua.Int32(1003)},
+		{id("machine"), id("machine.add"), []ua.Variant{one, two}, ua.Good, nil, ua.Int32(3)},
+		{id("machine"), id("type.add"), []ua.Variant{one, two}, ua.Good, nil, ua.Int32(3)}, // the machine's own
+		{id("other"), id("type.add"), []ua.Variant{one, two}, ua.Good, nil, ua.Int32(1003)},
+		{id("type"), id("type.add"), []ua.Variant{one, two}, ua.Good, nil, ua.Int32(1003)},
 		{id("other"), id("machine.add"), []ua.Variant{one, two}, ua.BadMethodInvalid, nil, ua.Variant{}},
 		{id("nobody"), id("machine.add"), nil, ua.BadNodeIdUnknown, nil, ua.Variant{}},
 		{id("machine"), id("nobody"), nil, ua.BadMethodInvalid, nil, ua.Variant{}},
