@@ -97,7 +97,7 @@ func (c *Client) Done() <-chan struct{} { return c.conn.done }
 // SyscallConn returns the socket of the connection to be looked at: TCP_INFO tells round trips and retransmissions. Nothing may be read from it, written or closed.
 // It implements syscall.Conn; a connection without a socket answers an error.
 func (c *Client) SyscallConn() (syscall.RawConn, error) {
-	if s, ok := c.conn.conn.(syscall.Conn); ok {
+	if s, ok := c.conn.conn.Conn.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}
 	return nil, errors.ErrUnsupported

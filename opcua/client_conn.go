@@ -8,16 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millrace/internal/inflight"
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
 )
 
-const (
-	// maxUnanswered requests without an answer close the connection: a server that lost sixteen is not coming back on it.
-	maxUnanswered = 16
-	// smallInbox is the read buffer of a connection on which nothing long comes: the answer to a read of a few values fits.
-	smallInbox = 1 << 10
-)
+// maxUnanswered requests without an answer close the connection: a server that lost sixteen is not coming back on it.
+const maxUnanswered = 16
 
 // clientConn is a secure channel on a socket, with requests in flight by their ids.
 //
@@ -26,7 +23,7 @@ const (
 // is never written to.
 type clientConn struct {
 	cfg     *Config
-	conn    net.Conn
+	conn    *inflight.Socket
 	channel *uasc.Channel
 	token   []byte // encoded AuthenticationToken for request headers; changes only while nobody else calls
 	pushed  func(k *clientPush)
@@ -41,7 +38,6 @@ type clientConn struct {
 	ended   chan struct{} // closed when err is set
 	done    chan struct{} // closed when the reader has ended
 	calls   sync.Pool
-	big     sync.Pool
 	parking []byte      // the timer's: what it sends
 	in      clientInbox // the reader's
 	push    clientPush  // the reader's
@@ -78,11 +74,10 @@ type clientPush struct {
 // newClientConn makes a connection of a socket that it owns from then on. The reader is not started yet.
 func newClientConn(conn net.Conn, channel *uasc.Channel, cfg *Config) *clientConn {
 	c := &clientConn{
-		cfg: cfg, conn: conn, channel: channel, token: []byte{0, 0}, turn: make(chan struct{}, 1), window: make(chan struct{}, cfg.Window),
+		cfg: cfg, channel: channel, token: []byte{0, 0}, turn: make(chan struct{}, 1), window: make(chan struct{}, cfg.Window),
 		ended: make(chan struct{}), done: make(chan struct{}),
 	}
-	c.in.buf = make([]byte, smallInbox)
-	c.in.small = c.in.buf
+	c.conn = inflight.NewSocket(conn, c.in.lend, c.in.giveBack)
 	return c
 }
 
@@ -125,81 +120,6 @@ func (c *clientConn) error() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
-}
-
-// clientInbox is what came and was not handed out yet.
-type clientInbox struct {
-	buf      []byte // small, or big's
-	small    []byte
-	big      *clientBuffer
-	at, have int
-}
-
-// clientBuffer is room for a whole chunk, lent while one comes that the small buffer has no room for.
-type clientBuffer struct{ b []byte }
-
-// rest returns what was not handed out.
-func (in *clientInbox) rest() []byte { return in.buf[in.at:in.have] }
-
-// makeRoom gets the buffer ready for the next read.
-func (c *clientConn) makeRoom() {
-	in := &c.in
-	rest := in.rest()
-	if len(rest) == 0 && in.big != nil {
-		c.big.Put(in.big)
-		in.big, in.buf = nil, in.small
-	}
-	if size := chunkSize(rest); size > len(in.buf) {
-		c.borrow(size)
-	}
-	in.have = copy(in.buf, rest)
-	in.at = 0
-}
-
-// chunkSize returns how long the chunk is that begins with b; 0 where that is not known yet. The channel has looked at the size before.
-func chunkSize(b []byte) int {
-	if len(b) < 8 {
-		return 0
-	}
-	return int(uint32(b[4]) | uint32(b[5])<<8 | uint32(b[6])<<16 | uint32(b[7])<<24)
-}
-
-// borrow changes the buffer for one with room for size bytes.
-func (c *clientConn) borrow(size int) {
-	in := &c.in
-	if in.big != nil {
-		c.big.Put(in.big)
-	}
-	in.big, _ = c.big.Get().(*clientBuffer)
-	if in.big == nil || len(in.big.b) < size {
-		n := smallInbox
-		for n < size {
-			n *= 2
-		}
-		in.big = &clientBuffer{b: make([]byte, n)}
-	}
-	in.buf = in.big.b
-}
-
-// next returns the next message, which is good until the call after. It reads when it has to.
-func (c *clientConn) next() (uasc.Message, time.Time, error) {
-	for {
-		now := time.Now()
-		if rest := c.in.rest(); len(rest) > 0 {
-			used, m, err := c.channel.Next(rest, now)
-			c.in.at += used
-			if err != nil || m.Kind != 0 {
-				return m, now, err
-			}
-		}
-		c.makeRoom()
-		n, err := c.conn.Read(c.in.buf[c.in.have:])
-		c.in.have += n
-		c.count(func(s *Stats) { s.BytesIn += uint64(n) })
-		if err != nil && n == 0 {
-			return uasc.Message{}, now, err
-		}
-	}
 }
 
 func (c *clientConn) count(f func(*Stats)) {
