@@ -24,25 +24,33 @@ type samplerKey struct {
 //	source tells of changes, interval 0      Changed ──► take
 //	source tells of changes                  Changed ──► dirty ──► read with its group, at most once an interval ──► take
 //	it does not                                                    read with its group, every interval ──► take
+//
+// What a value touches comes first and together.
 type sampler struct {
+	mu     *samplerLock      // guards what follows
+	items  []*monitoredItem  // those that listen
+	one    [1]*monitoredItem // where items lies as long as one does: the next thing that a value touches is beside the last
+	last   sample
+	seen   bool   // last is of this run of listening
+	pushes uint32 // counts what the source told
+
+	gone  atomic.Bool             // the node is, and is looked for
+	dirty atomic.Bool             // the source told of a change since the group was read
+	told  bool                    // it tells of changes; samplers.edit guards it
+	moved atomic.Pointer[nodeRef] // where the node is now, if it came back; set with samplers.edit
+	place int                     // in the group's list, from 1; 0 is not in it; samplers.mu guards it
+
 	key  samplerKey
 	all  *samplers
 	id   ua.NodeId // of the node, to find it again when it comes back as another one
 	read *readItem // how to read what is not simply a value; nil for those
 	refs int       // items that have it, whether they listen or not; samplers.edit guards it
+}
 
-	told  bool                    // the source tells of changes; samplers.edit guards it
-	dirty atomic.Bool             // it did since the group was read
-	gone  atomic.Bool             // the node is, and is looked for
-	moved atomic.Pointer[nodeRef] // where the node is now, if it came back; set with samplers.edit
-	place int                     // in the group's list, from 1; 0 is not in it; samplers.mu guards it
-
-	mu     sync.Mutex
-	seen   bool   // last is of this run of listening
-	pushes uint32 // counts what the source told
-	last   sample
-	items  []*monitoredItem  // those that listen
-	one    [1]*monitoredItem // where items lies as long as one does: the next thing that a value touches is beside the last
+// samplerLock is the lock of one sampler whose source tells it every change, or of all that are read at the same interval: who reads them takes it once for many.
+type samplerLock struct {
+	sync.Mutex
+	samplers int // that have it; samplers.edit guards it
 }
 
 // Changed implements Watcher. Any goroutine may call it; it does not block.
@@ -101,14 +109,6 @@ func (l *subLock) unlock() {
 	if l.sub != nil {
 		l.sub.mu.Unlock()
 		l.sub = nil
-	}
-}
-
-// lockSampler locks s, which comes before the lock of a subscription: who waits for it has none.
-func (l *subLock) lockSampler(s *sampler) {
-	if !s.mu.TryLock() {
-		l.unlock()
-		s.mu.Lock()
 	}
 }
 
@@ -187,8 +187,9 @@ type samplers struct {
 
 	scratch sync.Pool // *samplerScratch, for prime
 
-	edit sync.Mutex // taken before sampler.mu; guards who has and who listens to what
-	all  map[samplerKey]*sampler
+	edit  sync.Mutex // taken before sampler.mu; guards who has and who listens to what
+	all   map[samplerKey]*sampler
+	locks map[time.Duration]*samplerLock // of those that are read
 
 	mu      sync.Mutex // a leaf; guards the groups
 	started time.Time
@@ -199,7 +200,7 @@ type samplers struct {
 
 func (p *samplers) init(space *Space, least time.Duration, started time.Time) {
 	p.space, p.least, p.started, p.wake = space, least, started, make(chan struct{}, 1)
-	p.all, p.groups = make(map[samplerKey]*sampler), make(map[time.Duration]*samplerGroup)
+	p.all, p.locks, p.groups = make(map[samplerKey]*sampler), make(map[time.Duration]*samplerLock), make(map[time.Duration]*samplerGroup)
 	p.lost = &samplerGroup{interval: lookEvery}
 	p.lost.due.group = p.lost
 	p.scratch.New = func() any { return new(samplerScratch) }
@@ -211,18 +212,35 @@ func (p *samplers) acquire(key samplerKey, id ua.NodeId, read *readItem) *sample
 	defer p.edit.Unlock()
 	s := p.all[key]
 	if s == nil {
-		s = &sampler{key: key, all: p, id: id, read: read}
+		s = &sampler{mu: p.lockOf(key.interval), key: key, all: p, id: id, read: read}
+		s.mu.samplers++
 		p.all[key] = s
 	}
 	s.refs++
 	return s
 }
 
+// lockOf returns the lock of a new sampler. edit is held.
+func (p *samplers) lockOf(interval time.Duration) *samplerLock {
+	l := p.locks[interval]
+	if l == nil {
+		l = new(samplerLock)
+		if interval > 0 {
+			p.locks[interval] = l
+		}
+	}
+	return l
+}
+
 func (p *samplers) release(s *sampler) {
 	p.edit.Lock()
 	defer p.edit.Unlock()
-	if s.refs--; s.refs == 0 {
-		delete(p.all, s.key)
+	if s.refs--; s.refs > 0 {
+		return
+	}
+	delete(p.all, s.key)
+	if s.mu.samplers--; s.mu.samplers == 0 {
+		delete(p.locks, s.key.interval)
 	}
 }
 
@@ -301,30 +319,14 @@ func (p *samplers) prime(ctx context.Context, list []*sampler) {
 			s.mu.Lock()
 			x.pushes[i] = s.pushes
 			s.mu.Unlock()
+			x.from[i] = p.sourceOf(s)
 		}
 		p.readAll(ctx, x, n)
 		now := ua.DateTimeOf(time.Now())
 		for i, s := range x.list[:n] {
 			s.first(&x.values[i], x.pushes[i], now)
 		}
-		clear(x.list[:n])
-		clear(x.values[:n])
+		x.done(n)
 		list = list[n:]
-	}
-}
-
-// readAll reads what the first n samplers of x look at: the plain values all at once.
-func (p *samplers) readAll(ctx context.Context, x *samplerScratch, n int) {
-	for i, s := range x.list[:n] {
-		x.refs[i] = s.ref()
-	}
-	p.space.readValues(ctx, x.refs[:n], x.values[:n])
-	for i, s := range x.list[:n] {
-		if s.shaped() {
-			one := *s.read
-			one.ref, x.values[i] = x.refs[i], ua.DataValue{}
-			p.space.readItem(ctx, everyRole, &one, &x.values[i])
-			one.shape(&x.values[i])
-		}
 	}
 }

@@ -13,10 +13,11 @@ const samplerChunk = 256
 // samplerGroup is the samplers with the same interval. samplers.mu guards it.
 type samplerGroup struct {
 	interval time.Duration
-	members  int        // samplers that items listen to; with the last the group goes
-	list     []*sampler // those that are read every interval
-	dirty    []*sampler // read once, because the source told of a change
-	due      dueTime    // of the next reading; out of the heap, of the last
+	members  int             // samplers that items listen to; with the last the group goes
+	list     []*sampler      // those that are read every interval
+	from     []samplerSource // where the values of list are
+	dirty    []*sampler      // read once, because the source told of a change
+	due      dueTime         // of the next reading; out of the heap, of the last
 }
 
 // enter makes s a member of its group.
@@ -37,7 +38,7 @@ func (p *samplers) enlist(s *sampler) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := p.groups[s.every()]
-	g.list = append(g.list, s)
+	g.list, g.from = append(g.list, s), append(g.from, samplerSource{})
 	s.place = len(g.list)
 	p.arm(g)
 }
@@ -52,7 +53,8 @@ func (p *samplers) strike(s *sampler) {
 		g.list[s.place-1] = g.list[last]
 		g.list[s.place-1].place = s.place
 		g.list[last] = nil
-		g.list, s.place = g.list[:last], 0
+		g.from[s.place-1], g.from[last] = g.from[last], samplerSource{}
+		g.list, g.from, s.place = g.list[:last], g.from[:last], 0
 	}
 	if g.members--; g.members == 0 {
 		p.due.remove(&g.due)
@@ -138,14 +140,6 @@ func (p *samplers) untilDue() time.Duration {
 	return max(0, time.Duration(p.due[0].at)-time.Since(p.started))
 }
 
-// samplerScratch is what a reading works in.
-type samplerScratch struct {
-	list   [samplerChunk]*sampler
-	refs   [samplerChunk]nodeRef
-	values [samplerChunk]ua.DataValue
-	pushes [samplerChunk]uint32
-}
-
 // readGroup reads all of a group that is due, some at a time, so that nobody waits long for the lock. One that is struck out meanwhile may let another one wait for the
 // next reading.
 func (p *samplers) readGroup(ctx context.Context, g *samplerGroup, x *samplerScratch) {
@@ -160,20 +154,14 @@ func (p *samplers) readGroup(ctx context.Context, g *samplerGroup, x *samplerScr
 	}
 }
 
-// readChunk reads for the first n samplers of x.
+// readChunk reads for the first n samplers of x. What one lock guards is taken in together.
 func (p *samplers) readChunk(ctx context.Context, x *samplerScratch, n int) {
 	p.readAll(ctx, x, n)
 	now := ua.DateTimeOf(time.Now())
-	var l subLock
-	for i, s := range x.list[:n] {
-		l.lockSampler(s)
-		if len(s.items) > 0 {
-			s.take(&x.values[i], now, &l)
-		}
-		s.mu.Unlock()
+	for i := 0; i < n; {
+		i = x.take(i, n, now)
 	}
-	l.unlock()
-	clear(x.values[:n])
+	x.done(n)
 }
 
 // chunk puts the next samplers of a group in x and returns how many: those that are dirty, then those of the list from at on.
@@ -185,11 +173,15 @@ func (p *samplers) chunk(g *samplerGroup, x *samplerScratch, at *int) int {
 		n = copy(x.list[:], g.dirty)
 		clear(g.dirty[copy(g.dirty, g.dirty[n:]):])
 		g.dirty = g.dirty[:len(g.dirty)-n]
-		for _, s := range x.list[:n] {
+		for i, s := range x.list[:n] {
 			s.dirty.Store(false) // what it tells from now on may come after the reading
+			x.from[i] = p.sourceOf(s)
 		}
 	}
-	if more := copy(x.list[n:], g.list[min(*at, len(g.list)):]); more > 0 {
+	from := min(*at, len(g.list))
+	if more := copy(x.list[n:], g.list[from:]); more > 0 {
+		p.update(g.list[from:from+more], g.from[from:from+more])
+		copy(x.from[n:], g.from[from:from+more])
 		*at += more
 		n += more
 	}

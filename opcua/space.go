@@ -28,6 +28,7 @@ type Space struct {
 	namespaces atomic.Pointer[[]string]
 	companions []*nodeset.Set // read from files, whose data types the next file may use
 
+	version  atomic.Uint64 // of the bodies of nodes: another one when one that was there has changed or gone
 	watching watchers
 	scratch  sync.Pool // *spaceScratch
 }
@@ -115,6 +116,7 @@ func newSpace(cfg SpaceConfig) *Space {
 	s.scratch.New = func() any { return new(spaceScratch) }
 	s.namespaces.Store(&[]string{"http://opcfoundation.org/UA/", cfg.ApplicationURI})
 	s.mounts.Store(&[]*spaceMount{nil, nil})
+	s.version.Store(1) // 0 is none
 	return s
 }
 

@@ -254,6 +254,7 @@ func (s *Space) remove(ids []ua.NodeId) []*node {
 		n.was.Store(n.body.Swap(nil).variable)
 		s.index.remove(&n.id)
 	}
+	s.version.Add(1)
 	s.unlink(list, gone)
 	return list
 }

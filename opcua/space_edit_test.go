@@ -119,9 +119,9 @@ func TestRemove(t *testing.T) {
 			t.Errorf("%s: %v", name, ok)
 		}
 	}
-	values := make([]ua.DataValue, 1)
-	if s.readValues(t.Context(), []nodeRef{speed}, values); values[0].Status != ua.BadNodeIdUnknown {
-		t.Errorf("a node that is gone: %v", values[0].Status)
+	var v ua.DataValue
+	if s.readAttribute(t.Context(), everyRole, speed, ua.AttributeValue, &v); v.Status != ua.BadNodeIdUnknown {
+		t.Errorf("a node that is gone: %v", v.Status)
 	}
 	s.Remove(ua.StringId(1, "line"), ua.StringId(1, "guest"))
 	if n := len(s.index.text[1]); n != 0 {

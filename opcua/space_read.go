@@ -173,23 +173,6 @@ func (n *node) readValue(ctx context.Context, who Roles, v *ua.DataValue) {
 	}
 }
 
-// readValues reads the values of many variables for the server itself: without checks of access, and without allocating. A node that is gone is ua.BadNodeIdUnknown; a
-// new one may have come under its id. values need not be zeros.
-func (s *Space) readValues(ctx context.Context, refs []nodeRef, values []ua.DataValue) {
-	x := s.borrow()
-	defer s.giveBack(x)
-	for len(refs) > 0 {
-		n := min(len(refs), spaceBatch)
-		items, _ := x.room(n)
-		for i := range items {
-			items[i] = readItem{ref: refs[i], attribute: ua.AttributeValue}
-		}
-		clear(values[:n])
-		s.read(ctx, everyRole, items, values[:n], x.keys)
-		refs, values = refs[n:], values[n:]
-	}
-}
-
 // shape applies index range and data encoding of an item to what was read.
 func (it *readItem) shape(v *ua.DataValue) {
 	if v.Status.IsBad() {

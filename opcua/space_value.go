@@ -91,6 +91,7 @@ func (s *Space) change(id ua.NodeId, f func(b *nodeBody) bool) error {
 		return ua.BadNodeClassInvalid
 	}
 	n.body.Store(&c)
+	s.version.Add(1)
 	return nil
 }
 

@@ -133,32 +133,6 @@ func TestValuesChangePlaces(t *testing.T) {
 	}
 }
 
-func TestReadValuesDoesNotAllocate(t *testing.T) {
-	if underRace {
-		t.Skip("the race detector allocates")
-	}
-	s, _ := mounted(t, 1500)
-	variables(t, s, 1500)
-	zoo(t, s)
-	refs := make([]nodeRef, 0, 3001)
-	for _, id := range append(append(textIds(1, 1500), textIds(memoryNamespace, 1500)...), ua.StringId(1, "variable")) {
-		ref, ok := s.resolve(nil, id)
-		if !ok {
-			t.Fatal(id)
-		}
-		refs = append(refs, ref)
-	}
-	values := make([]ua.DataValue, len(refs))
-	if got := testing.AllocsPerRun(100, func() { s.readValues(t.Context(), refs, values) }); got != 0 {
-		t.Errorf("%v allocations", got)
-	}
-	for i := range 3000 {
-		if f, _ := values[i].Value.Float64(); f != float64(i%1500) {
-			t.Fatalf("%d: %v", i, f)
-		}
-	}
-}
-
 func TestMonitorChecks(t *testing.T) {
 	s, _ := mounted(t, 1)
 	zoo(t, s)

@@ -41,7 +41,7 @@ func pushedItems(t testing.TB, n int) (*subscriptions, *sessionSubscriptions, *s
 		if status := s.insert(it, n); status != ua.Good {
 			t.Fatal(status)
 		}
-		list = append(list, &sampler{all: &p.samplers, items: []*monitoredItem{it}})
+		list = append(list, &sampler{mu: new(samplerLock), all: &p.samplers, items: []*monitoredItem{it}})
 	}
 	return p, o, s, list
 }
@@ -182,6 +182,7 @@ func BenchmarkSubscriptionSample(b *testing.B) {
 	}
 	b.ReportAllocs()
 	n := 0
+	from := make([]samplerSource, len(list))
 	var x samplerScratch
 	for b.Loop() {
 		for i := range m.values {
@@ -189,6 +190,8 @@ func BenchmarkSubscriptionSample(b *testing.B) {
 		}
 		for at := 0; at < len(list); at += samplerChunk {
 			c := copy(x.list[:], list[at:])
+			k.p.samplers.update(list[at:at+c], from[at:at+c])
+			copy(x.from[:], from[at:at+c])
 			k.p.samplers.readChunk(b.Context(), &x, c)
 		}
 		o.mu.Lock()

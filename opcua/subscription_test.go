@@ -411,7 +411,7 @@ func (s *scene) item(sub *subscription, w words) string {
 		it.filter.deadband, _ = strconv.ParseFloat(band, 64)
 	}
 	status := sub.insert(it, s.p.limits.ItemsPerSubscription)
-	s.samplers[it] = &sampler{items: []*monitoredItem{it}}
+	s.samplers[it] = &sampler{mu: new(samplerLock), items: []*monitoredItem{it}}
 	if status != ua.Good {
 		return status.String()
 	}
