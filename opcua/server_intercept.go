@@ -101,7 +101,7 @@ func (r *ServerRequest) Answer(response ua.Message) {
 	k := &r.conn.call
 	m := late{conn: r.conn, id: k.id, handle: k.header.RequestHandle}.begin(response.EncodingId())
 	m.b = ua.AppendMessage(r.conn.channel.Begin(m.b[:0], k.id), response)
-	r.conn.enqueue(m)
+	r.conn.enqueue(m, nil)
 }
 
 func (c *serverConn) intercept(ctx context.Context, body []byte) (ua.StatusCode, error) {

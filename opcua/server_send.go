@@ -14,7 +14,7 @@ import (
 //
 //	connection's goroutine: free ─► seals into the loop's buffer ─► the loop sends it ─► Sent: free, or sendQueue if something waits
 //	                        taken ─► its response is queued; when the queue is full it waits
-//	others (Publish):       queue ─► free: sendQueue in a goroutine, which seals and writes until the queue is empty
+//	others (Publish):       queue ─► free: sendQueue in a goroutine, which seals and writes until the queue is empty, or sendNow by one who collects turns
 //	                              └► taken: who has the turn sees to it. When the queue is full the connection is ended
 type sender struct {
 	mu    sync.Mutex // a leaf
@@ -54,19 +54,19 @@ func (l late) begin(response uint32) *outgoing {
 }
 
 // send sends the response, in order behind what waits. It does not block: false means that the connection is over, or was ended here because it does not take
-// what it is sent. Any goroutine may call it, with locks held.
-func (l late) send(m *outgoing) bool {
+// what it is sent. turns, if not nil, gets the turn to send when nobody has it. Any goroutine may call it, with locks held.
+func (l late) send(m *outgoing, turns *sendTurns) bool {
 	if p, ok := l.conn.srv.cfg.Intercept.(PublishInterceptor); ok && !p.Publishing(l.conn.conn.LocalAddr()) {
 		l.hollow(m)
 	}
-	return l.conn.enqueue(m)
+	return l.conn.enqueue(m, turns)
 }
 
 // fault sends a ServiceFault.
 func (l late) fault(status ua.StatusCode) bool {
 	m := l.begin(idServiceFault)
 	m.b = appendResponseHeader(l.conn.channel.Begin(m.b[:0], l.id), idServiceFault, l.handle, status, time.Now())
-	return l.send(m)
+	return l.send(m, nil)
 }
 
 // room returns how many bytes a response may have behind its ResponseHeader. A longer one becomes a ServiceFault with BadResponseTooLarge.
@@ -90,7 +90,7 @@ func (l late) room() int {
 const chunkOverhead = 96
 
 // enqueue is send.
-func (c *serverConn) enqueue(m *outgoing) bool {
+func (c *serverConn) enqueue(m *outgoing, turns *sendTurns) bool {
 	q := &c.send
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -99,26 +99,56 @@ func (c *serverConn) enqueue(m *outgoing) bool {
 		c.conn.End(errSlow)
 		return false
 	}
-	return c.put(m)
+	return c.put(m, turns)
 }
 
 // put queues m unless the connection is over; for one who holds send.mu.
-func (c *serverConn) put(m *outgoing) bool {
+func (c *serverConn) put(m *outgoing, turns *sendTurns) bool {
 	q := &c.send
 	if q.over {
 		c.srv.putOutgoing(m)
 		return false
 	}
 	q.push(m)
-	if !q.taken {
+	switch {
+	case q.taken:
+	case turns != nil:
 		q.taken = true
-		c.startSending()
+		turns.conns = append(turns.conns, c)
+	default:
+		q.taken = true
+		c.startSending(nil, 0)
 	}
 	return true
 }
 
-// startSending starts the goroutine to which the turn is handed. It ends when nothing waits any more; closeSend waits for it.
-func (c *serverConn) startSending() { go c.sendQueue() }
+// startSending starts the goroutine to which the turn is handed, with a message that is sealed and sent up to sent, or nil. It ends when nothing waits any more; closeSend waits
+// for it.
+func (c *serverConn) startSending(m *outgoing, sent int) { go c.sendQueue(m, sent) }
+
+// sendTurns collects the turns to send of connections for one who sends himself, after he has let go of his locks: for a few messages that is cheaper than to wake
+// somebody for each. It is one goroutine's.
+type sendTurns struct{ conns []*serverConn }
+
+// send sends what waits on the connections whose turn was collected. It does not block.
+func (t *sendTurns) send() {
+	for i, c := range t.conns {
+		c.sendNow()
+		t.conns[i] = nil
+	}
+	t.conns = t.conns[:0]
+}
+
+// sendNow has the turn and sends what waits, up to what the socket takes at once: with the rest the turn goes to a goroutine.
+func (c *serverConn) sendNow() {
+	for m := c.sealNext(); m != nil; m = c.sealNext() {
+		if n := c.conn.TryWrite(m.b); n < len(m.b) {
+			c.startSending(m, n)
+			return
+		}
+		c.srv.putOutgoing(m)
+	}
+}
 
 func (q *sender) full(c *serverConn) bool { return q.bytes > c.srv.cfg.Quotas.SendBytes }
 
@@ -165,19 +195,30 @@ func (q *sender) wait() {
 	q.moved.Wait()
 }
 
-// sendQueue has the turn and sends what waits until nothing does.
-func (c *serverConn) sendQueue() {
-	for m := c.send.pop(); m != nil; m = c.send.pop() {
-		err := c.sealOutgoing(m)
-		if err == nil {
-			_, err = c.conn.Write(m.b) // which ends the connection when it fails
-		}
+// sendQueue has the turn and sends what waits until nothing does. m, if not nil, is sealed already, and sent up to sent.
+func (c *serverConn) sendQueue(m *outgoing, sent int) {
+	if m == nil {
+		m = c.sealNext()
+	}
+	for ; m != nil; m, sent = c.sealNext(), 0 {
+		_, err := c.conn.Write(m.b[sent:]) // which ends the connection when it fails
 		c.srv.putOutgoing(m)
 		if err != nil {
 			c.abandon()
 			return
 		}
 	}
+}
+
+// sealNext returns what waits longest, sealed. With nothing there, or when it cannot be sealed, it gives the turn back and returns nil.
+func (c *serverConn) sealNext() *outgoing {
+	m := c.send.pop()
+	if m != nil && c.sealOutgoing(m) != nil {
+		c.srv.putOutgoing(m)
+		c.abandon()
+		return nil
+	}
+	return m
 }
 
 // sealOutgoing seals m in its buffer; for one who has the turn.
@@ -241,7 +282,7 @@ func (c *serverConn) enqueueOwn(m *outgoing) {
 	for q.full(c) && q.taken && !q.over {
 		q.wait()
 	}
-	c.put(m)
+	c.put(m, nil)
 }
 
 // takeTurn takes the turn for the connection's goroutine if it has it already or nobody has.
@@ -286,7 +327,7 @@ func (c *serverConn) releaseTurn() {
 		q.giveBack()
 		return
 	}
-	c.startSending()
+	c.startSending(nil, 0)
 }
 
 // flush sends what is sealed, before something that takes long.

@@ -24,12 +24,19 @@ func (s *servingUA) theConn(t testing.TB) *serverConn {
 }
 
 // sendLate sends a CancelResponse of so many bytes more, as if a request of this id had waited for it.
-func sendLate(c *serverConn, id uint32, extra int) bool {
+func sendLate(c *serverConn, id uint32, extra int) bool { return sendLateOf(c, id, extra, nil) }
+
+// sendLateOf is sendLate for one who sends himself, if turns is not nil.
+func sendLateOf(c *serverConn, id uint32, extra int, turns *sendTurns) bool {
 	l := late{conn: c, id: id, handle: id}
 	m := l.begin(responseTo(idCancel))
 	m.b = ua.AppendUInt32(m.b, id)
 	m.b = append(m.b, make([]byte, extra)...)
-	return l.send(m)
+	ok := l.send(m, turns)
+	if turns != nil {
+		turns.send()
+	}
+	return ok
 }
 
 // Responses of many goroutines, of the connection's own and renewals leave in the order of their sequence numbers: the client's channel, which is strict, takes them all.
@@ -47,8 +54,9 @@ func TestServerSendsInOrder(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range senders {
 				wg.Go(func() {
+					turns := []*sendTurns{nil, {}}[i%2]
 					for j := range each {
-						if !sendLate(c, uint32(10_000+1000*i+j), 100*j) {
+						if !sendLateOf(c, uint32(10_000+1000*i+j), 100*j, turns) {
 							t.Error("a response was not taken")
 						}
 					}
@@ -101,6 +109,37 @@ func TestServerSendsInOrder(t *testing.T) {
 			p.wantAlive()
 		})
 	}
+}
+
+// Who sends himself is not held up by a client that takes nothing: what its socket has no room for waits, and is sent in order.
+func TestServerSendsTheRest(t *testing.T) {
+	const n, size = 300, 100_000
+	s := serveUA(t, ServerConfig{Quotas: ServerQuotas{SendBytes: 2 * n * size}})
+	p := s.session(plain)
+	c := s.theConn(t)
+	var turns sendTurns
+	for i := range n {
+		if !sendLateOf(c, uint32(10_000+i), size, &turns) {
+			t.Fatal("a response was not taken")
+		}
+	}
+	if !taken(c) {
+		t.Fatal("the socket has room for everything: nothing is tested")
+	}
+	for i := range n {
+		m, err := p.next()
+		if err != nil || m.RequestID != uint32(10_000+i) || len(m.Body) < size {
+			t.Fatalf("message %d is the answer to %d of %d bytes, %v", i, m.RequestID, len(m.Body), err)
+		}
+	}
+	p.wantAlive()
+}
+
+// taken says whether somebody has the turn to send.
+func taken(c *serverConn) bool {
+	c.send.mu.Lock()
+	defer c.send.mu.Unlock()
+	return c.send.taken
 }
 
 // A client that takes nothing is ended when too much waits for it, who sends is not held up, and others are served.
@@ -169,7 +208,7 @@ func TestServerResponsesTooLarge(t *testing.T) {
 	l := late{conn: s.theConn(t), id: 500, handle: 1, limit: 100}
 	m := l.begin(responseTo(idCancel))
 	m.b = append(m.b, make([]byte, l.room()+1)...)
-	l.send(m)
+	l.send(m, nil)
 	wantStatus(t, "beyond the session's", p.receive(500, &ua.CancelResponse{}), ua.BadResponseTooLarge)
 
 	conn := s.Dial()

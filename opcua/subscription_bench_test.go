@@ -17,9 +17,9 @@ func (d *discards) begin(late) *outgoing {
 	return &d.m
 }
 
-func (d *discards) send(late, *outgoing)      {}
-func (d *discards) fault(late, ua.StatusCode) {}
-func (d *discards) room(late) int             { return 1 << 30 }
+func (d *discards) send(late, *outgoing, *sendTurns) {}
+func (d *discards) fault(late, ua.StatusCode)        {}
+func (d *discards) room(late) int                    { return 1 << 30 }
 
 // pushedItems is a subscription with n items whose source tells of every change.
 func pushedItems(t testing.TB, n int) (*subscriptions, *sessionSubscriptions, *subscription, []*sampler) {
@@ -131,7 +131,7 @@ func (s *seals) begin(l late) *outgoing {
 	return &s.m
 }
 
-func (s *seals) send(_ late, m *outgoing) {
+func (s *seals) send(_ late, m *outgoing, _ *sendTurns) {
 	b, err := s.channel.End(m.b, 0, uasc.KindMessage, time.Now())
 	if err != nil {
 		s.t.Fatal(err)

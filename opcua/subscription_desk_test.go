@@ -25,7 +25,7 @@ type subDesk struct {
 
 func (k *subDesk) begin(late) *outgoing { return &outgoing{b: new(ua.ResponseHeader).AppendTo(nil)} }
 
-func (k *subDesk) send(_ late, m *outgoing) {
+func (k *subDesk) send(_ late, m *outgoing, _ *sendTurns) {
 	d := ua.NewDecoder(m.b, ua.Limits{})
 	var r ua.PublishResponse
 	r.DecodeFrom(&d)

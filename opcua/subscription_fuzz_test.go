@@ -105,7 +105,7 @@ func standingSubDeskOf(t testing.TB, store NodeStore, limits SubscriptionLimits)
 func (k *subDesk) pass() {
 	now := time.Now()
 	for _, s := range k.p.all() {
-		k.p.tick(s, now)
+		k.p.tick(s, now, nil)
 	}
 	var x samplerScratch
 	for _, g := range k.p.samplers.groups {

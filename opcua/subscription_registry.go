@@ -32,6 +32,7 @@ type subscriptions struct {
 	totals   subTotals
 	samplers samplers
 	wake     chan struct{} // 1: an interval ends before the one that the sweep waits for
+	turns    sendTurns     // the sweep's
 
 	mu     sync.Mutex
 	byID   map[uint32]*subscription

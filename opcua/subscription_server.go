@@ -37,10 +37,10 @@ func (s *Server) subscriptionValues(values map[uint32]func() ua.Variant) {
 // connAnswers sends answers over the connections that the requests came from.
 type connAnswers struct{}
 
-func (connAnswers) begin(l late) *outgoing             { return l.begin(responseTo(idPublish)) }
-func (connAnswers) send(l late, m *outgoing)           { l.send(m) }
-func (connAnswers) fault(l late, status ua.StatusCode) { l.fault(status) }
-func (connAnswers) room(l late) int                    { return l.room() }
+func (connAnswers) begin(l late) *outgoing                     { return l.begin(responseTo(idPublish)) }
+func (connAnswers) send(l late, m *outgoing, turns *sendTurns) { l.send(m, turns) }
+func (connAnswers) fault(l late, status ua.StatusCode)         { l.fault(status) }
+func (connAnswers) room(l late) int                            { return l.room() }
 
 // run keeps the times of all subscriptions and samplers until ctx ends: two goroutines, of which it is one and waits for the other. Subscriptions without a session end
 // with it.

@@ -11,7 +11,7 @@ import (
 // publishAnswers is where the answers to Publish requests go. They must not block: who answers holds the lock of the session's subscriptions.
 type publishAnswers interface {
 	begin(l late) *outgoing // a PublishResponse up to and with its header
-	send(l late, m *outgoing)
+	send(l late, m *outgoing, turns *sendTurns)
 	fault(l late, status ua.StatusCode)
 	room(l late) int // bytes that the response may have behind its header
 }
@@ -36,6 +36,7 @@ type sessionSubscriptions struct {
 	subs    []*subscription
 	changes []statusChange // that wait for a Publish
 	turn    uint64         // counts Publish requests that were used
+	turns   *sendTurns     // of who has the lock, when he sends himself
 }
 
 // subscriber is who subscriptions belong to, for as long as they live. [OPC 10000-4 5.14.7.1]
@@ -264,7 +265,7 @@ func (o *sessionSubscriptions) answer(r *subPublish, id uint32, sent *sentQueue,
 	b = append(b, body...)
 	b = r.acks.appendTo(b)
 	m.b = ua.AppendInt32(b, -1)
-	o.answers.send(r.late, m)
+	o.answers.send(r.late, m, o.turns)
 }
 
 // remove takes s out of the session.

@@ -29,16 +29,22 @@ func (p *subscriptions) keepTimes(ctx context.Context) {
 	}
 }
 
-// sweep ends the intervals that are due. It returns how long there is nothing to do then, -1 when there is nothing to come.
+// sweep ends the intervals that are due. It returns how long there is nothing to do then, -1 when there is nothing to come. What is to be said for a single one it sends itself;
+// for more, goroutines do so side by side.
 func (p *subscriptions) sweep(batch []*subscription) ([]*subscription, time.Duration) {
 	now := time.Now()
 	batch = p.takeDue(batch[:0], int64(now.Sub(p.started)))
 	// Where several end together and there are fewer Publish requests, priority decides, then who was served longest ago.
 	slices.SortStableFunc(batch, func(a, b *subscription) int { return cmp.Compare(b.rank.Load(), a.rank.Load()) })
+	var turns *sendTurns
+	if len(batch) == 1 {
+		turns = &p.turns
+	}
 	for i, s := range batch {
-		p.tick(s, now)
+		p.tick(s, now, turns)
 		batch[i] = nil
 	}
+	p.turns.send()
 	return batch, p.untilDue()
 }
 
@@ -84,13 +90,15 @@ func (p *subscriptions) schedule(s *subscription, interval time.Duration) {
 	}
 }
 
-// tick ends one interval of s.
-func (p *subscriptions) tick(s *subscription, now time.Time) {
+// tick ends one interval of s. turns, if not nil, gets the turns to send of the connections that have something to send now.
+func (p *subscriptions) tick(s *subscription, now time.Time, turns *sendTurns) {
 	o := s.lockOwner()
 	if o == nil {
 		return // deleted meanwhile
 	}
+	o.turns = turns
 	ended := o.tick(s, now)
+	o.turns = nil
 	o.mu.Unlock()
 	if ended {
 		p.forget(s)

@@ -28,7 +28,7 @@ func (a *answerLog) note(format string, args ...any) {
 
 func (a *answerLog) begin(late) *outgoing { return &outgoing{} }
 
-func (a *answerLog) send(l late, m *outgoing) {
+func (a *answerLog) send(l late, m *outgoing, _ *sendTurns) {
 	d := ua.NewDecoder(m.b, ua.Limits{})
 	a.note("%d: sub %d", l.id, d.U32())
 }

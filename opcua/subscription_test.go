@@ -86,7 +86,7 @@ func (s *scene) fault(l late, status ua.StatusCode) {
 }
 
 // send decodes a PublishResponse from behind its header on.
-func (s *scene) send(l late, m *outgoing) {
+func (s *scene) send(l late, m *outgoing, _ *sendTurns) {
 	d := ua.NewDecoder(m.b, ua.Limits{})
 	said := fmt.Sprintf("%d: sub %d", l.id, d.U32())
 	var numbers []string
@@ -350,7 +350,7 @@ func (s *scene) subscription(sub *subscription, w words) string {
 		}
 		for range n {
 			s.now = s.now.Add(time.Second)
-			s.p.tick(sub, s.now)
+			s.p.tick(sub, s.now, nil)
 		}
 		return ""
 	case "move":

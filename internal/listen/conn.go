@@ -44,7 +44,8 @@ type Conn struct {
 
 	// out is held across a write so that frames of several goroutines do not mix on the wire; the write deadline bounds the wait.
 	out   sync.Mutex
-	unfit error // guarded by out: a write failed, and what comes behind it would be taken for the rest
+	unfit error   // guarded by out: a write failed, and what comes behind it would be taken for the rest
+	tries *trying // guarded by out; nil until somebody else than Loop sends
 }
 
 const forever = time.Duration(1<<63 - 1)
@@ -85,12 +86,29 @@ func (c *Conn) Write(b []byte) (int, error) {
 	if c.unfit != nil {
 		return 0, c.unfit
 	}
-	n, err := c.write(b)
+	n := c.try(b)
+	if n == len(b) {
+		return n, nil
+	}
+	more, err := c.write(b[n:])
 	if err != nil {
 		c.unfit = err
 		c.end(err)
 	}
-	return n, err
+	return n + more, err
+}
+
+// TryWrite sends what of b the socket takes at once, and returns how much that was. Less than all also says that somebody else is sending, that the connection cannot be asked,
+// or what is wrong: the caller then sends the rest with Write, and sees to it that nobody else sends in between. It never blocks. Any goroutine may call it.
+func (c *Conn) TryWrite(b []byte) (n int) {
+	if !c.out.TryLock() {
+		return 0
+	}
+	defer c.out.Unlock()
+	if c.unfit != nil {
+		return 0
+	}
+	return c.try(b)
 }
 
 // write is Write for one who holds c.out.

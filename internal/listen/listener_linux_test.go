@@ -1,6 +1,9 @@
 package listen
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"net"
 	"syscall"
 	"testing"
@@ -58,4 +61,46 @@ func TestSocketOptions(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TryWrite sends what the socket takes and never waits, and Write sends the rest of it.
+func TestTryWrite(t *testing.T) {
+	ln := loopback(t)
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 2<<20) // 32 MiB
+	full := make(chan int, 1)
+	start(t, Config{}, ln, func(_ context.Context, c *Conn) error {
+		c.Established()
+		if n := c.TryWrite(sent[:16]); n != 16 {
+			t.Errorf("%d of 16 bytes were sent", n)
+		}
+		n := 16
+		for more := -1; more != 0; n += more {
+			more = c.TryWrite(sent[n:])
+		}
+		full <- n
+		if m, err := c.Write(sent[n:]); err != nil || n+m != len(sent) {
+			t.Errorf("%d + %d bytes, %v", n, m, err)
+		}
+		return nil
+	})
+	c := dial(t, ln)
+	if n := <-full; n == len(sent) {
+		t.Fatal("the socket has room for everything: nothing is tested")
+	}
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes came, not the %d that were sent: %v", len(got), len(sent), err)
+	}
+}
+
+func TestTryWriteWithoutASocket(t *testing.T) {
+	ln := newPipes()
+	tried := make(chan int, 1)
+	start(t, Config{}, ln, func(_ context.Context, c *Conn) error {
+		tried <- c.TryWrite([]byte("frame"))
+		return nil
+	})
+	ln.dial()
+	if n := <-tried; n != 0 {
+		t.Errorf("%d bytes went into a pipe that nobody reads", n)
+	}
 }

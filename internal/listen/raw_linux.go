@@ -118,3 +118,37 @@ func (r *rawLoop) sendRaw(b []byte) error {
 	_, err := r.c.write(b)
 	return err
 }
+
+// trying is what a write without waiting works in.
+type trying struct {
+	rc   syscall.RawConn // nil when there is no socket to ask
+	b    []byte
+	n    int
+	call func(fd uintptr)
+}
+
+// try sends what the socket takes at once: no deadline is set for it, and what is wrong with the socket is found by who sends the rest. c.out is held.
+func (c *Conn) try(b []byte) int {
+	t := c.tries
+	if t == nil {
+		t = &trying{}
+		t.call = t.write
+		if tcp, ok := c.nc.(*net.TCPConn); ok {
+			t.rc, _ = tcp.SyscallConn() // fails only on a connection that is no more
+		}
+		c.tries = t
+	}
+	if t.rc == nil || len(b) == 0 {
+		return 0
+	}
+	t.b, t.n = b, 0
+	_ = t.rc.Control(t.call) // fails only on a closed socket, of which nothing was sent then
+	t.b = nil
+	return t.n
+}
+
+func (t *trying) write(fd uintptr) {
+	if n, errno := rawWrite(fd, t.b); errno == 0 {
+		t.n = n
+	}
+}
