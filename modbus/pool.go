@@ -68,11 +68,12 @@ func (c PoolConfig) withDefaults() (PoolConfig, error) {
 type Pool struct {
 	cfg  PoolConfig
 	room chan struct{} // 1: something came free; who takes it passes it on while there is more
+	grew chan struct{} // 1: more connections are to be kept warm
 	news chan struct{} // 1: for Borrow, which has no use for a free slot: one came back, or ended
 
-	mu     sync.Mutex
-	idle   []resting // the one used last at the end
-	open   int       // idle, lent, being dialled or asked
+	mu     sync.Mutex // guards what follows, and Warm and Slots of cfg
+	idle   []resting  // the one used last at the end
+	open   int        // idle, lent, being dialled or asked
 	closed bool
 	stats  PoolStats
 }
@@ -105,7 +106,7 @@ func NewPool(addr string, cfg PoolConfig) (*Pool, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = func(ctx context.Context) (*Client, error) { return Dial(ctx, addr, cfg.Client) }
 	}
-	return &Pool{cfg: cfg, room: make(chan struct{}, 1), news: make(chan struct{}, 1)}, nil
+	return &Pool{cfg: cfg, room: make(chan struct{}, 1), grew: make(chan struct{}, 1), news: make(chan struct{}, 1)}, nil
 }
 
 // Run warms the pool up, one connection after the other, sends heartbeats and closes what is idle, until ctx ends. Then it closes the idle
@@ -119,9 +120,32 @@ func (p *Pool) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return inflight.EndOf(ctx)
 		case <-timer.C:
-			timer.Reset(p.maintain(ctx))
+		case <-p.grew:
 		}
+		timer.Reset(p.maintain(ctx))
 	}
+}
+
+// Grow has n connections kept warm from now on, and as many slots at least; Run dials what is missing. A pool that has as many, or is closed, stays as it is.
+func (p *Pool) Grow(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n <= p.cfg.Warm || p.closed {
+		return
+	}
+	p.cfg.Warm, p.cfg.Slots = n, max(n, p.cfg.Slots)
+	p.passOn()
+	select {
+	case p.grew <- struct{}{}:
+	default:
+	}
+}
+
+// size returns how many connections are kept warm, and how many there may be.
+func (p *Pool) size() (warm, slots int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg.Warm, p.cfg.Slots
 }
 
 // Get lends a connection that is open: the idle one used last, else a new one within the budget, else the next that comes free. Give it back
@@ -140,7 +164,8 @@ func (p *Pool) Get(ctx context.Context) (*Client, error) {
 		select {
 		case <-p.room:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", p.cfg.Slots, inflight.EndOf(ctx))
+			_, slots := p.size()
+			return nil, fmt.Errorf("modbus: pool: all %d slots are taken: %w", slots, inflight.EndOf(ctx))
 		}
 	}
 }
@@ -312,9 +337,9 @@ func (p *Pool) shut() {
 func (p *Pool) maintain(ctx context.Context) time.Duration {
 	p.closeWorn(time.Now())
 	warmed := p.warm(ctx)
-	for {
+	for ctx.Err() == nil { // before one is taken out: that has to be put back
 		r, ok := p.silent(time.Now())
-		if !ok || ctx.Err() != nil {
+		if !ok {
 			break
 		}
 		p.beat(ctx, r)
@@ -352,7 +377,8 @@ func (p *Pool) closeWorn(now time.Time) {
 // warm dials until Warm connections are open. It reports false when a dial failed, or the device ended what it had accepted: one that takes
 // fewer connections is not stormed.
 func (p *Pool) warm(ctx context.Context) bool {
-	for range p.cfg.Warm {
+	size, _ := p.size()
+	for range size {
 		p.mu.Lock()
 		enough := p.open >= p.cfg.Warm
 		if !enough {

@@ -186,6 +186,41 @@ func TestPoolGetWaitsForASlot(t *testing.T) {
 }
 
 // Borrow takes what is there, waits for what may come, and never dials.
+// A pool that has grown has more connections at once, and never fewer than before.
+func TestPoolGrows(t *testing.T) {
+	inPool(t, PoolConfig{Warm: 1}, func(t *testing.T, p *Pool, r *rack) {
+		for _, c := range []struct{ to, open int }{{3, 3}, {2, 3}, {3, 3}, {5, 5}} {
+			p.Grow(c.to)
+			synctest.Wait()
+			if s := p.Stats(); s.Open != c.open || s.Idle != c.open || r.dials != c.open {
+				t.Errorf("grown to %d: %+v, %d dials", c.to, s, r.dials)
+			}
+		}
+		var lent []*Client
+		for range 5 {
+			c, err := p.Get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			lent = append(lent, c)
+		}
+		for _, c := range lent {
+			p.Put(c)
+		}
+		time.Sleep(time.Minute)
+		if s := p.Stats(); s.Open != 5 || r.dials != 5 {
+			t.Errorf("in the end %+v, %d dials", s, r.dials)
+		}
+	})
+}
+
+// A pool that ends when the heartbeats of several connections are due leaves none of them.
+func TestPoolEndsAmidHeartbeats(t *testing.T) {
+	for range 20 {
+		inPool(t, PoolConfig{Warm: 8}, func(*testing.T, *Pool, *rack) { time.Sleep(15 * time.Second) })
+	}
+}
+
 func TestPoolBorrow(t *testing.T) {
 	inPool(t, PoolConfig{Warm: 2, Slots: 4, Heartbeat: -1, Idle: time.Hour}, func(t *testing.T, p *Pool, r *rack) {
 		a, b := p.TryBorrow(), p.TryBorrow()

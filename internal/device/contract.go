@@ -204,6 +204,14 @@ type Subscriber interface {
 	Taken(p Plan) func(error)
 }
 
+// Grower is a Session that can have more connections than it was opened with.
+type Grower interface {
+	Session
+	// Grow lets the session have lim.Connections, of which it makes those that it has not by and by. a and lim are as for Open, and within ctx is what must be done before it returns; it
+	// is called between two Reads. A session that has as many stays as it is.
+	Grow(ctx context.Context, a Addr, lim Limits) error
+}
+
 // Resumer is a Session that can be gone on with when its connection has failed: what the device keeps for it until then is not lost.
 type Resumer interface {
 	Session

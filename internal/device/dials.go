@@ -216,7 +216,7 @@ func (s *shard) dialled(e *endpoint) {
 		return
 	}
 	s.openedIn(e, now)
-	e.dialling, e.open, e.opened, e.proven = false, true, now, false
+	e.dialling, e.open, e.opened, e.proven, e.growAt = false, true, now, false, time.Time{}
 	s.interrupt(e) // nothing runs: what the dial has hung on its context goes with it
 	e.notBefore = now.Add(e.pause)
 	for _, u := range e.units {

@@ -45,9 +45,10 @@ type endpoint struct {
 	notBefore time.Time // end of the pause after connect
 	pause     time.Duration
 	slots     resilience.Slots
-	pool      int // connections that the next session may have
-	held      int // slots taken by the session, or by its dial
-	halfOpen  int // connections that the device may count still although they have ended
+	pool      int       // connections that the next session may have
+	held      int       // slots taken by the session, or by its dial
+	growAt    time.Time // when the session may dial what it may have beyond held, zero when that was not asked for
+	halfOpen  int       // connections that the device may count still although they have ended
 	count     slotCount
 	backoff   resilience.Backoff
 	breaker   resilience.Breaker // of its sessions
@@ -88,6 +89,7 @@ type job struct {
 	by    time.Time // of jobRead: the deadline by which turns are ordered
 	at    time.Time // not before; zero when not reckoned yet
 	mark  markKind
+	grow  int // of jobRead: connections that the session may have from now on, 0 as it has
 
 	errand *errand // for jobErrand
 }
@@ -407,6 +409,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	if g.plan == nil {
 		return false, nil
 	}
+	e.grow(ctx, u)
 	told, err := e.grant(ctx, g)
 	defer told()
 	if err != nil {

@@ -54,6 +54,7 @@ type plc struct {
 	onRead   func(o Observer)
 	limits   Limits
 	pools    []int    // Limits.Connections of each dial
+	grown    []int    // Limits.Connections of each Grow
 	tcp      *TCPInfo // of every connection; nil: nobody knows
 	looks    int      // at tcp
 
@@ -291,6 +292,11 @@ func (s *fakeSession) rows(tags []TagSpec, into *tag.Batch) {
 		s.plc.mu.Unlock()
 		into.Append(tags[i].ID, now, q, k, bits)
 	}
+}
+
+func (s *fakeSession) Grow(_ context.Context, _ Addr, lim Limits) error {
+	s.plc.change(func(p *plc) { p.grown = append(p.grown, lim.Connections) })
+	return nil
 }
 
 func (s *fakeSession) Close() error {

@@ -342,6 +342,7 @@ func (s *shard) begin(e *endpoint, j job) {
 	}
 	if j.kind == jobRead {
 		e.inRow = 0
+		j.grow = s.mayGrow(e, time.Now())
 	}
 	e.busy, e.job, e.begun = true, j, time.Now()
 	s.watch(e, &j, time.Now())

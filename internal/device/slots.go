@@ -1,8 +1,10 @@
 package device
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // slotCount is what others see of an endpoint's slots. The shard writes it.
@@ -27,6 +29,45 @@ func (s *shard) takeSlots(e *endpoint) bool {
 	}
 	e.showSlots()
 	return e.held > 0
+}
+
+// mayGrow takes further slots for the session of e when it may have more connections than it was opened with, and returns how many it may have then; 0 is as it has. Their dials have their turn
+// as others have. A standby has one connection, and is the session of its device from one moment to the next.
+func (s *shard) mayGrow(e *endpoint, now time.Time) int {
+	if e.held >= e.pool || !e.proven {
+		return 0
+	}
+	if _, ok := e.session.(Grower); !ok {
+		return 0
+	}
+	if e.growAt.IsZero() {
+		e.growAt = s.dials.Reserve(e.subnet.bucket.Reserve(now, e.pool-e.held), e.pool-e.held)
+	}
+	if e.growAt.After(now) {
+		return 0
+	}
+	e.growAt = time.Time{}
+	was := e.held
+	if s.takeSlots(e); e.held == was {
+		e.growAt = now.Add(growAgain) // the gateway has no more
+		return 0
+	}
+	return e.held
+}
+
+// growAgain is how long a session that cannot grow waits before it tries again.
+const growAgain = 10 * time.Second
+
+// grow lets the session have what the shard took slots for. The turn calls it.
+func (e *endpoint) grow(ctx context.Context, u *unit) {
+	if e.job.grow == 0 {
+		return
+	}
+	u.mu.Lock()
+	lim := u.limits
+	u.mu.Unlock()
+	lim.Connections = e.job.grow
+	_ = e.session.(Grower).Grow(ctx, u.addr, lim) // what it cannot have it does without
 }
 
 func (s *shard) giveSlots(e *endpoint) {

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,59 @@ func TestGuestsTakeSlotsAsTheyAre(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		if s := b.status("d0001"); s.Route != 0 || b.plc(2).dialled() != 1 {
 			t.Errorf("the guest is on %d, the host was dialled %d times", s.Route, b.plc(2).dialled())
+		}
+		b.quit()
+	})
+}
+
+// A device has as many connections on the address that it goes to as on its own, and its standby there one. What it leaves has none.
+func TestAStandbyGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.routed(2)
+		s.Slots, s.Limits.Connections, s.Routing.Standby = 4, 3, true
+		b.apply(s)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.wantSlots("with its standby", 4, 8, 0)
+		b.plc(1).set(refuses)
+		time.Sleep(10 * time.Second)
+		if s := b.status("d0001"); s.Route != 1 || s.SlotsUsed != 3 {
+			t.Errorf("it is %v on %d with %d connections", s.State, s.Route, s.SlotsUsed)
+		}
+		two := b.plc(2)
+		if got := two.grown; !slices.Equal(got, []int{3}) || !slices.Equal(two.allowed(), []int{1}) {
+			t.Errorf("opened with %v, then %v", two.allowed(), got)
+		}
+		b.plc(1).set(fine)
+		time.Sleep(3 * time.Minute)
+		if s := b.status("d0001"); s.Route != 0 || s.SlotsUsed != 3 {
+			t.Errorf("it is %v on %d with %d connections", s.State, s.Route, s.SlotsUsed)
+		}
+		b.quit()
+		b.wantSlots("at the end", 0, 0, 0)
+	})
+}
+
+// A pool that a reload has made larger grows without a new session, within what the gateway has.
+func TestAPoolGrowsWithAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{MaxSessions: 3})
+		one, other := b.spec(1, time.Second, 1), b.spec(2, time.Second, 1)
+		one.Slots = 4
+		b.apply(one, other)
+		b.run()
+		time.Sleep(5 * time.Second)
+		one.Limits.Connections = 4
+		b.apply(one, other)
+		time.Sleep(5 * time.Second)
+		if s, p := b.status("d0001"), b.plc(1); s.SlotsUsed != 2 || !slices.Equal(p.grown, []int{2}) || p.dialled() != 1 {
+			t.Errorf("%d connections of 2 that there are, %v, dialled %d times", s.SlotsUsed, p.grown, p.dialled())
+		}
+		b.apply(one)
+		time.Sleep(2 * growAgain)
+		if s, p := b.status("d0001"), b.plc(1); s.SlotsUsed != 3 || !slices.Equal(p.grown, []int{2, 3}) || p.dialled() != 1 {
+			t.Errorf("%d connections of 3 that there are, %v, dialled %d times", s.SlotsUsed, p.grown, p.dialled())
 		}
 		b.quit()
 	})

@@ -38,21 +38,34 @@ type line struct {
 
 // openPool makes the first connection and starts the goroutine that makes the others.
 func openPool(ctx context.Context, o *modbusOptions, cfg modbus.Config, size int) (*modbusPool, error) {
+	return growPool(ctx, o, cfg, size, nil)
+}
+
+// growPool is openPool with a first connection that is there already, when it is not nil.
+func growPool(ctx context.Context, o *modbusOptions, cfg modbus.Config, size int, there *modbus.Client) (*modbusPool, error) {
 	heartbeat := o.heartbeat
 	if heartbeat == 0 {
 		heartbeat = -1
 	}
+	host := o.host
+	first := func(ctx context.Context) (*modbus.Client, error) {
+		if c := there; c != nil {
+			there = nil // the goroutine of the pool, which dials too, begins behind it
+			return c, nil
+		}
+		return modbus.Dial(ctx, host, cfg)
+	}
 	pool, err := modbus.NewPool(o.host, modbus.PoolConfig{
-		Client: cfg, Warm: size, Slots: size, Idle: poolLook, Redial: poolLook, Heartbeat: heartbeat, Beat: o.beat,
+		Client: cfg, Warm: size, Slots: size, Idle: poolLook, Redial: poolLook, Heartbeat: heartbeat, Beat: o.beat, Dial: first,
 	})
 	if err != nil {
 		return nil, err
 	}
-	first, err := pool.Get(ctx)
+	c, err := pool.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pool.Put(first)
+	pool.Put(c)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &modbusPool{pool: pool, size: size, window: cfg.Window, stop: stop, ended: make(chan struct{})}
 	go func() {
@@ -60,6 +73,14 @@ func openPool(ctx context.Context, o *modbusOptions, cfg modbus.Config, size int
 		_ = pool.Run(run) // it ends with run
 	}()
 	return p, nil
+}
+
+// grow has the pool keep size connections.
+func (p *modbusPool) grow(size int) {
+	if size > p.size {
+		p.size = size
+		p.pool.Grow(size)
+	}
 }
 
 // close ends all connections. No Read runs.

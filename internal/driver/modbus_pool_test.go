@@ -181,3 +181,42 @@ func TestAPoolLearnsItsWindow(t *testing.T) {
 		_ = s.Close()
 	}
 }
+
+// A session of one connection becomes one of several, and that connection goes on; so does the pool of one that has a heartbeat.
+func TestASessionGrows(t *testing.T) {
+	for _, options := range []map[string]string{nil, {"heartbeat": "15s"}} {
+		f := newFake(t)
+		for i := range f.mem.regs[areaHolding] {
+			f.mem.regs[areaHolding][i] = uint16(i)
+		}
+		a, lim := f.addrOf("7", options), device.Limits{Connections: 1}
+		opened, err := Modbus{}.Open(t.Context(), a, lim, newWatcher())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := opened.(*modbusSession)
+		wantRows(t, read(t, s, a, lim, "holding:7"), "7")
+		lim.Connections = 3
+		for range 2 { // the second changes nothing
+			if err := s.Grow(t.Context(), a, lim); err != nil {
+				t.Fatal(err)
+			}
+			for s.pool.pool.Stats().Idle < 3 {
+				runtime.Gosched()
+			}
+		}
+		addresses, want := spread(9)
+		plan := mustPlan(t, a, lim, addresses...)
+		var b tag.Batch
+		if err := s.Read(t.Context(), plan, &b); err != nil {
+			t.Fatal(err)
+		}
+		wantRows(t, rows(t, &b), want...)
+		if n := len(f.served); n != 3 || f.served[0] < 2 {
+			t.Errorf("%v: %d connections, the first was asked %d times", options, n, f.served[0])
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

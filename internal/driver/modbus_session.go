@@ -85,10 +85,39 @@ func newModbusSession(opts *modbusOptions, lim device.Limits, o device.Observer)
 		return nil, cfg, err
 	}
 	s := &modbusSession{obs: o, window: cfg.Window}
+	s.complete(&cfg, opts)
+	return s, cfg, nil
+}
+
+// complete puts into cfg what a client of s needs beyond the options.
+func (s *modbusSession) complete(cfg *modbus.Config, opts *modbusOptions) {
+	o := s.obs
 	t := dialTimesOf(o, opts.dialTimeout)
 	cfg.DialTimeout, cfg.ConnectTimeout, cfg.HandshakeTimeout = t.all, t.connect, t.handshake
 	cfg.Hooks = modbus.Hooks{Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: s.late, Foreign: o.Foreign}
-	return s, cfg, nil
+}
+
+// Grow makes a pool of the one connection that there is, or has the pool keep more.
+func (s *modbusSession) Grow(ctx context.Context, a device.Addr, lim device.Limits) error {
+	if s.pool != nil {
+		s.pool.grow(lim.Connections)
+		return nil
+	}
+	opts, err := parseModbusOptions(a)
+	if err != nil {
+		return err
+	}
+	cfg, err := opts.config(lim)
+	if err != nil {
+		return err
+	}
+	s.complete(&cfg, &opts)
+	cfg.Window = s.window
+	if s.pool, err = growPool(ctx, &opts, cfg, lim.Connections, s.client); err != nil {
+		return err
+	}
+	s.client, s.socket = nil, tcpProbe{}
+	return nil
 }
 
 func (s *modbusSession) late(by time.Duration) {
