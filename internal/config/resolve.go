@@ -236,6 +236,7 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 		return
 	}
 	spec.Addr.Options = l.shared(spec.Addr.Options)
+	spec.FillDefaults()
 	l.cfg.Devices = append(l.cfg.Devices, spec)
 }
 

@@ -25,7 +25,7 @@ func (e *UnknownError) Error() string {
 
 // Apply makes specs the devices that run. It checks and compiles everything first: with an error nothing has changed. A device whose
 // spec is equal, Learned apart, is not touched. One that changed is drained and its successor takes over its last values and, on the
-// same endpoint, its session. Apply may be called before Run, and during it. The tags of specs are kept, not copied: they must not change.
+// same endpoint, its session. Apply may be called before Run, and during it. The tags of specs are kept, not copied, and so are specs that have their defaults: they must not change.
 func (r *Runtime) Apply(specs []Spec) (Change, error) {
 	r.apply.Lock()
 	defer r.apply.Unlock()
@@ -46,8 +46,8 @@ func (r *Runtime) prepare(specs []Spec) (prepared, error) {
 	p := prepared{specs: make(map[string]*Spec, len(specs)), fresh: map[string]*unit{}}
 	var errs []error
 	seen := uniqueness{numbers: map[uint32]string{}, tags: map[tag.ID]string{}}
-	for _, s := range specs {
-		s, err := s.withDefaults()
+	for i := range specs {
+		s, err := specs[i].withDefaults()
 		if err == nil {
 			err = seen.check(s)
 		}
@@ -62,9 +62,13 @@ func (r *Runtime) prepare(specs []Spec) (prepared, error) {
 			p.specs[s.Name] = old
 			continue
 		}
-		own := s
-		p.specs[s.Name] = &own
-		if p.fresh[s.Name], err = r.newUnit(&own); err != nil {
+		own := &specs[i]
+		if len(r.specs) > 0 || !s.hasDefaults(own) {
+			filled := s
+			own = &filled // of a reload, too: one device that changed would keep the specs of all of its configuration in memory
+		}
+		p.specs[s.Name] = own
+		if p.fresh[s.Name], err = r.newUnit(own); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -44,17 +44,30 @@ type Group struct {
 // minInterval is the shortest interval of a group.
 const minInterval = time.Millisecond
 
-// withDefaults returns s with its defaults filled in, or what is wrong with it.
-func (s Spec) withDefaults() (Spec, error) {
+// FillDefaults puts the defaults where s says nothing. Apply needs no copy of a spec that has them.
+func (s *Spec) FillDefaults() {
 	if s.Profile == (resilience.Profile{}) {
 		s.Profile = resilience.LAN()
 	}
+	s.Profile = s.Profile.WithDefaults()
 	if s.Slots == 0 {
 		s.Slots = 1
 	}
 	s.Routing = s.Routing.withDefaults()
+}
+
+// hasDefaults says whether s, filled in, is as given.
+func (s *Spec) hasDefaults(given *Spec) bool {
+	return s.Profile == given.Profile && s.Slots == given.Slots && s.Routing == given.Routing
+}
+
+// withDefaults returns s with its defaults filled in, or what is wrong with it.
+func (s Spec) withDefaults() (Spec, error) {
 	errs := []error{s.Profile.Check(), s.Prediction.Check()}
-	s.Profile = s.Profile.WithDefaults()
+	if s.Profile == (resilience.Profile{}) {
+		errs[0] = nil
+	}
+	s.FillDefaults()
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if s.Name == "" {
 		bad("a device needs a name")
