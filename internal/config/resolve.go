@@ -114,6 +114,7 @@ func paramNames(params []param) []string {
 }
 
 func (l *loader) resolveDevices() {
+	l.cfg.Devices = slices.Grow(l.cfg.Devices, len(l.doc.devices))
 	for i := range l.doc.devices {
 		d := &l.doc.devices[i]
 		t, ok := l.templateOf(d)
