@@ -1,49 +1,21 @@
-// The page in a real browser, against a plant in memory (test/serve). Prints each check and their number; none at all is a failure.
+// The page in a real browser: against a plant in memory (test/serve), and what an operator does against a real gateway on simulated devices (operator.mjs). Prints each check and their number; none at all is a failure.
 // CHROMIUM names the browser, /usr/bin/chromium by default.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { check, eventually, go, launch, newPage, noise, result, text } from './checks.mjs';
+import { operator } from './operator.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const token = 'a-token-for-this-test';
-const wait = 15_000;
-
-if (!existsSync(executablePath)) {
-  console.error(`browser test: no browser at ${executablePath}; install chromium or set CHROMIUM`);
-  process.exit(1);
-}
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-ui-'));
 const binary = join(dir, 'serve');
 const built = spawnSync('go', ['build', '-o', binary, './serve'], { cwd: here, stdio: ['ignore', 'inherit', 'inherit'] });
 if (built.status !== 0) process.exit(1);
-
-let checks = 0;
-let failed = 0;
-const noise = [];
-
-function check(what, ok, detail = '') {
-  checks++;
-  if (!ok) failed++;
-  console.log(`${ok ? 'ok  ' : 'FAIL'} ${what}${ok || detail === '' ? '' : `: ${detail}`}`);
-}
-
-// eventually checks that f becomes true.
-async function eventually(what, f) {
-  const end = Date.now() + wait;
-  let last;
-  do {
-    last = await f().catch((e) => e);
-    if (last === true) return check(what, true);
-    await new Promise((r) => setTimeout(r, 50));
-  } while (Date.now() < end);
-  check(what, false, `still ${last instanceof Error ? last.message : JSON.stringify(last)} after ${wait} ms`);
-}
 
 // serve starts the server and answers its address and what to tell it.
 async function serve(listen) {
@@ -55,22 +27,6 @@ async function serve(listen) {
   return { url, say: (line) => p.stdin.write(`${line}\n`), stop: () => new Promise((r) => (p.once('exit', r), p.kill('SIGKILL'))) };
 }
 
-async function newPage(browser, options) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(wait);
-  page.on('pageerror', (e) => noise.push(e.message));
-  page.on('console', (m) => {
-    // Chromium itself reports refused and broken requests; what the scripts and the content policy complain about is ours.
-    if (m.type() === 'error' && !m.text().startsWith('Failed to load resource')) noise.push(m.text());
-  });
-  return page;
-}
-
-const go = async (page, url, path) => {
-  await page.goto(`${url}#${path}`);
-};
-const text = (page, selector) => page.locator(selector).first().innerText();
 const domRows = (page) => page.locator('.space .row').count();
 
 async function overview(page, server) {
@@ -284,10 +240,7 @@ let server;
 let browser;
 try {
   server = await serve('127.0.0.1:0');
-  browser = await chromium.launch({
-    executablePath,
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
+  browser = await launch();
   const page = await newPage(browser);
   await overview(page, server);
   await why(page, server);
@@ -297,6 +250,7 @@ try {
   await tokenInAddress(browser, server);
   await sizes(browser, server);
   server = await restart(page, server);
+  await operator(browser);
   check('no script error and nothing against the content policy', noise.length === 0, noise.join(' | '));
 } catch (e) {
   check('the run went to its end', false, e.message);
@@ -305,5 +259,5 @@ try {
   await server?.stop();
   rmSync(dir, { recursive: true, force: true });
 }
-console.log(`browser test: ${checks} checks, ${failed} failed`);
-process.exit(checks === 0 || failed > 0 ? 1 : 0);
+console.log(`browser test: ${result.checks} checks, ${result.failed} failed`);
+process.exit(result.checks === 0 || result.failed > 0 ? 1 : 0);

@@ -24,4 +24,5 @@ class Route {
 
 export const route = new Route();
 export const devicePath = (id: string) => `#/devices/${encodeURIComponent(id)}`;
+export const rulePath = (name: string) => `#/healing/${encodeURIComponent(name)}`;
 export const trendPath = (tags: string[]) => `#/trend?${new URLSearchParams(tags.map((t) => ['tag', t]))}`;

@@ -1,4 +1,5 @@
-import type { Device } from './types';
+import { clock } from './format';
+import type { Device, End, Outcome, Rule } from './types';
 
 export type Tone = 'ok' | 'busy' | 'warn' | 'bad' | 'off';
 export type Shape = 'check' | 'ring' | 'triangle' | 'diamond' | 'cross' | 'bars' | 'dash';
@@ -21,6 +22,46 @@ const looks: Record<string, Look> = {
   out_of_service: { label: 'Out of service', tone: 'off', shape: 'bars', rank: 7 },
   ready: { label: 'Ready', tone: 'ok', shape: 'check', rank: 8 },
 };
+
+export type Sign = Pick<Look, 'label' | 'tone' | 'shape'>;
+
+// ends says how a write ended.
+export const ends: Record<End, Sign> = {
+  confirmed: { label: 'Confirmed', tone: 'ok', shape: 'check' },
+  differs: { label: 'Differs', tone: 'warn', shape: 'triangle' },
+  refused: { label: 'Refused', tone: 'off', shape: 'bars' },
+  failed: { label: 'Failed', tone: 'bad', shape: 'cross' },
+  unknown: { label: 'Unknown', tone: 'bad', shape: 'diamond' },
+  pending: { label: 'Waits for approval', tone: 'busy', shape: 'ring' },
+};
+
+// outcomes says how a run of a healing rule ended.
+export const outcomes: Record<Outcome, Sign> = {
+  running: { label: 'Running', tone: 'busy', shape: 'ring' },
+  healed: { label: 'Healed, verified', tone: 'ok', shape: 'check' },
+  done: { label: 'Done, not verified', tone: 'ok', shape: 'dash' },
+  rolled_back: { label: 'Rolled back', tone: 'warn', shape: 'triangle' },
+  failed: { label: 'Failed', tone: 'bad', shape: 'cross' },
+  interrupted: { label: 'Interrupted', tone: 'off', shape: 'dash' },
+  dry: { label: 'Dry run', tone: 'off', shape: 'bars' },
+};
+
+// standing says in words how a healing rule stands.
+export const standing = (r: Rule) =>
+  r.why + (r.resting ? `; ${r.resting === 1 ? 'one rests' : `${r.resting} rest`} after a run${r.rested ? ` until ${clock(r.rested)}` : ''}` : '');
+
+// signOfRule says how a healing rule stands.
+export function signOfRule(r: Rule): Sign {
+  switch (r.state) {
+    case 'paused':
+      return { label: 'Paused', tone: 'off', shape: 'bars' };
+    case 'stopped':
+      return { label: 'Stopped', tone: 'bad', shape: 'cross' };
+    case 'acting':
+      return { label: 'Running', tone: 'busy', shape: 'ring' };
+  }
+  return r.resting ? { label: 'Cooling', tone: 'warn', shape: 'dash' } : { label: 'Armed', tone: 'ok', shape: 'check' };
+}
 
 export const states = Object.keys(looks);
 

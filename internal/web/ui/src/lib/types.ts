@@ -20,6 +20,7 @@ export interface Device {
   rtt_ms: number;
   out_of_service: boolean;
   refuses?: boolean;
+  writes_paused?: string;
   groups: Group[];
 }
 
@@ -120,4 +121,159 @@ export interface Explanation {
   device: string;
   state: string;
   findings: Finding[];
+}
+
+// Target is a tag that whoever is signed in may write.
+export interface Target {
+  id: number;
+  tag: string;
+  device: string;
+  type: string; // '' when only the device knows
+  unit?: string;
+  low?: number;
+  high?: number;
+  role: string;
+  mode: 'once' | 'desired';
+  verify: 'readback' | 'ack';
+  expire_s: number;
+  approve?: boolean;
+  approve_within_s?: number;
+  interlock?: string;
+  wished?: { value: unknown; by: string; asked: string };
+  against?: string; // what would refuse it now
+  new?: unknown; // what would be written
+}
+
+export interface Targets {
+  user: string;
+  role: string;
+  targets: Target[];
+}
+
+export type End = 'confirmed' | 'differs' | 'refused' | 'failed' | 'unknown' | 'pending';
+
+// WriteView is a write and what became of it.
+export interface WriteView {
+  id: number;
+  tag: string;
+  end: End;
+  reason?: string;
+  todo?: string;
+  old?: unknown;
+  new?: unknown;
+  read?: unknown;
+  by?: string;
+  approver?: string;
+  why?: string;
+  asked: string;
+  until?: string;
+  took_ms: number;
+  repeated?: boolean;
+}
+
+export type Outcome = 'running' | 'healed' | 'done' | 'rolled_back' | 'failed' | 'interrupted' | 'dry';
+
+// Rule is a healing rule at a glance.
+export interface Rule {
+  name: string;
+  doc: string;
+  each: string;
+  dry: boolean;
+  state: 'watching' | 'acting' | 'stopped' | 'paused';
+  why: string;
+  firing: number;
+  active: number;
+  resting: number;
+  rested?: string;
+  runs: Partial<Record<Outcome, number>>;
+  success: number;
+}
+
+export interface Pause {
+  reason: string;
+  by: string;
+  since?: string;
+  until?: string;
+}
+
+export interface Rules {
+  rules: Rule[];
+  pause: Pause;
+}
+
+export interface Fact {
+  name: string;
+  value: string;
+}
+
+export interface Step {
+  at: string;
+  action: string;
+  device?: string;
+  undo?: boolean;
+  note?: string;
+  error?: string;
+  output?: string;
+}
+
+export interface Evidence {
+  device: string;
+  state: string;
+  rtt_ms: number;
+  jitter_ms: number;
+  loss: number;
+  route: number;
+  stretch: number;
+  degraded: boolean;
+  standby: boolean;
+  out_of_service: boolean;
+}
+
+// Run is what a healing rule did once.
+export interface Run {
+  id: number;
+  rule: string;
+  subject: string;
+  begun: string;
+  ended?: string;
+  outcome: Outcome;
+  reason: string;
+  because: Fact[] | null;
+  devices: string[] | null;
+  left: number;
+  steps: Step[] | null;
+  before: Evidence[] | null;
+  after?: Evidence[];
+  undo_at?: string;
+  undone?: string;
+}
+
+export interface RuleExplanation extends Rule {
+  when: string;
+  for: string;
+  on: string[] | null;
+  do: string[];
+  verify: string;
+  after: string;
+  limit: string;
+  fault?: string;
+  terms: { source: string; holds: number }[];
+  subjects: { subject: string; holds: boolean; why: string; values: Fact[] | null }[] | null;
+  more: number;
+  watched: number;
+}
+
+// Preview is what a healing rule would do.
+export interface Preview {
+  rule: string;
+  subject: string;
+  holds: boolean;
+  against: string;
+  values: Fact[] | null;
+  devices: string[] | null;
+  left: number;
+  steps: Step[] | null;
+  undo: string[] | null;
+  verify: string;
+  more?: number;
 }
