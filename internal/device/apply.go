@@ -244,6 +244,7 @@ func withTagOut(old *Spec, g, t int, out bool) *Spec {
 func (r *Runtime) setDeviceOut(u *unit, out bool, reason string) {
 	u.mu.Lock()
 	u.life.outOfService, u.life.outReason = out, reason
+	u.alter()
 	u.mu.Unlock()
 	r.mail.call(func(s *shard) { s.service(u, time.Now()) })
 }

@@ -321,6 +321,9 @@ func (e *endpoint) Replied(rtt time.Duration) {
 	}
 	g.stats.rtt.observe(rtt)
 	g.unit.mu.Lock()
+	if g.unit.health.silence.quiet() {
+		g.unit.alter() // writes go on
+	}
 	g.unit.health.silence = silence{}
 	if !e.writing.Load() { // a write takes as long as it takes, which says nothing of reads
 		g.unit.rtts.observe(rtt)
@@ -350,6 +353,9 @@ func (e *endpoint) TimedOut(after time.Duration) {
 		}
 		u.waited = after
 		u.life.timeouts++
+		if u.health.silence.quiet() {
+			u.alter()
+		}
 		u.mu.Unlock()
 	}
 }
@@ -381,6 +387,9 @@ func (e *endpoint) Refused(_ Span, err error) {
 	if g := e.reading.Load(); g != nil {
 		g.unit.mu.Lock()
 		g.unit.life.refused++
+		if g.refusal == nil {
+			g.unit.alter()
+		}
 		g.refusal = err
 		g.unit.noted().fault(FaultRefusal, err, time.Now())
 		g.unit.mu.Unlock()
@@ -494,7 +503,8 @@ func (g *group) count(began, due time.Time, err error, whole, complete bool) {
 		g.lastRead = began
 		g.took = smooth(g.took, time.Since(began))
 	}
-	if complete {
+	if complete && g.refusal != nil {
 		g.refusal = nil
+		u.alter()
 	}
 }

@@ -34,6 +34,7 @@ const (
 
 // plc is a fake device with a register per tag that counts its reads.
 type plc struct {
+	watch    func() // called before each read
 	mu       sync.Mutex
 	mode     mode
 	dead     string // a unit that does not answer behind a gateway that does
@@ -112,6 +113,7 @@ type fakeDriver struct {
 	mu     sync.Mutex
 	plcs   map[string]*plc
 	limits []Limits // of each Compile
+	watch  func()   // of each plc
 }
 
 // plc returns the PLC at host, made when it is asked for first.
@@ -119,7 +121,7 @@ func (d *fakeDriver) plc(host string) *plc {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.plcs[host] == nil {
-		d.plcs[host] = &plc{}
+		d.plcs[host] = &plc{watch: d.watch}
 	}
 	return d.plcs[host]
 }
@@ -215,6 +217,7 @@ func (s *fakeSession) TCPInfo() (TCPInfo, bool) {
 
 func (s *fakeSession) Read(ctx context.Context, plan Plan, into *tag.Batch) error {
 	p, began := s.plc, time.Now()
+	p.watch()
 	p.mu.Lock()
 	if p.reads == nil {
 		p.reads = map[int]int{}
@@ -419,6 +422,7 @@ type bench struct {
 	t      testing.TB
 	driver *fakeDriver
 	book   *book
+	facts  factWatch
 	stop   context.CancelFunc
 	ended  chan error
 }
@@ -426,7 +430,12 @@ type bench struct {
 func newBench(t testing.TB, c Config) *bench {
 	b := &bench{t: t, driver: &fakeDriver{plcs: map[string]*plc{}}, book: &book{}}
 	c.Drivers = map[string]Driver{"fake": b.driver}
-	c.Output, c.Ledger, c.OnEvent = b.book, b.book, b.book.event
+	c.Output, c.Ledger = b.book, b.book
+	c.OnEvent = func(ev Event) {
+		b.book.event(ev)
+		b.watch()
+	}
+	b.driver.watch = b.watch
 	rt, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -485,6 +494,22 @@ func (b *bench) apply(specs ...Spec) Change {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return c
+}
+
+// Devices returns copies of all devices, by name.
+func (b *bench) Devices() []Status {
+	var all []Status
+	for s := range b.Runtime.Devices() {
+		all = append(all, keep(s))
+	}
+	return all
+}
+
+// keep copies what is valid only now.
+func keep(s *Status) Status {
+	c := *s
+	c.Groups, c.Routes = slices.Clone(s.Groups), slices.Clone(s.Routes)
 	return c
 }
 

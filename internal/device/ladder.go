@@ -26,14 +26,24 @@ type health struct {
 func (u *unit) replied(rtt time.Duration) {
 	h := &u.health
 	h.slowest = max(h.slowest, rtt)
+	was := h.jitter.On()
 	h.jitter.Replied(rtt)
-	u.rto.Quick(h.jitter.On())
+	u.quicken(was)
 }
 
 func (u *unit) lost() {
-	h := &u.health
-	h.jitter.Lost()
-	u.rto.Quick(h.jitter.On())
+	was := u.health.jitter.On()
+	u.health.jitter.Lost()
+	u.quicken(was)
+}
+
+// quicken follows the rule for links that jitter, which held or did not before.
+func (u *unit) quicken(was bool) {
+	on := u.health.jitter.On()
+	u.rto.Quick(on)
+	if on != was {
+		u.alter()
+	}
 }
 
 func (u *unit) cameLate(by time.Duration) {
@@ -162,11 +172,13 @@ func (s *shard) relevel(u *unit, why string, now time.Time) {
 	h := &u.health
 	h.level, h.since, h.why = level, now, why
 	u.limits.Generation++
+	u.alter()
 	u.mu.Unlock()
 	if u.machine.state == Degraded {
 		said := u.degraded()
 		u.mu.Lock()
 		u.life.reason = said
+		u.alter()
 		u.mu.Unlock()
 	}
 	if level != DegradeNone {

@@ -71,6 +71,7 @@ func (u *unit) follow(gone []*unit) {
 	u.addr, u.arrived = at, time.Now()
 	u.mu.Lock()
 	u.key, u.life.route = u.lanes[n].key, n
+	u.alter()
 	u.mu.Unlock()
 	for _, g := range u.groups {
 		g.plan, g.planned = nil, 0
@@ -131,6 +132,7 @@ func (s *shard) move(u *unit, now time.Time) {
 		}
 		u.mu.Lock()
 		u.life.load, u.life.loadWhy = 0, "" // which are of the endpoint that it leaves
+		u.alter()
 		u.mu.Unlock()
 		s.forgoDial(from)
 		from.settle()
@@ -161,6 +163,7 @@ func (u *unit) swapRoute(n int, now time.Time, age time.Duration) {
 	u.life.route, u.life.routeSince = n, now
 	u.life.switches++
 	u.life.suspicion = ""
+	u.alter()
 }
 
 // moved ends a move that waited for a job of u.

@@ -57,6 +57,7 @@ func (u *unit) learn(news Limits) {
 	u.shared = u.shared || next.Window != u.limits.Window || !next.WindowTried.Equal(u.limits.WindowTried)
 	next.Generation++
 	u.limits, u.untold = next, true
+	u.alter()
 }
 
 // share gives the others on e's connection what u has learned of it: they would have to learn it each for itself, at the cost of a Read.
@@ -86,6 +87,7 @@ func (e *endpoint) share(u *unit) {
 func (u *unit) replanLater() {
 	u.mu.Lock()
 	u.limits.Generation++
+	u.alter()
 	u.mu.Unlock()
 }
 

@@ -118,6 +118,7 @@ func (s *shard) crowd(e *endpoint, load float64, now time.Time) {
 			u.mu.Lock()
 			was := u.life.loadWhy
 			u.life.loadWhy = ""
+			u.alter()
 			u.mu.Unlock()
 			if was != "" {
 				s.note(u, "load", fmt.Sprintf("the connection of %s has time again: it is busy %.0f %%", e.whom(), 100*load), now)
@@ -131,6 +132,7 @@ func (s *shard) sayCrowded(e *endpoint, g *group, why string, now time.Time) {
 	s.rt.counters.crowded.Add(1)
 	g.unit.mu.Lock()
 	g.unit.life.loadWhy = why
+	g.unit.alter()
 	g.unit.mu.Unlock()
 	s.note(g.unit, "load", why, now)
 }
@@ -270,6 +272,7 @@ func (r *Runtime) Stretch(device string, factor float64, reason string) error {
 		u.stretch, u.stretchWhy = factor, reason
 		u.mu.Lock()
 		u.life.asked, u.life.askedWhy = factor, reason
+		u.alter()
 		u.mu.Unlock()
 		for _, g := range u.groups {
 			s.keep(g, now)
@@ -348,6 +351,7 @@ func (s *shard) showStretch(u *unit) {
 	for _, g := range u.groups {
 		g.kept = g.every
 	}
+	u.alter()
 }
 
 // settleIn has u, which is new, keep the intervals that its predecessor was told to, and that overload asks for.
@@ -369,4 +373,5 @@ func (s *shard) unweigh(u *unit) {
 		s.rt.counters.stretched.Add(-1)
 	}
 	u.life.stretch, u.life.load, u.life.loadWhy = 1, 0, ""
+	u.alter()
 }

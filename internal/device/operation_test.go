@@ -56,14 +56,15 @@ func TestWriteTimeout(t *testing.T) {
 	for range 20 {
 		e.Replied(10 * time.Millisecond)
 	}
-	before := g.unit.status(e.rt)
+	var before, after Status
+	g.unit.status(&before, e.rt, time.Now())
 	e.writing.Store(true)
 	if got := e.Timeout(); got != 7*time.Second {
 		t.Errorf("a write is waited for %v", got)
 	}
 	e.Replied(1900 * time.Millisecond)
 	e.TimedOut(7 * time.Second)
-	if after := g.unit.status(e.rt); after.RTT != before.RTT || after.Timeout != before.Timeout || after.Timeouts != before.Timeouts+1 {
+	if g.unit.status(&after, e.rt, time.Now()); after.RTT != before.RTT || after.Timeout != before.Timeout || after.Timeouts != before.Timeouts+1 {
 		t.Errorf("round trip %v, timeout %v, before %v and %v", after.RTT, after.Timeout, before.RTT, before.Timeout)
 	}
 	e.writing.Store(false)

@@ -41,6 +41,7 @@ func (s *shard) suspect(u *unit, sign resilience.Sign, now time.Time) {
 	u.mu.Lock()
 	text := u.pointsTo(sign, s.rt.age(now))
 	u.life.suspicion = text
+	u.alter()
 	u.mu.Unlock()
 	if sign == resilience.NoSign || u.scout.of != nil {
 		return

@@ -142,6 +142,7 @@ func (u *unit) outage() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.life.outages++
+	u.alter()
 }
 
 func (u *unit) recovered(after time.Duration) {
@@ -149,4 +150,5 @@ func (u *unit) recovered(after time.Duration) {
 	defer u.mu.Unlock()
 	u.life.lastRecovery = after
 	u.life.longestRecovery = max(u.life.longestRecovery, after)
+	u.alter()
 }

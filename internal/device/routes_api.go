@@ -67,6 +67,7 @@ func (s *shard) pinned(u *unit, was choice, reason string, now time.Time) {
 	is := u.machine.choice
 	u.mu.Lock()
 	u.life.pinned = is.pinned
+	u.alter()
 	u.mu.Unlock()
 	switch {
 	case was.pinned == is.pinned || was.at != is.at:
@@ -133,12 +134,11 @@ func (e standbyEnd) fire(s *shard, now time.Time) {
 	s.tend(u)
 }
 
-// routes returns what others see of u's addresses. The caller holds u.mu.
-func (u *unit) routes() []RouteStatus {
+// routes appends what others see of u's addresses. The caller holds u.mu.
+func (u *unit) routes(out []RouteStatus) []RouteStatus {
 	if len(u.lanes) == 0 {
-		return []RouteStatus{{Addr: u.spec.Addr.String(), Name: u.spec.RouteName, State: RouteInUse, Since: u.life.since, RTT: u.rto.SRTT()}}
+		return append(out, RouteStatus{Addr: u.spec.Addr.String(), Name: u.spec.RouteName, State: RouteInUse, Since: u.life.since, RTT: u.rto.SRTT()})
 	}
-	out := make([]RouteStatus, len(u.lanes))
 	for i := range u.lanes {
 		l := &u.lanes[i]
 		r := RouteStatus{Addr: l.route.Addr.String(), Name: l.route.Name, State: RouteIdle, Since: l.since, RTT: l.rto.SRTT(), Cause: l.cause}
@@ -150,7 +150,7 @@ func (u *unit) routes() []RouteStatus {
 		case l.cause != "":
 			r.State = RouteFailed
 		}
-		out[i] = r
+		out = append(out, r)
 	}
 	return out
 }

@@ -76,7 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 
 // Runtime runs devices. All methods are safe for concurrent use.
 //
-// Locks, outermost first: apply, mu, unit.mu or table.mu. None is held while something blocks or another's code is called.
+// Locks, outermost first: apply, mu, unit.mu or table.mu, facts.mu. None is held while something blocks or another's code is called.
 type Runtime struct {
 	cfg      Config
 	mail     mail
@@ -86,6 +86,7 @@ type Runtime struct {
 	clock    wallClock
 	awake    atomic.Int64 // age at which the scheduler was last up again after it had overslept, 0 before
 	slowed   slowed
+	facts    facts
 	batches  sync.Pool // of *tag.Batch
 	running  atomic.Bool
 	ended    chan struct{} // closed when Run has returned
@@ -264,9 +265,13 @@ func (r *Runtime) ChangesOf(ids []tag.ID, since uint64, dst []Last) ([]Last, uin
 
 // sortUnits makes the list of all devices by name anew. The caller holds mu.
 func (r *Runtime) sortUnits() {
-	r.sorted = make([]*unit, 0, len(r.units))
+	sorted := make([]*unit, 0, len(r.units))
 	for _, u := range r.units {
-		r.sorted = append(r.sorted, u)
+		sorted = append(sorted, u)
 	}
-	slices.SortFunc(r.sorted, func(a, b *unit) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	slices.SortFunc(sorted, func(a, b *unit) int { return strings.Compare(a.spec.Name, b.spec.Name) })
+	if !slices.Equal(sorted, r.sorted) {
+		r.sorted = sorted
+		r.facts.relisted()
+	}
 }

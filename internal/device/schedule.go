@@ -20,6 +20,7 @@ func (s *shard) attach(u *unit) {
 	u.endpoint = e
 	u.mu.Lock()
 	u.link, u.count = &e.link, &e.count
+	u.alter()
 	u.mu.Unlock()
 	e.units = append(e.units, u)
 	e.settle()

@@ -186,6 +186,7 @@ func (s *shard) showScout(u *unit, n int) {
 	c := u.lanes[n].scout
 	u.mu.Lock()
 	u.lanes[n].shown = c
+	u.alter()
 	u.mu.Unlock()
 }
 

@@ -225,6 +225,7 @@ func (s *shard) changed(u *unit, was State, wasDown bool, ev event) {
 	if down {
 		u.life.downSince = u.machine.failing
 	}
+	u.alter()
 	act := ""
 	if u.machine.choice.moved {
 		act = "route"
@@ -282,6 +283,7 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		s.timers.arm(&u.timer, a.at)
 		u.mu.Lock()
 		u.retryAt = a.at
+		u.alter()
 		u.mu.Unlock()
 	case actDown:
 		u.outage()

@@ -18,7 +18,14 @@ func (e *endpoint) showSlots() {
 	}
 	show(&c.slotsUsed, &e.count.used, e.slots.Used())
 	show(&c.slotsLimit, &e.count.limit, e.slots.Limit())
-	show(&c.halfOpen, &e.count.halfOpen, e.halfOpen)
+	if int(e.count.halfOpen.Load()) != e.halfOpen {
+		show(&c.halfOpen, &e.count.halfOpen, e.halfOpen)
+		for _, u := range e.units {
+			u.mu.Lock()
+			u.alter()
+			u.mu.Unlock()
+		}
+	}
 }
 
 // takeSlots takes a slot for each connection of e's next session, fewer when the gateway has no more, and says whether there was one.

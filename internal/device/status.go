@@ -89,30 +89,10 @@ type GroupStatus struct {
 	Refusal  string        // what the device refused of it last, in words, until all of it came; "" when it refused nothing
 }
 
-// Devices returns all devices by name.
-func (r *Runtime) Devices() []Status {
-	r.mu.RLock()
-	units := r.sorted
-	r.mu.RUnlock()
-	all := make([]Status, len(units))
-	for i, u := range units {
-		all[i] = u.status(r)
-	}
-	return all
-}
-
-// Device returns one device by name, and whether there is one.
-func (r *Runtime) Device(name string) (Status, bool) {
-	u := r.unit(name)
-	if u == nil {
-		return Status{}, false
-	}
-	return u.status(r), true
-}
-
-func (u *unit) status(r *Runtime) Status {
-	s := Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Slots: u.spec.Slots,
-		Groups: make([]GroupStatus, len(u.groups))}
+// status fills s with how u is at now. What s had is dropped, its slices are used again.
+func (u *unit) status(s *Status, r *Runtime, now time.Time) {
+	groups, routes := s.Groups[:0], s.Routes[:0]
+	*s = Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Slots: u.spec.Slots}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l := &u.life
@@ -127,22 +107,23 @@ func (u *unit) status(r *Runtime) Status {
 	s.Limits, s.TCP = u.limits, u.link.read()
 	s.RequestCost, s.ByteCost = u.costs()
 	s.Load, s.LoadWhy, s.Stretch, s.StretchWhy = l.load, l.loadWhy, max(l.stretch, 1), l.stretchWhy
-	u.tellHealth(&s)
+	u.tellHealth(s)
 	s.Stretched = max(l.asked, 1)
-	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(), l.pinned, l.switches
+	s.Route, s.Routes, s.RoutePinned, s.RouteChanges = l.route, u.routes(routes), l.pinned, l.switches
 	s.Endpoint, s.Standby = s.Routes[s.Route].Addr, standing(s.Routes)
-	s.Phi, s.Suspicion = u.foreseen(r, r.age(time.Now()))
+	s.Phi, s.Suspicion = u.foreseen(r, r.age(now))
 	if c := u.count; c != nil {
 		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
 	}
-	for i, g := range u.groups {
-		s.Groups[i] = GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Every: g.kept, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
+	for _, g := range u.groups {
+		x := GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Every: g.kept, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,
 			Lag: g.lag, Took: g.took, LastRead: g.lastRead, Missed: g.missed}
 		if g.refusal != nil {
-			s.Groups[i].Refusal = g.refusal.Error()
+			x.Refusal = g.refusal.Error()
 		}
+		groups = append(groups, x)
 	}
-	return s
+	s.Groups = groups
 }
 
 // counters are of the whole Runtime since it was made; those of devices that were removed are in them.

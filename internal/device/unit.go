@@ -52,6 +52,9 @@ type unit struct {
 	session uint64 // the endpoint's session whose limits it has learned
 	offset  int64  // of the wall clock at its last batch
 
+	facts   *facts        // of the Runtime
+	altered atomic.Uint64 // the number of the last change of a fact
+
 	mu        sync.Mutex // guards what follows; held for a few instructions
 	rto       resilience.RTO
 	predictor resilience.Predictor
@@ -137,7 +140,7 @@ type group struct {
 
 // newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.
 func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
-	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr), made: time.Now()}
+	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr), made: time.Now(), facts: &rt.facts}
 	u.learned = merge(Limits{}, Limits{}, spec.Learned)
 	u.limits = merge(spec.Limits, spec.Limits, spec.Learned)
 	u.limits.Generation = 1
@@ -206,7 +209,10 @@ func (g *group) replan() error {
 func (g *group) planHas(tags, requests int) {
 	g.unit.mu.Lock()
 	defer g.unit.mu.Unlock()
-	g.active, g.requests = tags, requests
+	if g.active != tags || g.requests != requests {
+		g.active, g.requests = tags, requests
+		g.unit.alter()
+	}
 }
 
 // missing returns the IDs of those of want that are not in have.
