@@ -39,15 +39,7 @@ func (g *gateway) Alarms() []web.Alarm {
 			out = append(out, *w)
 		}
 	}
-	for _, d := range g.runtime.Devices() {
-		if d.DownSince.IsZero() {
-			continue
-		}
-		out = append(out, web.Alarm{
-			ID: "device:" + d.Name, Severity: web.Warning, Since: d.DownSince, Device: d.Name,
-			Text: d.Name + ": " + d.Reason, Todo: "millrace why " + d.Name + ", or its page, says why and what to do; it is read again as soon as it answers",
-		})
-	}
+	out = append(out, g.downs.alarms(g.runtime)...)
 	slices.SortStableFunc(out, func(a, b web.Alarm) int { return cmp.Compare(severity(a), severity(b)) })
 	return out
 }
@@ -77,7 +69,7 @@ func severity(a web.Alarm) int {
 
 // wrongSince is when the device got into the state that it is in; one that is down is tried again and again, and has been down since the
 // outage began.
-func wrongSince(d device.Status) time.Time {
+func wrongSince(d *device.Status) time.Time {
 	if !d.DownSince.IsZero() {
 		return d.DownSince
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -212,16 +213,19 @@ func demo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err err
 		return errors.Join(err, g.Close())
 	}
 	var story sync.WaitGroup
-	var devices []web.Device
+	var devices []*web.Device
 	story.Go(func() {
 		defer end()
 		tellStory(ctx, o.duration, plant.presses, say)
-		devices = g.Devices()
+		for d := range g.Devices() {
+			c := *d
+			devices = append(devices, &c)
+		}
 	})
 	runErr := g.Run(life)
 	end()
 	story.Wait()
-	doc := web.NewDocument(g.Ledger(), devices)
+	doc := web.NewDocument(g.Ledger(), slices.Values(devices))
 	if err := errors.Join(runErr, g.Close()); err != nil {
 		return err
 	}

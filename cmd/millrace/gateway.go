@@ -64,6 +64,7 @@ type gateway struct {
 	files    []config.File // what to watch for changes
 	view     *view
 	residue  alarmState
+	downs    downs
 	leaks    alarmState
 	disk     alarmState
 	reloads  alarmState // the last reload that was refused

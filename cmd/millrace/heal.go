@@ -29,6 +29,7 @@ type healer struct {
 	specs   []heal.RegionSpec
 	regions map[string]string // by device and address
 	out     map[string]bool   // devices that rules have taken out of service
+	devices int               // in the World before
 }
 
 // newHealing makes the runner of the rules of cfg, and takes up what an earlier run of the gateway left.
@@ -78,17 +79,18 @@ func (g *gateway) healed(e heal.Event) {
 
 // World implements heal.Plant.
 func (h *healer) World() heal.World {
-	all, now := h.g.runtime.Devices(), time.Now()
-	w := heal.World{Node: h.node(now), Devices: make([]heal.Device, len(all))}
+	now := time.Now()
+	w := heal.World{Node: h.node(now)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.regions) > 2*len(all) {
-		clear(h.regions) // of devices that are gone, most of them
+	w.Devices = make([]heal.Device, 0, h.devices)
+	for s := range h.g.runtime.Devices() {
+		d := deviceState(s, now)
+		d.ByRule, d.Region = h.out[s.Name], h.region(s)
+		w.Devices = append(w.Devices, d)
 	}
-	for i := range all {
-		w.Devices[i] = deviceState(&all[i], now)
-		w.Devices[i].ByRule = h.out[all[i].Name]
-		w.Devices[i].Region = h.region(&all[i])
+	if h.devices = len(w.Devices); len(h.regions) > 2*h.devices {
+		clear(h.regions) // of devices that are gone, most of them
 	}
 	return w
 }

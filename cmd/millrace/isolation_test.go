@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func blackHoledAmongMany(t *testing.T, m sim.Simulator, devices, each int) {
 		c.Gateway.DialRate, c.Journal.SegmentBytes = 1000, 4<<20
 	}})
 	until(t, "all are read", func() bool { return minReads(r, 0) >= 1 })
-	was := r.runtime.Devices()
+	was := statuses(r)
 	for n := each; n <= devices; n += each {
 		if err := m.Stop(n, sim.BlackHole); err != nil {
 			t.Fatal(err)
@@ -87,7 +88,7 @@ func blackHoledAmongMany(t *testing.T, m sim.Simulator, devices, each int) {
 	}
 	until(t, "the others are read four times more", func() bool { return minReads(r, each) >= was[0].Reads+4 })
 	dead := 0
-	for i, d := range r.runtime.Devices() {
+	for i, d := range statuses(r) {
 		switch {
 		case (i+1)%each == 0:
 			if d.Outages > 0 {
@@ -110,10 +111,20 @@ func blackHoledAmongMany(t *testing.T, m sim.Simulator, devices, each int) {
 	t.Logf("%d of %d in a black hole; lag of polls: %s", dead, devices, shares(g.Lag))
 }
 
+// statuses returns copies of all devices, by name.
+func statuses(r *rig) (all []device.Status) {
+	for s := range r.runtime.Devices() {
+		c := *s
+		c.Groups, c.Routes = slices.Clone(s.Groups), slices.Clone(s.Routes)
+		all = append(all, c)
+	}
+	return all
+}
+
 // minReads returns the fewest reads of any device but each so manieth.
 func minReads(r *rig, each int) uint64 {
 	least := ^uint64(0)
-	for i, d := range r.runtime.Devices() {
+	for i, d := range statuses(r) {
 		if each == 0 || (i+1)%each != 0 {
 			least = min(least, d.Reads)
 		}

@@ -118,7 +118,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	if _, there := r.runtime.Device("b"); there || r.device("a").Groups[0].Interval.Milliseconds() != 50 || r.sink("one").Kind != "file" {
-		t.Errorf("a part was applied: %+v, %+v", r.Devices(), r.Sinks())
+		t.Errorf("a part was applied: %+v, %+v", statuses(r), r.Sinks())
 	}
 	r.stop()
 	late, err := load(write(t, dir, "late.yaml", reloadConfig(dir, m, "a", "one two")))

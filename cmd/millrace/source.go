@@ -68,16 +68,6 @@ func described(p protocol, t device.TagSpec) (address string, k tag.Kind) {
 	return address, k
 }
 
-// reasonOf says why a device is in its state, and of one that answers what it refuses.
-func reasonOf(s device.Status) (reason string, refuses bool) {
-	for _, g := range s.Groups {
-		if g.Refusal != "" && (s.State == device.Ready || s.State == device.Degraded) {
-			return strings.TrimPrefix(s.Reason+"; it refuses some of what it is asked: "+g.Refusal, "; "), true
-		}
-	}
-	return s.Reason, false
-}
-
 // Gateway implements web.Source.
 func (g *gateway) Gateway() web.Gateway {
 	c, s := g.config(), g.journal.Stats()
@@ -89,41 +79,6 @@ func (g *gateway) Gateway() web.Gateway {
 		j.State, j.Reason = "full", "the disk is full; the oldest data is dropped to make room"
 	}
 	return web.Gateway{Name: c.Gateway.Name, Version: version, Started: g.started, Demo: g.demo, Journal: j, Overload: g.runtime.Overload()}
-}
-
-// Devices implements web.Source.
-func (g *gateway) Devices() []web.Device {
-	all := g.runtime.Devices()
-	out := make([]web.Device, len(all))
-	for i, s := range all {
-		reason, refuses := reasonOf(s)
-		d := web.Device{
-			ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
-			Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
-			Loss: s.Loss, JitterRule: s.JitterRule, WritesPaused: s.WritesPaused,
-			Load: s.Load, LoadWhy: s.LoadWhy, Stretch: s.Stretch, StretchWhy: s.StretchWhy,
-			Groups: make([]web.Group, len(s.Groups)), Routes: routesOf(&s),
-		}
-		if s.Degraded.Level != device.DegradeNone {
-			d.Degraded, d.DegradedAt, d.DegradedWhy = s.Degraded.Level.String(), s.Degraded.Since, s.Degraded.Why
-		}
-		for k, x := range s.Groups {
-			d.Groups[k] = web.Group{Name: x.Name, Interval: x.Interval, Every: x.Every, Lag: x.Lag, Tags: x.Tags, Missed: x.Missed, Requests: x.Requests, Took: x.Took}
-		}
-		out[i] = d
-	}
-	return out
-}
-
-func routesOf(s *device.Status) web.Routes {
-	r := web.Routes{InUse: s.Route, Pinned: s.RoutePinned, Changes: s.RouteChanges, Phi: s.Phi, Suspicion: s.Suspicion, Slots: s.Slots, SlotsUsed: s.SlotsUsed, HalfOpen: s.HalfOpen}
-	if len(s.Routes) < 2 {
-		return r
-	}
-	for _, x := range s.Routes {
-		r.All = append(r.All, web.Route{Addr: x.Addr, Name: x.Name, State: x.State, Cause: x.Cause, Since: x.Since, RTT: x.RTT})
-	}
-	return r
 }
 
 // Tags implements web.Source.

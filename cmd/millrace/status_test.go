@@ -14,7 +14,7 @@ import (
 
 // A device that answers and refuses some of what it is asked is listed with what that is; one that is well is not.
 func TestStatusListsRefusals(t *testing.T) {
-	reason, refuses := reasonOf(device.Status{State: device.Ready, Reason: "answers", Groups: []device.GroupStatus{{}, {Refusal: "no such node"}}})
+	reason, refuses := reasonOf(&device.Status{State: device.Ready, Reason: "answers", Groups: []device.GroupStatus{{}, {Refusal: "no such node"}}})
 	if !refuses || !strings.HasSuffix(reason, "no such node") {
 		t.Errorf("%s, %t", reason, refuses)
 	}

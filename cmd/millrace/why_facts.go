@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,12 +29,16 @@ func (g *gateway) Why(name string) (why.Explanation, error) {
 // facts gathers what is known of a device, or of a tag and its device.
 func (g *gateway) facts(name string) (why.Facts, bool) {
 	of, _, isTag := strings.Cut(name, "/")
-	f := why.Facts{Now: time.Now(), All: g.runtime.Devices()}
-	i, ok := slices.BinarySearchFunc(f.All, of, func(d device.Status, n string) int { return cmp.Compare(d.Name, n) })
-	if !ok {
+	f := why.Facts{Now: time.Now()}
+	var ok bool
+	if f.Device, ok = g.runtime.Device(of); !ok {
 		return f, false
 	}
-	f.Device = f.All[i]
+	for s := range g.runtime.Devices() {
+		o := *s
+		o.Groups, o.Routes = slices.Clone(s.Groups), slices.Clone(s.Routes)
+		f.All = append(f.All, o)
+	}
 	f.Evidence, _ = g.runtime.Evidence(of)
 	cfg := g.config()
 	if i := slices.IndexFunc(cfg.Devices, func(s device.Spec) bool { return s.Name == of }); i >= 0 {

@@ -15,6 +15,10 @@ func (g *group) lives(rt *Runtime, now time.Time) resilience.Sign {
 	u := g.unit
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.reckoned {
+		u.reckoned = false
+		u.alter() // who was told of a silence hears of its end
+	}
 	if g.requests == 0 {
 		return resilience.NoSign // nobody was asked, and nobody looks at it
 	}
@@ -114,6 +118,7 @@ func (u *unit) foreseen(rt *Runtime, at time.Duration) (phi float64, suspicion s
 	u.excuse(rt)
 	phi = u.predictor.Phi(at, u.pollEvery(), set)
 	if u.life.suspicion == "" && phi >= set.Phi { // nobody looks after the silence of a device that has nowhere to go
+		u.reckoned = true
 		return phi, u.pointsTo(resilience.Silence, at)
 	}
 	return phi, u.life.suspicion

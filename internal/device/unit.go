@@ -58,6 +58,7 @@ type unit struct {
 	mu        sync.Mutex // guards what follows; held for a few instructions
 	rto       resilience.RTO
 	predictor resilience.Predictor
+	reckoned  bool          // a silence was found when somebody asked
 	waited    time.Duration // by the request that timed out last
 	health    health
 	cost      resilience.Cost

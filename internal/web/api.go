@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,15 +60,7 @@ func (s *Server) gatewayView(devices map[string]int) gatewayView {
 }
 
 func (s *Server) gateway(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.gatewayView(countStates(s.src.Devices())))
-}
-
-func countStates(devices []Device) map[string]int {
-	n := map[string]int{}
-	for i := range devices {
-		n[devices[i].shownState()]++
-	}
-	return n
+	writeJSON(w, http.StatusOK, s.gatewayView(s.src.DeviceStates()))
 }
 
 // shownState is the state that counts for a person: what is out of service is that, whatever it does.
@@ -79,33 +72,31 @@ func (d *Device) shownState() string {
 }
 
 func (s *Server) devices(w http.ResponseWriter, _ *http.Request) {
-	devices := s.src.Devices()
-	b := append(make([]byte, 0, 64+400*len(devices)), `{"devices":[`...)
-	for i := range devices {
-		if i > 0 {
-			b = append(b, ',')
+	head(w, http.StatusOK)
+	out := bufio.NewWriterSize(w, 1<<16)
+	var b []byte
+	next := `{"devices":[`
+	for d := range s.src.Devices() {
+		b = appendDevice(append(b[:0], next...), d)
+		if _, err := out.Write(b); err != nil {
+			return // who asked has gone
 		}
-		b = appendDevice(b, &devices[i])
+		next = ","
 	}
-	writeBytes(w, http.StatusOK, append(b, "]}"...))
+	if next != "," {
+		_, _ = out.WriteString(next)
+	}
+	_, _ = out.WriteString("]}\n")
+	_ = out.Flush()
 }
 
 func (s *Server) device(w http.ResponseWriter, r *http.Request) {
-	d, ok := s.findDevice(r.PathValue("id"))
+	d, ok := s.src.Device(r.PathValue("id"))
 	if !ok {
 		noDevice(w, r.PathValue("id"))
 		return
 	}
 	writeBytes(w, http.StatusOK, appendDevice(nil, &d))
-}
-
-func (s *Server) findDevice(id string) (Device, bool) {
-	for _, d := range s.src.Devices() {
-		if d.ID == id {
-			return d, true
-		}
-	}
-	return Device{}, false
 }
 
 func noDevice(w http.ResponseWriter, id string) {

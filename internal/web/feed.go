@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,31 +14,36 @@ const (
 	feedEvery    = 250 * time.Millisecond // how often devices are looked at, while a stream is open
 	summaryEvery = time.Second
 	softEvery    = 5 * time.Second // how often figures that always move (rtt, lag) are sent, for each 1000 devices
+	mostAlarms   = 100             // in a summary
 )
 
-// feed is what all live streams share: devices with the moment of their last change, and a summary, each written as JSON once however
-// many clients there are. It has no goroutine: the stream that asks first after feedEvery looks at the source for all.
+// feed is what all live streams share: devices as JSON with the number of their last change, and a summary, each written once however
+// many clients there are. It has no goroutine: the stream that asks first after feedEvery looks at the source for all. A look costs what has
+// changed, and a few nanoseconds a device.
 type feed struct {
 	src Source
 
 	mu      sync.Mutex
 	looked  time.Time
+	asked   uint64 // the number that the source is asked with next
 	seq     uint64
 	listSeq uint64 // when a device came or went
 	devices []feedDevice
+	states  map[string]int // devices by the state that is shown
+	scratch []byte
 
 	summarized time.Time
 	summary    []byte
 }
 
 type feedDevice struct {
-	dev  Device
-	json []byte
-	seq  uint64
-	sent time.Time
+	json  []byte
+	seq   uint64
+	sent  time.Time
+	state string
 }
 
-func newFeed(src Source) *feed { return &feed{src: src} }
+func newFeed(src Source) *feed { return &feed{src: src, states: map[string]int{}} }
 
 // appendDevices appends the events that bring a client from since up to date, and returns the sequence it then has. A client that is
 // new, or that missed a device coming or going, gets the whole list.
@@ -50,6 +57,7 @@ func (f *feed) appendDevices(b []byte, since uint64, now time.Time) ([]byte, uin
 	event, whole := "device", since < f.listSeq || since > f.seq
 	if whole {
 		event = "devices"
+		b = slices.Grow(b, f.size())
 	}
 	b = append(append(append(b, "event: "...), event...), "\ndata: ["...)
 	n := 0
@@ -65,61 +73,89 @@ func (f *feed) appendDevices(b []byte, since uint64, now time.Time) ([]byte, uin
 	return append(b, "]\n\n"...), f.seq
 }
 
+// size is about how many bytes the whole list has.
+func (f *feed) size() int {
+	n := 64
+	for i := range f.devices {
+		n += len(f.devices[i].json) + 1
+	}
+	return n
+}
+
 func (f *feed) look(now time.Time) {
 	if !f.looked.IsZero() && now.Sub(f.looked) < feedEvery {
 		return
 	}
-	devices := f.src.Devices()
-	if f.looked.IsZero() || !f.sameList(devices) {
-		f.seq++
-		f.listSeq = f.seq
-		f.devices = make([]feedDevice, len(devices))
-		for i := range devices {
-			f.devices[i] = feedDevice{devices[i], appendDevice(nil, &devices[i]), f.seq, now}
-		}
-		f.looked = now
+	first := f.looked.IsZero()
+	f.looked = now
+	next, soft := f.seq+1, f.soft()
+	stale := func(i int) bool { return i < len(f.devices) && now.Sub(f.devices[i].sent) >= soft }
+	seen := 0
+	asked, whole := f.src.DeviceChanges(f.asked, stale, func(i int, d *Device) {
+		seen = max(seen, i+1)
+		f.take(i, d, next, now)
+	})
+	f.asked = asked
+	if !whole && !first {
 		return
 	}
-	f.looked = now
-	next, soft := f.seq+1, softEvery*time.Duration(1+len(devices)/1000)
-	for i := range devices {
-		d := &f.devices[i]
-		if sameFacts(&d.dev, &devices[i]) && (now.Sub(d.sent) < soft || sameFigures(&d.dev, &devices[i])) {
-			continue
-		}
-		d.dev, d.json = devices[i], appendDevice(d.json[:0], &devices[i])
-		d.seq, d.sent = next, now
-		f.seq = next
+	for _, gone := range f.devices[seen:] {
+		f.count(gone.state, -1)
+	}
+	clear(f.devices[seen:])
+	f.devices = f.devices[:seen]
+	f.spread(now)
+	f.seq, f.listSeq = next, next
+}
+
+// take writes d at place i anew, and numbers it next when that is not what clients have.
+func (f *feed) take(i int, d *Device, next uint64, now time.Time) {
+	for len(f.devices) <= i {
+		f.devices = append(f.devices, feedDevice{})
+	}
+	x := &f.devices[i]
+	x.sent = now
+	f.scratch = appendDevice(f.scratch[:0], d)
+	if bytes.Equal(f.scratch, x.json) {
+		return
+	}
+	x.json = append(slices.Grow(x.json[:0], len(f.scratch)), f.scratch...)
+	x.seq, f.seq = next, next
+	if is := d.shownState(); is != x.state {
+		f.count(x.state, -1)
+		f.count(is, 1)
+		x.state = is
 	}
 }
 
-func (f *feed) sameList(devices []Device) bool {
-	if len(devices) != len(f.devices) {
-		return false
+func (f *feed) count(state string, by int) {
+	if f.states[state] += by; state == "" || f.states[state] == 0 {
+		delete(f.states, state)
 	}
-	for i := range devices {
-		if devices[i].ID != f.devices[i].dev.ID {
-			return false
-		}
-	}
-	return true
 }
 
-// sameFacts compares what a person must hear of at once.
-func sameFacts(a, b *Device) bool {
-	return a.State == b.State && a.Reason == b.Reason && a.Since.Equal(b.Since) && a.Outages == b.Outages && a.Recovery == b.Recovery &&
-		a.OutOfService == b.OutOfService && a.Endpoint == b.Endpoint && a.Protocol == b.Protocol && sameWays(&a.Routes, &b.Routes)
-}
+// soft is how often the figures of a device are sent.
+func (f *feed) soft() time.Duration { return softEvery * time.Duration(1+len(f.devices)/1000) }
 
-func sameFigures(a, b *Device) bool { return a.RTT == b.RTT && slices.Equal(a.Groups, b.Groups) }
+// spread has the figures of many devices, which were all written at once, be sent again a few at each look.
+func (f *feed) spread(now time.Time) {
+	n := time.Duration(len(f.devices))
+	if n < 1000 {
+		return
+	}
+	for i := range f.devices {
+		f.devices[i].sent = now.Add(-f.soft() / n * time.Duration(i))
+	}
+}
 
 // summaryView is what the head of the page shows.
 type summaryView struct {
-	Gateway gatewayView  `json:"gateway"`
-	Values  LedgerValues `json:"values"`
-	Residue int64        `json:"residue"`
-	Sinks   []sinkView   `json:"sinks"`
-	Alarms  []Alarm      `json:"alarms"`
+	Gateway    gatewayView  `json:"gateway"`
+	Values     LedgerValues `json:"values"`
+	Residue    int64        `json:"residue"`
+	Sinks      []sinkView   `json:"sinks"`
+	Alarms     []Alarm      `json:"alarms"`      // the worst mostAlarms
+	AlarmCount int          `json:"alarm_count"` // all of them
 }
 
 // appendSummary appends the summary event when it is newer than last, and returns its time.
@@ -127,13 +163,9 @@ func (f *feed) appendSummary(b []byte, last, now time.Time, view func(states map
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.summary == nil || now.Sub(f.summarized) >= summaryEvery {
-		states := map[string]int{}
-		for i := range f.devices {
-			states[f.devices[i].dev.shownState()]++
-		}
-		l := f.src.Ledger()
+		l, alarms := f.src.Ledger(), append([]Alarm{}, f.src.Alarms()...)
 		l.Values.Dropped = notNil(l.Values.Dropped)
-		f.summary, _ = json.Marshal(summaryView{view(states), l.Values, l.Residue, sinkViews(f.src.Sinks()), append([]Alarm{}, f.src.Alarms()...)})
+		f.summary, _ = json.Marshal(summaryView{view(maps.Clone(f.states)), l.Values, l.Residue, sinkViews(f.src.Sinks()), alarms[:min(len(alarms), mostAlarms)], len(alarms)})
 		f.summarized = now
 	}
 	if !f.summarized.After(last) {

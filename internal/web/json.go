@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"iter"
 	"math"
 	"net/http"
 	"strconv"
@@ -168,15 +169,14 @@ type DocumentDevice struct {
 }
 
 // NewDocument joins the ledger and the devices. No list and no map in it is null.
-func NewDocument(l Ledger, devices []Device) Document {
-	d := Document{Values: l.Values, Residue: l.Residue, Sinks: []LedgerSink{}, Devices: make([]DocumentDevice, 0, len(devices))}
+func NewDocument(l Ledger, devices iter.Seq[*Device]) Document {
+	d := Document{Values: l.Values, Residue: l.Residue, Sinks: []LedgerSink{}, Devices: []DocumentDevice{}}
 	d.Values.Dropped = notNil(d.Values.Dropped)
 	for _, s := range l.Sinks {
 		s.Dropped = notNil(s.Dropped)
 		d.Sinks = append(d.Sinks, s)
 	}
-	for i := range devices {
-		v := &devices[i]
+	for v := range devices {
 		d.Devices = append(d.Devices, DocumentDevice{v.ID, v.Protocol, v.State, v.Outages, v.Recovery.Milliseconds()})
 	}
 	return d
@@ -222,10 +222,15 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	writeBytes(w, status, b)
 }
 
-func writeBytes(w http.ResponseWriter, status int, b []byte) {
+// head begins an answer in JSON.
+func head(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
+}
+
+func writeBytes(w http.ResponseWriter, status int, b []byte) {
+	head(w, status)
 	_, _ = w.Write(append(b, '\n')) // a client that went away needs no answer
 }
 

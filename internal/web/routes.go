@@ -2,7 +2,6 @@ package web
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -72,10 +71,4 @@ func appendRoute(b []byte, r *Route) []byte {
 	b = appendTime(append(b, `,"since":`...), r.Since)
 	b = appendMillis(append(b, `,"rtt_ms":`...), r.RTT)
 	return append(b, '}')
-}
-
-// sameWays compares what a person must hear of at once.
-func sameWays(a, b *Routes) bool {
-	return a.InUse == b.InUse && a.Pinned == b.Pinned && a.HalfOpen == b.HalfOpen && (a.Suspicion == "") == (b.Suspicion == "") &&
-		slices.EqualFunc(a.All, b.All, func(x, y Route) bool { return x.State == y.State && x.Cause == y.Cause })
 }

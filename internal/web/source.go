@@ -3,6 +3,7 @@ package web
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"millrace/internal/tag"
@@ -13,8 +14,15 @@ import (
 type Source interface {
 	// Gateway returns who the gateway is and how its journal stands.
 	Gateway() Gateway
-	// Devices returns all devices ordered by ID. The slice is the caller's; Groups are shared and never change.
-	Devices() []Device
+	// Devices goes through all devices by ID. The Device is filled anew for each of them: it and its slices are valid until the next one.
+	Devices() iter.Seq[*Device]
+	// Device returns one device, which is the caller's, and whether there is one of that ID.
+	Device(id string) (Device, bool)
+	// DeviceChanges calls visit for each device of which something that a person must hear of at once changed after number since, with its place in the order of IDs, and returns the number to ask with
+	// next. also names further places to visit. whole says that devices came, went or were configured anew, or that since is 0: then all are visited. The Device is valid until visit returns.
+	DeviceChanges(since uint64, also func(place int) bool, visit func(place int, d *Device)) (next uint64, whole bool)
+	// DeviceStates counts the devices by StateX; one that is out of service by hand counts as that.
+	DeviceStates() map[string]int
 	// Tags returns all tags ordered by name: the same slice until something in it changes, then a new one. It is never modified.
 	Tags() []Tag
 	// Values appends the last value of each of ids, one Sample an id and in that order. An ID without a value, or unknown, has the

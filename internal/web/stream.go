@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 const (
 	heartbeatEvery = 5 * time.Second
 	stuckAfter     = 10 * time.Second // a client that takes nothing for so long is dropped
+	piece          = 64 << 10         // bytes that a client has so long for: ten thousand devices are 5 MB at the begin
+	mostKept       = 1 << 20          // of a buffer
 	streamTTL      = 12 * time.Hour   // from then on a Forcer may cut a stream
 )
 
@@ -24,7 +27,7 @@ const (
 //
 //	event: devices    the whole list: first, and when a device came or went
 //	event: device     those that changed
-//	event: summary    about once a second: gateway, value counts, sinks, alarms
+//	event: summary    about once a second: gateway, value counts, sinks, the worst alarms and how many there are
 //	event: values     those of the chosen tags that changed
 //	event: heartbeat  when there was nothing else for 5 s
 //	event: bye        the server is going down
@@ -192,11 +195,20 @@ func (st *stream) appendValues() {
 // flush ends the turn with its position: an event without data is not dispatched, but its id counts.
 func (st *stream) flush(now time.Time) error {
 	st.buf = append(appendPosition(st.buf, st.s.boot, st.pos), '\n')
-	_ = st.rc.SetWriteDeadline(now.Add(stuckAfter))
-	_, err := st.w.Write(st.buf)
-	if err == nil {
-		err = st.rc.Flush()
+	err := st.write()
+	if st.buf, st.written = st.buf[:0], now; cap(st.buf) > mostKept {
+		st.buf = nil // the whole list comes once
 	}
-	st.buf, st.written = st.buf[:0], now
 	return err
+}
+
+// write sends the buffer, piece by piece.
+func (st *stream) write() error {
+	for p := range slices.Chunk(st.buf, piece) {
+		_ = st.rc.SetWriteDeadline(time.Now().Add(stuckAfter))
+		if _, err := st.w.Write(p); err != nil {
+			return err
+		}
+	}
+	return st.rc.Flush()
 }

@@ -131,7 +131,7 @@ func open(t *testing.T, ln *pipes, query string, headers ...string) *client {
 func (c *client) read(body io.Reader) {
 	defer close(c.events)
 	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, 1<<20)
+	lines.Buffer(nil, 8<<20)
 	var e event
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ": ")
@@ -166,22 +166,31 @@ func (c *client) next(t *testing.T, name string) event {
 
 // drained returns the names of the events that came so far.
 func (c *client) drained() []string {
-	synctest.Wait()
 	var names []string
+	for _, e := range c.came() {
+		if e.name != "" {
+			names = append(names, e.name)
+		}
+	}
+	return names
+}
+
+// came returns the events that came so far. One called end is the stream's.
+func (c *client) came() []event {
+	synctest.Wait()
+	var all []event
 	for {
 		select {
 		case e, ok := <-c.events:
 			if !ok {
-				return append(names, "end")
+				return append(all, event{name: "end"})
 			}
 			if e.id != "" {
 				c.lastID = e.id
 			}
-			if e.name != "" {
-				names = append(names, e.name)
-			}
+			all = append(all, e)
 		default:
-			return names
+			return all
 		}
 	}
 }

@@ -201,7 +201,7 @@ func quantileSince(a, b device.Histogram, q float64) float64 {
 // slowGood returns the share of the tags of slow units that have a good value of late.
 func slowGood(rt *device.Runtime) float64 {
 	good, all := 0, 0
-	for _, s := range rt.Devices() {
+	for s := range rt.Devices() {
 		if s.Groups[0].Name != "slow" {
 			continue
 		}

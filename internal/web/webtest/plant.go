@@ -20,6 +20,9 @@ type Plant struct {
 	now     time.Time
 	seq     uint64
 	devices []web.Device
+	order   []int    // of devices, by ID
+	altered []uint64 // by device, when a fact of it changed
+	number  uint64   // of the last change of a fact
 	byID    map[string]int
 	tags    []web.Tag
 	rows    []row // by tag ID - 1
@@ -43,6 +46,11 @@ func New(devices, tags int, now time.Time) *Plant {
 	for i := range devices {
 		p.addDevice(i, tags)
 	}
+	p.altered, p.number = make([]uint64, devices), 1
+	for i := range devices {
+		p.order = append(p.order, i)
+	}
+	slices.SortFunc(p.order, func(a, b int) int { return compare(p.devices[a].ID, p.devices[b].ID) })
 	slices.SortFunc(p.tags, func(a, b web.Tag) int { return compare(a.Name, b.Name) })
 	p.sinks = []web.Sink{
 		{ID: "historian", Kind: "postgres", State: "ok", Since: now},
@@ -190,10 +198,17 @@ func (p *Plant) SetState(device, state, reason string) error {
 		d.Recovery = max(d.Recovery, 740*time.Millisecond)
 	}
 	d.State, d.Reason, d.Since = state, reason, p.now
+	p.alter(i)
 	if !isRead {
 		p.mark(func(t *web.Tag) bool { return t.Device == device }, tag.UncertainLastUsable)
 	}
 	return nil
+}
+
+// alter notes that a fact of device i has changed.
+func (p *Plant) alter(i int) {
+	p.number++
+	p.altered[i] = p.number
 }
 
 // SetSink puts a sink into state for reason.

@@ -3,6 +3,7 @@ package webtest
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -22,12 +23,54 @@ func (p *Plant) Gateway() web.Gateway {
 	}
 }
 
-func (p *Plant) Devices() []web.Device {
+func (p *Plant) Devices() iter.Seq[*web.Device] {
+	return func(yield func(*web.Device) bool) {
+		for _, i := range p.order {
+			p.mu.Lock()
+			d := p.devices[i]
+			p.mu.Unlock()
+			if !yield(&d) {
+				return
+			}
+		}
+	}
+}
+
+func (p *Plant) Device(id string) (web.Device, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := slices.Clone(p.devices)
-	slices.SortFunc(d, func(a, b web.Device) int { return compare(a.ID, b.ID) })
-	return d
+	i, ok := p.byID[id]
+	if !ok {
+		return web.Device{}, false
+	}
+	return p.devices[i], true
+}
+
+func (p *Plant) DeviceChanges(since uint64, also func(int) bool, visit func(int, *web.Device)) (uint64, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	whole := since == 0
+	for place, i := range p.order {
+		if whole || p.altered[i] > since || also != nil && also(place) {
+			d := p.devices[i]
+			visit(place, &d)
+		}
+	}
+	return p.number, whole
+}
+
+func (p *Plant) DeviceStates() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := map[string]int{}
+	for i := range p.devices {
+		if d := &p.devices[i]; d.OutOfService {
+			n[web.StateOutOfService]++
+		} else {
+			n[d.State]++
+		}
+	}
+	return n
 }
 
 func (p *Plant) Tags() []web.Tag {
@@ -164,6 +207,7 @@ func (p *Plant) switchDevice(m web.Maintenance) error {
 	}
 	d := &p.devices[i]
 	d.OutOfService, d.Since, d.Reason = m.On, p.now, ""
+	p.alter(i)
 	if m.On {
 		d.Reason = "out of service: " + m.Reason
 	}
