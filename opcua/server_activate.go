@@ -214,14 +214,20 @@ func (s *Server) readToken(c *serverConn, token *ua.ExtensionObject) (t userToke
 	if m != nil && token.Decode(m, s.cfg.Limits) != nil {
 		return t, ua.BadIdentityTokenInvalid
 	}
+	offered := *id == "" || kind == ua.UserTokenTypeAnonymous && s.offers(kind, *id)
 	i := slices.IndexFunc(s.tokens, func(p tokenPolicy) bool {
-		return p.endpoint == c.channel.Policy() && p.TokenType == kind && (p.PolicyId == *id || *id == "")
+		return p.endpoint == c.channel.Policy() && p.TokenType == kind && (p.PolicyId == *id || offered)
 	})
 	if i < 0 {
 		return t, ua.BadIdentityTokenRejected
 	}
 	t.offer = &s.tokens[i]
 	return t, ua.Good
+}
+
+// offers says whether any endpoint has a token policy of that kind and id. Who is anonymous proves nothing, and so may name the offer of another endpoint: Apache PLC4X does.
+func (s *Server) offers(kind ua.UserTokenType, id string) bool {
+	return slices.ContainsFunc(s.tokens, func(p tokenPolicy) bool { return p.TokenType == kind && p.PolicyId == id })
 }
 
 // readPassword decrypts a password. Whatever is wrong with it, the answer is that of a wrong one.

@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -154,6 +155,21 @@ func TestServerBadUserTokens(t *testing.T) {
 	req = p.activation(nil)
 	req.ClientSignature.Signature = nil
 	wantStatus(t, "no signature of the application", p.activateRequest(req), ua.BadApplicationSignatureInvalid)
+}
+
+// Who is anonymous may name the offer of any endpoint, as Apache PLC4X does, but it has to be one.
+func TestServerAnonymousPolicyIds(t *testing.T) {
+	cfg := secured(t)
+	cfg.Users, cfg.UserTokens = rolesByName{"": RoleRead}, TokenAnonymous|TokenPassword
+	s := serveUA(t, cfg)
+	p := s.created(t, plain)
+	for id, want := range map[string]ua.StatusCode{
+		"": ua.Good, "anonymous_None": ua.Good, "anonymous_Basic256Sha256": ua.Good,
+		"username_None": ua.BadIdentityTokenRejected, "anonymous": ua.BadIdentityTokenRejected,
+	} {
+		wantStatus(t, strconv.Quote(id), p.activate(&ua.AnonymousIdentityToken{PolicyId: id}), want)
+	}
+	p.wantAlive()
 }
 
 // The user of a session is changed on its own channel alone.
