@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type loadState struct {
 	over    time.Duration // since when it has been overloaded, 0 when it is not
 	roomy   time.Duration // since when an interval could come back, 0 when none could
 	crowded bool          // it was said who takes the time
+	named   *unit         // of whom it was said; it may be elsewhere by now
 }
 
 // weigh notes that a turn of g took so long, and looks at the load of its endpoint now and then.
@@ -104,16 +106,16 @@ func (e *endpoint) showLoad(load float64) {
 func (s *shard) crowd(e *endpoint, load float64, now time.Time) {
 	g := e.heaviest()
 	waits, by := e.blocked()
+	unsaid := !e.load.crowded || !slices.Contains(e.units, e.load.named)
 	switch {
 	case g == nil:
-	case !e.load.crowded && load >= crowdedAt:
+	case unsaid && (load >= crowdedAt || e.load.crowded && load >= roomyAt):
 		s.sayCrowded(e, g, fmt.Sprintf("the connection of %s is busy %.0f %% of the time: %s", e.whom(), 100*load, g.burden()), now)
-	case !e.load.crowded && waits != nil:
+	case unsaid && waits != nil:
 		s.sayCrowded(e, by, fmt.Sprintf("group %s of %s, which takes %v, cannot be read each %v: it has to wait for group %s of %s, which takes %v",
 			waits.spec.Name, waits.unit.spec.Name, waits.busy.Round(time.Millisecond/10), waits.every, by.spec.Name, by.unit.spec.Name, by.busy.Round(time.Millisecond/10)), now)
 	case e.load.crowded && load < roomyAt && waits == nil:
-		e.load.crowded = false
-		s.rt.counters.crowded.Add(-1)
+		s.notCrowded(e)
 		for _, u := range e.units {
 			u.mu.Lock()
 			was := u.life.loadWhy
@@ -128,13 +130,23 @@ func (s *shard) crowd(e *endpoint, load float64, now time.Time) {
 }
 
 func (s *shard) sayCrowded(e *endpoint, g *group, why string, now time.Time) {
-	e.load.crowded = true
-	s.rt.counters.crowded.Add(1)
+	if !e.load.crowded {
+		s.rt.counters.crowded.Add(1)
+	}
+	e.load.crowded, e.load.named = true, g.unit
 	g.unit.mu.Lock()
 	g.unit.life.loadWhy = why
 	g.unit.alter()
 	g.unit.mu.Unlock()
 	s.note(g.unit, "load", why, now)
+}
+
+// notCrowded is the end of sayCrowded.
+func (s *shard) notCrowded(e *endpoint) {
+	if e.load.crowded {
+		e.load.crowded, e.load.named = false, nil
+		s.rt.counters.crowded.Add(-1)
+	}
 }
 
 // blocked returns a group that is late whenever the longest turn of another one has just begun, and that one: a turn is not broken off. Both are nil when there is none.

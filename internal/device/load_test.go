@@ -77,6 +77,66 @@ func TestCulpritIsNamedBeforeAnythingIsMissed(t *testing.T) {
 	})
 }
 
+// When who was named goes elsewhere, or is taken away, the next one is named while time is short, and nobody when it is not.
+func TestTheNextCulpritIsNamed(t *testing.T) {
+	for _, how := range []string{"it goes", "it is removed", "all go"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.book.forgetful = true
+			var specs []Spec
+			for n := uint32(1); n <= 5; n++ {
+				s := b.spec(n, 550*time.Millisecond, 1)
+				if s.Addr.Host, s.Addr.Path = "plc1:502", fmt.Sprint(n); n == 3 {
+					s.Groups[0].Interval = 500 * time.Millisecond
+				}
+				s.Routes = []Route{{Addr: Addr{Scheme: "fake", Host: fmt.Sprintf("other%d:502", n), Path: "1"}}}
+				specs = append(specs, s)
+			}
+			b.plc(1).latency = 100 * time.Millisecond
+			b.apply(specs...)
+			b.run()
+			time.Sleep(10 * time.Second)
+			if s := b.status("d0003"); !strings.Contains(s.LoadWhy, "group fast of d0003 takes 20 %") || b.Stats().Crowded != 1 {
+				t.Fatalf("%q, %d endpoints are crowded", s.LoadWhy, b.Stats().Crowded)
+			}
+			leave := func(n int) {
+				if err := b.UseRoute(b.name(uint32(n)), 1, "by hand"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			crowded := 1
+			switch how {
+			case "it goes":
+				leave(3)
+			case "it is removed":
+				b.apply(append(slices.Clone(specs[:2]), specs[3:]...)...)
+			case "all go":
+				crowded = 0
+				for n := 1; n <= 5; n++ {
+					leave(n)
+				}
+			}
+			time.Sleep(10 * time.Second)
+			var named []string
+			for _, s := range b.Devices() {
+				if s.LoadWhy != "" {
+					named = append(named, s.Name+": "+s.LoadWhy)
+				}
+			}
+			if len(named) != crowded || crowded == 1 && !strings.Contains(named[0], "is busy 73 % of the time: group fast of d0001 takes 18 %") {
+				t.Errorf("%s: named are %q", how, named)
+			}
+			if n := b.Stats().Crowded; n != crowded {
+				t.Errorf("%s: %d endpoints are crowded", how, n)
+			}
+			b.quit()
+			if n := b.Stats().Crowded; n != 0 {
+				t.Errorf("%s: in the end %d endpoints are crowded", how, n)
+			}
+		})
+	}
+}
+
 // The longest interval is stretched first, as far as needed and no further than eightfold, and comes back last.
 func TestOverloadStretchesTheSlowestGroupsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

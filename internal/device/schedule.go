@@ -124,15 +124,14 @@ func (s *shard) reap(e *endpoint) {
 		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
 		s.release(u)
 	}
+	if len(e.units) == 0 {
+		s.notCrowded(e)
+	}
 	if len(e.units) > 0 || e.holders > 0 || e.busy || len(e.queue) > 0 {
 		e.settle()
 		return
 	}
 	e.forget()
-	if e.load.crowded {
-		e.load.crowded = false
-		s.rt.counters.crowded.Add(-1)
-	}
 	if s.endpoints[e.key] == e {
 		s.timers.disarm(&e.timer)
 		s.quit(e)
