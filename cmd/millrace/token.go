@@ -55,7 +55,7 @@ Roles are write and admin. The gateway's own token (the file token) is that of t
 
 // newToken makes a token and the line that stands for it.
 func newToken(name, roles string) (token, line string, err error) {
-	if name == "" || name == "admin" || strings.ContainsFunc(name, unicode.IsSpace) || strings.HasPrefix(name, "#") {
+	if name == "" || name == gatewayUser || strings.ContainsFunc(name, unicode.IsSpace) || strings.HasPrefix(name, "#") {
 		return "", "", fmt.Errorf("%q is no name for an owner: it has no spaces, does not begin with #, and is not admin, whom the gateway's own token is for", name)
 	}
 	if _, err := parseRole(roles); err != nil {
@@ -147,22 +147,46 @@ func appendLine(path, line string) error {
 func (b *tokenBook) identify(token string) (writing.Caller, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	c, ok := b.read()[digestOf(token)]
+	return c, ok
+}
+
+// roleOf says what somebody may who asked for a write some time ago. Only those who came with a token of the file can have lost it meanwhile: users of OPC UA servers are known for as long as the gateway runs.
+func (b *tokenBook) roleOf(c writing.Caller) (writing.Role, bool) {
+	if c.Via != "api" || c.User == gatewayUser {
+		return c.Role, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.read() {
+		if o.User == c.User {
+			return o.Role, true
+		}
+	}
+	return 0, false
+}
+
+// gatewayUser is whom the gateway's own token is for.
+const gatewayUser = "admin"
+
+// read returns who has a token by now, by its digest; nobody while the file cannot be read. The caller holds the lock.
+func (b *tokenBook) read() map[string]writing.Caller {
 	info, err := os.Stat(b.path)
 	if err != nil {
 		b.owners, b.at, b.size = nil, time.Time{}, 0
-		return writing.Caller{}, false
+		return nil
 	}
-	if !info.ModTime().Equal(b.at) || info.Size() != b.size {
-		owners, err := readTokens(b.path)
-		if err != nil {
-			b.complain(err)
-			return writing.Caller{}, false
-		}
-		b.wrong = ""
-		b.owners, b.at, b.size = owners, info.ModTime(), info.Size()
+	if info.ModTime().Equal(b.at) && info.Size() == b.size {
+		return b.owners
 	}
-	c, ok := b.owners[digestOf(token)]
-	return c, ok
+	owners, err := readTokens(b.path)
+	if err != nil {
+		b.complain(err)
+		return nil
+	}
+	b.wrong = ""
+	b.owners, b.at, b.size = owners, info.ModTime(), info.Size()
+	return owners
 }
 
 // complain logs what is wrong with the file, unless it was the last that was logged. The caller holds the lock.

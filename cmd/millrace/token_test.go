@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	writing "millrace/internal/write"
 )
 
 // A token that is added behind a line without an end takes nobody's token away.
@@ -47,5 +49,31 @@ func TestUnreadableTokensAreTold(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "tokens:1"); n != 1 {
 		t.Errorf("it was told %d times: %s", n, log.String())
+	}
+}
+
+// Whoever asked with a token has the roles that its line has now, and none without it. Others have theirs.
+func TestRoleOfAnOwner(t *testing.T) {
+	b := tokenBook{path: filepath.Join(t.TempDir(), tokensFile)}
+	shift := writing.Caller{User: "shift", Role: writing.RoleAdmin, Via: "api"}
+	for _, c := range []struct {
+		roles string // "" takes the line away
+		want  writing.Role
+	}{{"admin,write", writing.RoleAdmin | writing.RoleWrite}, {"write", writing.RoleWrite}, {"", 0}} {
+		text := "# nobody\n"
+		if c.roles != "" {
+			text = "shift " + c.roles + " sha256:00\n"
+		}
+		if err := os.WriteFile(b.path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if role, ok := b.roleOf(shift); role != c.want || ok != (c.roles != "") {
+			t.Errorf("%q: %v, %v", c.roles, role, ok)
+		}
+	}
+	for _, c := range []writing.Caller{{User: gatewayUser, Role: writing.RoleAdmin, Via: "api"}, {User: "shift", Role: writing.RoleWrite, Via: "opcua"}} {
+		if role, ok := b.roleOf(c); !ok || role != c.Role {
+			t.Errorf("%+v: %v, %v", c, role, ok)
+		}
 	}
 }

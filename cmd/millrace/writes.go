@@ -33,7 +33,7 @@ func (g *gateway) openWrites() error {
 	if len(found) > 0 {
 		g.tampered.set(fmt.Sprintf("the audit log is not as the gateway wrote it: %s, and %d more", found[0], len(found)-1), time.Now())
 	}
-	if g.writes, err = writing.New(writing.Config{Plant: g.runtime, Audit: g.audit, Memory: &before, Keep: w.Keep, OnEnd: g.wrote}); err != nil {
+	if g.writes, err = writing.New(writing.Config{Plant: g.runtime, Audit: g.audit, Memory: &before, Keep: w.Keep, RoleOf: g.tokens.roleOf, OnEnd: g.wrote}); err != nil {
 		return err
 	}
 	targets, err := writeTargets(g.cfg)

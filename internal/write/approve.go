@@ -40,18 +40,24 @@ func (p *Path) ask(e *entry, t *Target) Outcome {
 
 // Approve lets a write go its way that waited for it, and returns how it ended; with yes false it is rejected. Whoever asked for it cannot do so.
 func (p *Path) Approve(ctx context.Context, id uint64, c Caller, yes bool, why string) (Outcome, error) {
-	if r := p.enter(); r != nil {
-		return Outcome{}, r
-	}
-	defer p.leave()
 	p.mu.Lock()
+	r := p.run()
 	e := p.byID[id]
 	waits := e != nil && e.pending
 	p.mu.Unlock()
+	if r != nil {
+		return Outcome{}, r
+	}
+	defer p.leave()
 	if !waits {
 		return Outcome{}, ErrNotPending
 	}
-	t, refused := p.admit(&e.order)
+	o := e.order
+	gone := p.look(&o.Caller)
+	t, refused := p.admit(&o)
+	if gone != nil {
+		refused = gone
+	}
 	if err := mayApprove(e, t, c); err != nil {
 		return p.outcome(e), err
 	}
@@ -67,10 +73,23 @@ func (p *Path) Approve(ctx context.Context, id uint64, c Caller, yes bool, why s
 		return p.outcome(e), err
 	}
 	e.began = time.Now()
-	if refused != nil { // the configuration is another one than when it was asked for
+	if refused != nil { // the configuration is another one than when it was asked for, or who asked may not any more
 		return p.refuse(e, refused), nil
 	}
 	return p.execute(context.WithoutCancel(ctx), e, t), nil
+}
+
+// look brings the role of c, who asked for a write some time ago, up to what it is by now, and says what is against him.
+func (p *Path) look(c *Caller) *refusal {
+	if p.cfg.RoleOf == nil {
+		return nil
+	}
+	role, ok := p.cfg.RoleOf(*c)
+	if !ok {
+		return &refusal{NoRole, c.User + ", who asked for it, may not write any more: the token was taken away"}
+	}
+	c.Role = role
+	return nil
 }
 
 func mayApprove(e *entry, t *Target, c Caller) error {

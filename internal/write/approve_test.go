@@ -76,6 +76,40 @@ func TestApproval(t *testing.T) {
 	})
 }
 
+// What somebody asked for who may not write any more is refused when it is approved, and so is what takes a role that he has lost.
+func TestApprovalOfOneWhoIsGone(t *testing.T) {
+	boss := Caller{User: "boss", Role: RoleAdmin, Via: "api"}
+	for name, c := range map[string]struct {
+		role  Role
+		known bool
+		want  string // of the reason; "" is confirmed
+	}{"gone": {0, false, "shift, who asked for it, may not write any more"}, "less": {RoleWrite, true, "it takes the role admin"}, "as it was": {RoleAdmin, true, ""}} {
+		bubble(t, func(t *testing.T) {
+			r := Default()
+			r.Approve, r.Role = true, RoleAdmin
+			g := newRig(t, r)
+			var asked Caller
+			o := order(7)
+			o.Caller.Role = RoleAdmin
+			g.cfg.RoleOf = func(c Caller) (Role, bool) { asked = c; return c.Role, true }
+			id := g.Submit(t.Context(), o).ID
+			g.cfg.RoleOf = func(who Caller) (Role, bool) { asked = who; return c.role, c.known }
+			out, err := g.Approve(t.Context(), id, boss, true, "")
+			if err != nil || asked.User != "shift" {
+				t.Errorf("%s: %v, asked for %+v", name, err, asked)
+			}
+			if c.want == "" {
+				g.want(out, Confirmed, "")
+				return
+			}
+			g.want(out, Refused, c.want, "asked", "approved", "refused refused")
+			if out.Cause != NoRole || len(g.plant.sent) != 0 || len(g.Waiting()) != 0 {
+				t.Errorf("%s: %+v, %d sent, %d wait", name, out, len(g.plant.sent), len(g.Waiting()))
+			}
+		})
+	}
+}
+
 // Nothing leaves that the audit log has not taken.
 func TestNoAuditNoWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -34,6 +34,8 @@ type Config struct {
 	Memory *Memory       // what the audit log has of before; nil is nothing
 	Keep   time.Duration // how long an idempotency key is remembered: default 24 h
 	AtOnce int           // writes under way at once, those that wait for their tag included, and desired ones of one device: default 256
+	// RoleOf says what somebody who asked for a write may by now; false is nothing, for he is not known any more. It is asked when the write is approved. Nil is that it is as it was.
+	RoleOf func(c Caller) (Role, bool)
 	// OnEnd hears of each write that ended. It returns at once.
 	OnEnd func(Outcome)
 }
@@ -52,6 +54,7 @@ type Path struct {
 	mu      sync.Mutex // guards what follows
 	idle    sync.Cond  // running is 0
 	running int
+	repeats int                                // of keys, that wait for an order under way; none of them runs
 	wishing map[*entry]context.CancelCauseFunc // desired values: they may wait for long, and are none of the AtOnce
 	wishes  map[string]int                     // wishing by device
 	closed  bool
@@ -133,12 +136,16 @@ func (p *Path) Target(name string) (*Target, bool) {
 func (p *Path) Submit(ctx context.Context, o Order) Outcome {
 	e := &entry{order: o, digest: o.digest(), began: time.Now(), done: make(chan struct{}), asked: make(chan struct{})}
 	e.out = Outcome{Tag: o.Tag, New: o.Value, By: o.Caller.User, Via: o.Caller.Via, Why: o.Why, Asked: e.began}
-	if why := p.enter(); why != nil {
+	before, why := p.enter(e)
+	switch {
+	case before != nil:
+		return p.again(ctx, before)
+	case why != nil:
 		return p.refuseUnheard(e, why)
 	}
 	defer p.leave()
-	if before := p.claim(e); before != nil {
-		return p.again(ctx, e, before)
+	if p.usedOtherwise(e) {
+		return p.refuse(e, &refusal{KeyTaken, "the idempotency key was used for another write"})
 	}
 	t, why := p.admit(&o)
 	if t != nil {
@@ -153,10 +160,29 @@ func (p *Path) Submit(ctx context.Context, o Order) Outcome {
 	return p.execute(context.WithoutCancel(ctx), e, t)
 }
 
-// enter counts an order that is under way.
-func (p *Path) enter() *refusal {
+// enter counts e as under way, under its key when that is free. One whose key is that of the same order is no other one: that is returned, and nothing is counted, however many are under way.
+func (p *Path) enter(e *entry) (before *entry, why *refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	key := e.order.Key != ""
+	before = p.kept[keyOf(&e.order)]
+	switch same := key && before != nil && before.digest == e.digest; {
+	case same && !before.ended && !before.pending && p.repeats >= p.cfg.AtOnce:
+		return nil, &refusal{TooMany, "as many repetitions as may be wait for a write under way"}
+	case same:
+		return before, nil
+	}
+	if why := p.run(); why != nil {
+		return nil, why
+	}
+	if key && before == nil {
+		p.kept[keyOf(&e.order)] = e
+	}
+	return nil, nil
+}
+
+// run counts what is under way. The caller holds mu.
+func (p *Path) run() *refusal {
 	switch {
 	case p.closed:
 		return stopping()
@@ -205,31 +231,23 @@ func (p *Path) back(e *entry, device string) {
 
 func keyOf(o *Order) string { return o.Caller.User + "\x00" + o.Key }
 
-// claim takes the key of e, or returns the entry that has it.
-func (p *Path) claim(e *entry) *entry {
-	if e.order.Key == "" {
-		return nil
-	}
+// usedOtherwise says whether the key of e is that of another order.
+func (p *Path) usedOtherwise(e *entry) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if before := p.kept[keyOf(&e.order)]; before != nil {
-		return before
-	}
-	p.kept[keyOf(&e.order)] = e
-	return nil
+	return e.order.Key != "" && p.kept[keyOf(&e.order)] != e
 }
 
 // again answers an order whose key was there before.
-func (p *Path) again(ctx context.Context, e, before *entry) Outcome {
-	if e.digest != before.digest {
-		return p.refuse(e, &refusal{KeyTaken, "the idempotency key was used for another write"})
-	}
+func (p *Path) again(ctx context.Context, before *entry) Outcome {
 	if pending, asked := p.isPending(before); !pending {
+		p.repeating(1)
 		select {
 		case <-before.done:
 		case <-asked:
 		case <-ctx.Done():
 		}
+		p.repeating(-1)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,6 +257,12 @@ func (p *Path) again(ctx context.Context, e, before *entry) Outcome {
 		out.End, out.Reason = Unknown, "it is still under way"
 	}
 	return out
+}
+
+func (p *Path) repeating(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.repeats += n
 }
 
 // isPending says whether e waits to be approved. asked is closed when it begins to, nil when it has.

@@ -142,6 +142,56 @@ func TestRepeatedWhileAsked(t *testing.T) {
 	})
 }
 
+// Whoever asks again for what waits takes nobody's place, is bounded by itself, and hears the end as the first one does; also when as many writes as may be are under way.
+func TestRepetitionsTakeNoPlace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, now := Default(), Default()
+		r.Mode, r.Expire = Desired, time.Hour
+		g := newRig(t, r)
+		g.cfg.AtOnce = 2
+		g.Set([]*Target{g.target(&r), targetOf("other", "other/a", 10, &now), targetOf("other", "other/b", 11, &now)})
+		g.plant.hold = make(chan struct{})
+		o := order(1)
+		o.Key = "k"
+		first := g.start(o)
+		synctest.Wait()
+		again := []chan Outcome{g.start(o), g.start(o)}
+		synctest.Wait()
+		if out := g.Submit(t.Context(), o); out.End != Refused || out.Cause != TooMany {
+			t.Errorf("one more: %+v", out)
+		}
+		a, b := order(1), order(1)
+		a.Tag, b.Tag, b.Key = "other/a", "other/b", "done"
+		others := []chan Outcome{g.start(a), g.start(b)}
+		synctest.Wait()
+		if out := g.Submit(t.Context(), a); out.End != Refused || out.Cause != TooMany {
+			t.Errorf("a third one: %+v", out)
+		}
+		close(g.plant.hold)
+		for i, done := range append(again, others...) {
+			if out := <-done; out.End != Confirmed || out.Repeated != (i < len(again)) {
+				t.Errorf("order %d: %+v", i, out)
+			}
+		}
+		g.want(<-first, Confirmed, "")
+		g.plant.hold = make(chan struct{})
+		g.plant.put(10, tag.Value{Kind: tag.Float32}, tag.Good)
+		others = []chan Outcome{g.start(a), g.start(a)}
+		synctest.Wait()
+		if out := g.Submit(t.Context(), b); out.End != Confirmed || !out.Repeated {
+			t.Errorf("what has ended, asked for again while there is no room: %+v", out)
+		}
+		close(g.plant.hold)
+		for _, done := range others {
+			<-done
+		}
+		if g.running != 0 || g.repeats != 0 {
+			t.Errorf("%d run, %d repeat", g.running, g.repeats)
+		}
+		g.Close()
+	})
+}
+
 // The words of a caller are cut where a character ends, and bad bytes of them do not make the log one that cannot be verified.
 func TestWordsOfACaller(t *testing.T) {
 	for name, why := range map[string]string{
