@@ -48,7 +48,7 @@ func (s *Server) admits(p Policy) bool {
 // admitSender returns the certificate that an OPN was sent with, when it is one that may: on a server one that is trusted, and from the second OPN on
 // the one of the first; on a client that of the endpoint.
 func (c *Channel) admitSender(policy Policy, h asymmetricHeader, now time.Time) (*Certificate, error) {
-	if subtle.ConstantTimeCompare(h.thumbprint, c.identity().Thumbprint[:]) != 1 {
+	if subtle.ConstantTimeCompare(h.thumbprint, c.identity(policy).Thumbprint[:]) != 1 {
 		return nil, checksFailed("open channel", errors.New("meant for another certificate than this side's"))
 	}
 	if c.remote != nil {
@@ -64,7 +64,7 @@ func (c *Channel) admitSender(policy Policy, h asymmetricHeader, now time.Time) 
 		return nil, checksFailed("open channel", err)
 	}
 	if err := policy.checkKey(cert); err != nil {
-		return nil, openCause(ua.BadCertificateInvalid, "the certificate does not go with the security policy", err)
+		return nil, openCause(ua.BadCertificateInvalid, "the policy "+policy.String()+" takes certificates with "+policy.KeyName()+", and this one has another", err)
 	}
 	if err := c.server.cfg.Trust.Validate(now, cert.Chain, Use{Policy: policy, By: c.server.cfg.Name, Peer: c.peer}); err != nil {
 		return nil, refused(err)

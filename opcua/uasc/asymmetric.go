@@ -12,22 +12,32 @@ import (
 	"millrace/opcua/ua"
 )
 
-// What an OPN is secured with: the keys of the certificates. This is RSA [OPC 10000-6 6.7.2, 6.7.6].
+// What an OPN is secured with: the keys of the certificates. What encrypts is RSA [OPC 10000-6 6.7.2, 6.7.6]; ecc.go has what only signs.
 
 // sign returns the signature of digest, which is a SHA-256.
 func (s *suite) sign(id *Identity, digest []byte) ([]byte, error) {
-	if s.pss {
+	switch {
+	case s.ecc:
+		return signECDSA(id.Signer, digest)
+	case s.pss:
 		return id.Signer.Sign(rand.Reader, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 	}
 	return id.Signer.Sign(rand.Reader, digest, crypto.SHA256)
 }
 
-// verify reports whether signature is one of digest.
-func (s *suite) verify(key *rsa.PublicKey, digest, signature []byte) bool {
-	if s.pss {
-		return rsa.VerifyPSS(key, crypto.SHA256, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+// verify reports whether signature is one of digest under a key of the policy's kind.
+func (s *suite) verify(key crypto.PublicKey, digest, signature []byte) bool {
+	if k, ok := p256(key); ok {
+		return s.ecc && verifyECDSA(k, digest, signature)
 	}
-	return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest, signature) == nil
+	k, ok := key.(*rsa.PublicKey)
+	switch {
+	case !ok || s.ecc:
+		return false
+	case s.pss:
+		return rsa.VerifyPSS(k, crypto.SHA256, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	}
+	return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest, signature) == nil
 }
 
 // encryptBlocks encrypts plain, which is whole blocks of what key holds, and appends the result to b.
@@ -122,6 +132,7 @@ func (c *Channel) takeOpen(chunk []byte, now time.Time) (Message, error) {
 		return Message{}, checksFailed("open channel", errCrypto)
 	}
 	le := binary.LittleEndian
+	c.received.full = policy.suite().ecc
 	if !c.received.take(le.Uint32(chunk[h.at:]), c.rule()) {
 		return Message{}, checksFailed("open channel", errSequence)
 	}
@@ -135,7 +146,10 @@ func (c *Channel) openAsymmetric(policy Policy, sender *Certificate, chunk []byt
 		return chunk[at+sequenceBytes:], true
 	}
 	s := policy.suite()
-	id, key := c.identity(), sender.rsaKey()
+	if s.ecc {
+		return s.openSigned(sender, chunk, at)
+	}
+	id, key := c.identity(policy), sender.rsaKey()
 	plain, ok := s.decryptBlocks(id, chunk[at:])
 	n := len(plain) - key.Size()
 	if n < sequenceBytes {
@@ -162,7 +176,10 @@ func (c *Channel) sealOpen(b []byte, start, at int, policy Policy, remote *Certi
 		return endTransport(b, start), nil
 	}
 	s := policy.suite()
-	id, key := c.identity(), remote.rsaKey()
+	if s.ecc {
+		return s.sealSigned(c.identity(policy), b, start)
+	}
+	id, key := c.identity(policy), remote.rsaKey()
 	block, sizeBytes, signature := key.Size()-s.oaepOverhead(), paddingSizeBytes(key), id.rsaKey().Size()
 	plain := len(b) - at + sizeBytes + signature
 	padding := (block - plain%block) % block
@@ -186,13 +203,14 @@ func (c *Channel) sealOpen(b []byte, start, at int, policy Policy, remote *Certi
 
 // beginOpen appends the headers of an OPN up to the body, and returns where its sequence header is.
 func (c *Channel) beginOpen(b []byte, channel, requestID uint32, policy Policy, remote *Certificate) (out []byte, at int) {
+	c.sent.full = policy.suite().ecc
 	b = beginTransport(b, KindOpen)
 	b = binary.LittleEndian.AppendUint32(b, channel)
 	b = appendText(b, policy.URI())
 	if policy == None {
 		b = appendNull(appendNull(b))
 	} else {
-		b = appendText(b, string(c.identity().Chain))
+		b = appendText(b, string(c.identity(policy).Chain))
 		b = appendText(b, string(remote.Thumbprint[:]))
 	}
 	at = len(b)

@@ -120,7 +120,7 @@ func TestPaddingIsJudged(t *testing.T) {
 func TestWhoMayOpen(t *testing.T) {
 	open := func(cfg ServerConfig, s Security, change func(c *Channel)) error {
 		p := newPair(t, pairConfig{security: s})
-		cfg.Identity, cfg.Trust = testIdentity(t, "server", 2048), anybody{}
+		cfg.Identity, cfg.ECCIdentity, cfg.Trust = testIdentity(t, "server", 2048), testIdentity(t, "server", eccBits), anybody{}
 		server, err := NewServer(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,8 @@ package uasc
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/x509"
@@ -59,7 +61,7 @@ func Leaf(chain []byte) []byte {
 // Fingerprint returns the thumbprint in hexadecimal, as trust lists show it.
 func (c *Certificate) Fingerprint() string { return hex.EncodeToString(c.Thumbprint[:]) }
 
-// rsaKey returns the key of a certificate that checkKey has passed.
+// rsaKey returns the key of a certificate that checkKey of a policy with RSA has passed.
 func (c *Certificate) rsaKey() *rsa.PublicKey {
 	key, ok := c.Key.(*rsa.PublicKey)
 	if !ok {
@@ -72,7 +74,10 @@ func (c *Certificate) rsaKey() *rsa.PublicKey {
 // told to let a shorter one pass.
 func (p Policy) checkKey(c *Certificate) error {
 	if err := p.keyKind(c.Key); err != nil {
-		return certificateError(err)
+		return &Error{Op: "read certificate", Status: ua.BadCertificateInvalid, Reason: "the certificate does not go with the security policy", Err: err}
+	}
+	if p.suite().ecc {
+		return nil
 	}
 	const shortest, longest = 1024, 4096 // what crypto/rsa takes, and what nobody is made to calculate with
 	if bits := keyBits(c.Key); bits < shortest || bits > longest || bits%8 != 0 {
@@ -81,10 +86,38 @@ func (p Policy) checkKey(c *Certificate) error {
 	return nil
 }
 
-// keyKind reports whether key is of the kind that p works with.
+// keyKind reports whether key is of the kind that p works with. With ECC_nistP256 .NET takes certificates of P-384 too, whose signatures are longer; others do not, and nor do we.
 func (p Policy) keyKind(key crypto.PublicKey) error {
-	if _, ok := key.(*rsa.PublicKey); !ok {
-		return fmt.Errorf("the key is no RSA key, which %v needs", p)
+	_, ok := key.(*rsa.PublicKey)
+	if p.suite().ecc {
+		_, ok = p256(key)
+	}
+	if !ok {
+		return fmt.Errorf("%v works with %s, and the certificate has %s: take a certificate with such a key, or a policy that goes with this one", p, p.KeyName(), KeyName(key))
 	}
 	return nil
+}
+
+// Takes reports whether p works with a key of that kind.
+func (p Policy) Takes(key crypto.PublicKey) bool { return p.keyKind(key) == nil }
+
+// KeyName names the kind of key that p works with, for people.
+func (p Policy) KeyName() string {
+	if p.suite().ecc {
+		return "a key of NIST P-256"
+	}
+	return "an RSA key"
+}
+
+// KeyName names what a key is, for people.
+func KeyName(key crypto.PublicKey) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return "an RSA key"
+	case *ecdsa.PublicKey:
+		return "one of the curve " + k.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "one of Ed25519"
+	}
+	return "one of a kind that is not known"
 }

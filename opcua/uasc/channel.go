@@ -53,7 +53,7 @@ type Channel struct {
 type asked struct {
 	request uint32
 	renew   bool
-	nonce   []byte
+	nonce   ownNonce
 }
 
 // state is where a Channel is in its life.
@@ -112,10 +112,10 @@ func (c *Channel) rule() SequenceRule {
 	return c.client.Sequence
 }
 
-// identity returns this side's own, nil when it has none.
-func (c *Channel) identity() *Identity {
+// identity returns this side's own for a policy, nil when it has none.
+func (c *Channel) identity(p Policy) *Identity {
 	if c.server != nil {
-		return c.server.cfg.Identity
+		return c.server.cfg.identity(p)
 	}
 	return c.client.Identity
 }

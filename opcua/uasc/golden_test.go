@@ -89,8 +89,9 @@ func TestGoldenMessages(t *testing.T) {
 		}
 		s := policy.suite()
 		expires := testNow.Add(time.Hour)
-		fromClient := func(seal bool) *keys { return s.deriveKeys(serverNonce, clientNonce, mode, seal) }
-		fromServer := func(seal bool) *keys { return s.deriveKeys(clientNonce, serverNonce, mode, seal) }
+		nonces := material{client: clientNonce, server: serverNonce}
+		fromClient := func(seal bool) *keys { return s.newKeys(nonces.raw(s, false), mode, seal) }
+		fromServer := func(seal bool) *keys { return s.newKeys(nonces.raw(s, true), mode, seal) }
 		client, server := &Channel{client: &ClientConfig{}}, &Channel{server: &Server{}}
 		for c, t := range map[*Channel]*token{
 			client: {channel: 4711, id: 1, expires: expires, send: fromClient(true), receive: fromServer(false)},
@@ -121,7 +122,7 @@ func TestGoldenOpens(t *testing.T) {
 	opens := 0
 	for _, s := range g.Servers {
 		id := goldenIdentity(t, s.Certificate, s.Key)
-		server, err := NewServer(ServerConfig{Identity: id, Security: allSecurity, Trust: anybody{}})
+		server, err := NewServer(ServerConfig{Identity: id, ECCIdentity: testIdentity(t, "server", eccBits), Security: allSecurity, Trust: anybody{}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,8 @@ package uasc
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -22,7 +24,7 @@ import (
 // Identity is an application's own certificate and the key to it.
 type Identity struct {
 	Certificate
-	Signer crypto.Signer // of an RSA key also a crypto.Decrypter, as *rsa.PrivateKey is
+	Signer crypto.Signer // of an RSA key also a crypto.Decrypter, as *rsa.PrivateKey is; of P-256 it signs alone
 }
 
 // IdentityConfig says what a certificate is made with.
@@ -31,6 +33,7 @@ type IdentityConfig struct {
 	ApplicationURI  string        // must be set
 	Organization    string        // default none
 	Hosts           []string      // host names and IP addresses under which the application is found
+	ECC             bool          // a key of P-256, for ECC_nistP256; default RSA
 	Bits            int           // of the RSA key, 2048 to 4096; default 2048
 	Lifetime        time.Duration // default 20 years: who trusts a certificate of a machine does so until it is replaced
 	Now             time.Time     // the certificate is valid from a day before; must be set
@@ -66,17 +69,24 @@ func (cfg IdentityConfig) withDefaults() (IdentityConfig, *url.URL, error) {
 	return cfg, uri, nil
 }
 
-// NewIdentity makes an RSA key and a certificate that it signs itself [OPC 10000-6 6.2.2].
+// NewIdentity makes a key and a certificate that it signs itself [OPC 10000-6 6.2.2].
 func NewIdentity(cfg IdentityConfig) (*Identity, error) {
 	cfg, _, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	key, err := rsa.GenerateKey(rand.Reader, cfg.Bits)
+	key, err := cfg.newKey()
 	if err != nil {
 		return nil, fmt.Errorf("uasc: make a key: %w", err)
 	}
 	return signedIdentity(cfg, key)
+}
+
+func (cfg IdentityConfig) newKey() (crypto.Signer, error) {
+	if cfg.ECC {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	return rsa.GenerateKey(rand.Reader, cfg.Bits)
 }
 
 // signedIdentity makes the certificate of a key.
@@ -107,10 +117,13 @@ func (cfg IdentityConfig) template(uri *url.URL) (*x509.Certificate, error) {
 		Subject:      pkix.Name{CommonName: cfg.ApplicationName},
 		NotBefore:    cfg.Now.Add(-clockSlack), NotAfter: cfg.Now.Add(cfg.Lifetime),
 		SignatureAlgorithm:    x509.SHA256WithRSA,
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
+		KeyUsage:              rsaUsage | x509.KeyUsageContentCommitment | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
 		URIs:                  []*url.URL{uri},
+	}
+	if cfg.ECC { // the key of the certificate encrypts nothing, and agrees on nothing: ephemeral ones do
+		t.SignatureAlgorithm, t.KeyUsage = x509.ECDSAWithSHA256, ecUsage|x509.KeyUsageContentCommitment|x509.KeyUsageCertSign
 	}
 	if cfg.Organization != "" {
 		t.Subject.Organization = []string{cfg.Organization}

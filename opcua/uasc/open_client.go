@@ -85,11 +85,15 @@ func (c *Channel) AppendOpen(b []byte, requestID uint32, renew bool, lifetime ti
 		return b, openError(ua.BadInvalidState, "an OPN is on its way already")
 	}
 	policy := c.security.Policy
-	a := &asked{request: requestID, renew: renew, nonce: NewNonce(policy.NonceBytes())}
+	nonce, err := policy.suite().newNonce()
+	if err != nil {
+		return b, err
+	}
+	a := &asked{request: requestID, renew: renew, nonce: nonce}
 	req := ua.OpenSecureChannelRequest{
 		RequestHeader: ua.RequestHeader{Timestamp: ua.DateTimeOf(now), RequestHandle: requestID},
 		RequestType:   ua.SecurityTokenRequestTypeIssue, SecurityMode: c.security.Mode,
-		ClientNonce: a.nonce, RequestedLifetime: milliseconds(orDefault(lifetime, defaultMaxLifetime)),
+		ClientNonce: nonce.public, RequestedLifetime: milliseconds(orDefault(lifetime, defaultMaxLifetime)),
 	}
 	channel := uint32(0)
 	if renew {
@@ -97,7 +101,7 @@ func (c *Channel) AppendOpen(b []byte, requestID uint32, renew bool, lifetime ti
 	}
 	start, sent := len(b), c.sent
 	out, at := c.beginOpen(b, channel, requestID, policy, c.remote)
-	out, err := c.sealOpen(ua.AppendMessage(out, &req), start, at, policy, c.remote)
+	out, err = c.sealOpen(ua.AppendMessage(out, &req), start, at, policy, c.remote)
 	if err != nil {
 		c.sent = sent // nothing leaves, and the next number may not be one too many
 		return b, err
@@ -128,8 +132,11 @@ func (c *Channel) Opened(m Message, now time.Time) (Opened, error) {
 	lifetime := max(time.Duration(given.RevisedLifetime)*time.Millisecond, c.client.MinLifetime)
 	t := &token{channel: given.ChannelId, id: given.TokenId, expires: now.Add(lifetime), grace: lifetime / 4}
 	if s := c.security.Policy.suite(); c.security.Policy != None {
-		t.receive = s.deriveKeys(a.nonce, resp.ServerNonce, c.security.Mode, false)
-		t.send = s.deriveKeys(resp.ServerNonce, a.nonce, c.security.Mode, true)
+		m, err := s.material(a.nonce, resp.ServerNonce, false)
+		if err != nil {
+			return Opened{}, c.fail(noPublicKey(err))
+		}
+		t.receive, t.send = s.newKeys(m.raw(s, true), c.security.Mode, false), s.newKeys(m.raw(s, false), c.security.Mode, true)
 	}
 	c.state = opened
 	c.adopt(t)

@@ -10,11 +10,12 @@ import (
 
 // ServerConfig is what the channels of a server have in common.
 type ServerConfig struct {
-	Identity  *Identity  // default none, with which there is only None
-	Security  []Security // what is let in; at least one, or Discovery
-	Discovery bool       // let None in for discovery although Security has it not: Channel.DiscoveryOnly is true then
-	Trust     Validator  // of the clients' certificates; must be set when Security has more than None
-	Name      string     // who rejects, for the records of the trust list
+	Identity    *Identity  // default none, with which there is only None
+	ECCIdentity *Identity  // a second one, for ECC; default Identity, where that has a key of P-256
+	Security    []Security // what is let in; at least one, or Discovery
+	Discovery   bool       // let None in for discovery although Security has it not: Channel.DiscoveryOnly is true then
+	Trust       Validator  // of the clients' certificates; must be set when Security has more than None
+	Name        string     // who rejects, for the records of the trust list
 
 	Transport   Transport
 	Sequence    SequenceRule
@@ -49,7 +50,7 @@ func (cfg ServerConfig) withDefaults() (ServerConfig, error) {
 		if err := s.Check(); err != nil {
 			return cfg, err
 		}
-		if err := s.checkIdentity(cfg.Identity); err != nil {
+		if err := s.checkIdentity(cfg.identity(s.Policy)); err != nil {
 			return cfg, err
 		}
 		if s.Policy != None && cfg.Trust == nil {
@@ -66,13 +67,26 @@ func orDefault[T int | time.Duration](v, def T) T {
 	return v
 }
 
+// identity returns the one that goes with a policy, nil without.
+func (cfg *ServerConfig) identity(p Policy) *Identity { return p.Pick(cfg.Identity, cfg.ECCIdentity) }
+
+// Pick returns the first of the identities whose key is of the kind that p works with, nil when there is none. Some may be nil.
+func (p Policy) Pick(ids ...*Identity) *Identity {
+	for _, id := range ids {
+		if id != nil && p.keyKind(id.Key) == nil {
+			return id
+		}
+	}
+	return nil
+}
+
 // checkIdentity reports whether id can be used with s.
 func (s Security) checkIdentity(id *Identity) error {
 	if s.Policy == None {
 		return nil
 	}
 	if id == nil {
-		return configError(ua.BadConfigurationError, "the policy "+s.Policy.String()+" needs a certificate")
+		return configError(ua.BadConfigurationError, "the policy "+s.Policy.String()+" needs a certificate with "+s.Policy.KeyName()+" of our own")
 	}
 	return s.Policy.checkKey(&id.Certificate)
 }
@@ -141,14 +155,35 @@ func (c *Channel) AcceptOpen(b []byte, m Message, now time.Time) ([]byte, Opened
 		c.security, c.remote, c.state = Security{c.policy, req.SecurityMode}, c.sender, opened
 		c.discoveryOnly = !slices.Contains(c.server.cfg.Security, c.security)
 	}
-	nonce := NewNonce(c.policy.NonceBytes())
+	nonce, agreed, err := c.exchange(req.ClientNonce)
+	if err != nil {
+		return b, Opened{}, c.fail(err)
+	}
 	lifetime := c.server.lifetime(req.RequestedLifetime)
-	t := c.issue(&req, nonce, now.Add(lifetime))
+	t := c.issue(agreed, now.Add(lifetime))
 	out, err := c.appendOpenResponse(b, m.RequestID, &req, t, nonce, lifetime, now)
 	if err != nil {
 		return b, Opened{}, c.fail(err)
 	}
 	return out, openedToken(t, req.RequestType == ua.SecurityTokenRequestTypeRenew, lifetime, now), nil
+}
+
+// exchange makes our nonce, and puts it together with the client's.
+func (c *Channel) exchange(client []byte) (nonce []byte, m material, err error) {
+	s := c.policy.suite()
+	own, err := s.newNonce()
+	if err != nil {
+		return nil, m, err
+	}
+	if m, err = s.material(own, client, true); err != nil {
+		return nil, m, noPublicKey(err)
+	}
+	return own.public, m, nil
+}
+
+// noPublicKey is the error of a nonce that should be a public key.
+func noPublicKey(err error) error {
+	return openCause(ua.BadNonceInvalid, "the nonce is no public key of the policy's curve", err)
 }
 
 func openedToken(t *token, renewed bool, lifetime time.Duration, now time.Time) Opened {
@@ -228,12 +263,11 @@ func (s *Server) lifetime(ms uint32) time.Duration {
 
 // issue makes the next token. Sending goes on under the old one until the client uses the new; who renews again without having used it must have had
 // the answer before, so that one is safe to send under.
-func (c *Channel) issue(req *ua.OpenSecureChannelRequest, nonce []byte, expires time.Time) *token {
+func (c *Channel) issue(m material, expires time.Time) *token {
 	c.lastToken++
 	t := &token{channel: c.id, id: c.lastToken, expires: expires}
 	if s := c.policy.suite(); c.policy != None {
-		t.receive = s.deriveKeys(nonce, req.ClientNonce, c.security.Mode, false)
-		t.send = s.deriveKeys(req.ClientNonce, nonce, c.security.Mode, true)
+		t.receive, t.send = s.newKeys(m.raw(s, false), c.security.Mode, false), s.newKeys(m.raw(s, true), c.security.Mode, true)
 	}
 	if before := c.issued.Load(); before != nil {
 		c.sending.Store(before)

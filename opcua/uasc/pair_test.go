@@ -26,7 +26,7 @@ func testIdentity(t testing.TB, name string, bits int) *Identity {
 	cfg := IdentityConfig{ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"localhost", "127.0.0.1"}, Now: testNow}
 	var id *Identity
 	var err error
-	if bits == defaultBits {
+	if cfg.ECC = bits == eccBits; bits == defaultBits || cfg.ECC {
 		id, err = NewIdentity(cfg)
 	} else {
 		id, err = signedIdentity(cfg, goldenKey(t, bits))
@@ -42,6 +42,8 @@ var identities = struct {
 	sync.Mutex
 	made map[string]*Identity
 }{made: map[string]*Identity{}}
+
+const eccBits = 256
 
 // anybody trusts every certificate.
 type anybody struct{}
@@ -66,6 +68,7 @@ var allSecurity = []Security{
 	{Basic256Sha256, ua.MessageSecurityModeSign}, {Basic256Sha256, ua.MessageSecurityModeSignAndEncrypt},
 	{Aes128Sha256RsaOaep, ua.MessageSecurityModeSign}, {Aes128Sha256RsaOaep, ua.MessageSecurityModeSignAndEncrypt},
 	{Aes256Sha256RsaPss, ua.MessageSecurityModeSign}, {Aes256Sha256RsaPss, ua.MessageSecurityModeSignAndEncrypt},
+	{ECCNistP256, ua.MessageSecurityModeSign}, {ECCNistP256, ua.MessageSecurityModeSignAndEncrypt},
 }
 
 func newPair(t testing.TB, cfg pairConfig) *pair {
@@ -76,16 +79,19 @@ func newPair(t testing.TB, cfg pairConfig) *pair {
 	if cfg.serverBits == 0 {
 		cfg.serverBits = 2048
 	}
-	serverID := testIdentity(t, "server", cfg.serverBits)
+	serverID, eccID := testIdentity(t, "server", cfg.serverBits), testIdentity(t, "server", eccBits)
+	if cfg.security.Policy == ECCNistP256 {
+		cfg.clientBits = eccBits
+	}
 	clientCfg := ClientConfig{Security: cfg.security, Transport: cfg.clientT}
 	if cfg.security.Policy != None {
-		clientCfg.Identity, clientCfg.ServerCertificate = testIdentity(t, "client", cfg.clientBits), serverID.Chain
+		clientCfg.Identity, clientCfg.ServerCertificate = testIdentity(t, "client", cfg.clientBits), cfg.security.Policy.Pick(serverID, eccID).Chain
 	}
 	client, err := NewClient(clientCfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := NewServer(ServerConfig{Identity: serverID, Security: allSecurity, Trust: anybody{}, Transport: cfg.serverT})
+	server, err := NewServer(ServerConfig{Identity: serverID, ECCIdentity: eccID, Security: allSecurity, Trust: anybody{}, Transport: cfg.serverT})
 	if err != nil {
 		t.Fatal(err)
 	}

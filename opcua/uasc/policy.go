@@ -20,16 +20,18 @@ const (
 	Basic256Sha256
 	Aes128Sha256RsaOaep
 	Aes256Sha256RsaPss
+	ECCNistP256 // signs with P-256 and agrees on keys for each token anew, so that who gets the certificate's key later reads nothing that was recorded
 )
 
-// suite is what a policy consists of. Lengths are bytes but for the RSA keys' bits.
+// suite is what a policy consists of. Lengths are bytes but for the certificates' keys' bits.
 type suite struct {
 	name, uri     string
 	level         uint8
 	nonce         int
 	signKey, key  int  // symmetric; the IV is a block long
-	keyMin        int  // bits of the RSA key
-	keyMax        int  // bits of the RSA key
+	keyMin        int  // bits of the certificate's key
+	keyMax        int  // likewise
+	ecc           bool // the key is one of P-256, else RSA; nothing of what follows has ECC
 	pss           bool // signatures are PSS, else PKCS #1 v1.5; both of SHA-256
 	oaep          crypto.Hash
 	signatureURI  string
@@ -61,6 +63,11 @@ var suites = [...]suite{
 	Aes256Sha256RsaPss: {
 		name: "Aes256_Sha256_RsaPss", uri: policyPrefix + "Aes256_Sha256_RsaPss", level: 40, nonce: 32, signKey: 32, key: 32,
 		keyMin: 2048, keyMax: 4096, pss: true, oaep: crypto.SHA256, signatureURI: uriPSSSHA256, encryptionURI: uriOAEPSHA256,
+	},
+	// The level is below all others: peers trust a certificate, and who was trusted with that of RSA would otherwise come with another one the day both sides can. It
+	// names no algorithms in signatures and secrets, where RSA does: the policy says them all, and some servers refuse any name there.
+	ECCNistP256: {
+		name: "ECC_nistP256", uri: policyPrefix + "ECC_nistP256", level: 10, nonce: pointBytes, signKey: 32, key: 16, keyMin: 256, keyMax: 256, ecc: true,
 	},
 }
 
@@ -125,13 +132,13 @@ func (p Policy) Level(mode ua.MessageSecurityMode) uint8 {
 	}
 }
 
-// NonceBytes returns the length of the nonces in an OpenSecureChannel; 0 for None.
+// NonceBytes returns the length of the nonces in an OpenSecureChannel, which are public keys with ECC; 0 for None.
 func (p Policy) NonceBytes() int { return p.suite().nonce }
 
-// SignatureURI returns the algorithm of a SignatureData, "" for None.
+// SignatureURI returns the algorithm of a SignatureData, "" for None and ECC.
 func (p Policy) SignatureURI() string { return p.suite().signatureURI }
 
-// EncryptionURI returns the encryptionAlgorithm of a UserNameIdentityToken, "" for None.
+// EncryptionURI returns the encryptionAlgorithm of a UserNameIdentityToken, "" for None and ECC.
 func (p Policy) EncryptionURI() string { return p.suite().encryptionURI }
 
 // oaepHash returns a new hash of the one that the policy's OAEP uses, both for the label and for the mask.

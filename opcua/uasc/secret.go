@@ -32,7 +32,7 @@ func (p Policy) Verify(c *Certificate, signature []byte, parts ...[]byte) error 
 	if err := p.checkKey(c); err != nil {
 		return err
 	}
-	if !p.suite().verify(c.rsaKey(), digestOf(parts), signature) {
+	if !p.suite().verify(c.Key, digestOf(parts), signature) {
 		return signatureError(errors.New("not the signature of this under the key of " + c.Fingerprint()))
 	}
 	return nil
@@ -74,12 +74,15 @@ func (p Policy) VerifySession(peer *Certificate, own *Identity, ownNonce, signat
 const secretLengthBytes = 4
 
 // EncryptSecret encrypts a password for the owner of c, bound to the nonce that it sent last: length of both, secret, nonce, block by block
-// [OPC 10000-4 7.41.2.2]. With None it returns secret.
+// [OPC 10000-4 7.41.2.2]. With None it returns secret. ECC has SealSecret for it.
 func (p Policy) EncryptSecret(c *Certificate, secret, nonce []byte) ([]byte, error) {
 	if p == None {
 		return secret, nil
 	}
-	if c == nil {
+	switch {
+	case p.Ephemeral():
+		return nil, configError(ua.BadSecurityPolicyRejected, "the policy "+p.String()+" encrypts nothing with a certificate")
+	case c == nil:
 		return nil, configError(ua.BadCertificateInvalid, "there is no certificate to encrypt a secret for")
 	}
 	if err := p.checkKey(c); err != nil {
@@ -100,7 +103,7 @@ func (p Policy) DecryptSecret(id *Identity, algorithm string, cipher, nonce []by
 		return cipher, nil
 	}
 	refused := &Error{Op: "decrypt secret", Status: ua.BadIdentityTokenRejected, Reason: "the secret is not encrypted as the policy asks for"}
-	if (Security{Policy: p}).checkIdentity(id) != nil || algorithm != "" && algorithm != p.EncryptionURI() || len(cipher) > maxSecretBytes {
+	if p.Ephemeral() || (Security{Policy: p}).checkIdentity(id) != nil || algorithm != "" && algorithm != p.EncryptionURI() || len(cipher) > maxSecretBytes {
 		return nil, refused
 	}
 	plain, ok := p.suite().decryptBlocks(id, bytes.Clone(cipher))

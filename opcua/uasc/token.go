@@ -36,9 +36,8 @@ type cbcMode interface {
 	SetIV(iv []byte)
 }
 
-// deriveKeys makes the keys of one direction from the nonces: secret is that of the receiving side, seed that of the sending one [OPC 10000-6 6.7.5].
-func (s *suite) deriveKeys(secret, seed []byte, mode ua.MessageSecurityMode, seal bool) *keys {
-	raw := pSHA256(secret, seed, s.signKey+s.key+blockBytes)
+// newKeys makes the keys of one direction from what was derived for it: for signatures, encryption, and the IV [OPC 10000-6 6.7.5].
+func (s *suite) newKeys(raw []byte, mode ua.MessageSecurityMode, seal bool) *keys {
 	k := &keys{mac: hmac.New(sha256.New, raw[:s.signKey])}
 	if mode != ua.MessageSecurityModeSignAndEncrypt {
 		return k

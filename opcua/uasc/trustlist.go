@@ -31,7 +31,7 @@ type TrustEntry struct {
 
 // The lists of a TrustEntry.
 const (
-	ListOwn      = "own" // the application's, when it keeps it in own/cert.der beside the lists
+	ListOwn      = "own" // the application's, when it keeps them in own/cert.der and own/cert-ecc.der beside the lists
 	ListTrusted  = "trusted"
 	ListIssuer   = "issuer"
 	ListRejected = "rejected"
@@ -41,14 +41,16 @@ var listFolders = [...]struct{ list, folder string }{
 	{ListTrusted, trustedFolder}, {ListIssuer, issuersFolder}, {ListRejected, rejectedFolder},
 }
 
-// ownFile is where an application keeps its certificate, for others to compare fingerprints with.
-const ownFile = "own/cert.der"
+// ownFiles are where an application keeps its certificates, for others to compare fingerprints with.
+var ownFiles = [...]string{"own/cert.der", "own/cert-ecc.der"}
 
-// List returns the application's own certificate, if it is there, and those in all folders, by list and file.
+// List returns the application's own certificates that are there, and those in all folders, by list and file.
 func (s *TrustStore) List() ([]TrustEntry, error) {
 	var all []TrustEntry
-	if own := s.folder(ownFile); exists(own) {
-		all = s.entries(ListOwn, own)
+	for _, name := range ownFiles {
+		if own := s.folder(name); exists(own) {
+			all = append(all, s.entries(ListOwn, own)...)
+		}
 	}
 	for _, l := range listFolders {
 		if _, err := os.ReadDir(s.folder(l.folder)); err != nil {

@@ -34,7 +34,7 @@ const (
 	CheckStructure       Check = 1 << iota // BadCertificateInvalid: it can be read; what cannot is refused even when this is skipped
 	CheckChain                             // BadCertificateChainIncomplete: all its issuers are here, up to one that signed itself
 	CheckSignature                         // BadCertificateInvalid: each is signed by the next
-	CheckPolicy                            // BadCertificatePolicyCheckFailed: its key and the hash of its signature are what the security policy asks for; BadCertificateInvalid: the key is of another kind
+	CheckPolicy                            // BadCertificatePolicyCheckFailed: its key, the key's curve and the hash of its signature are what the security policy asks for; BadCertificateInvalid: the key is of another kind
 	CheckTrust                             // BadCertificateUntrusted: it or one of its issuers is in the list of trusted certificates
 	CheckValidity                          // BadCertificateTimeInvalid, BadCertificateIssuerTimeInvalid
 	CheckHostName                          // BadCertificateHostNameInvalid

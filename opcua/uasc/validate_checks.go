@@ -120,7 +120,7 @@ func (j *judgement) policy() *CertificateError {
 	s := j.use.Policy.suite()
 	if err := j.use.Policy.keyKind(leaf.PublicKey); err != nil {
 		e := j.fail(CheckPolicy, 0, "its key is of another kind than the security policy's", err)
-		if e != nil {
+		if _, curve := leaf.PublicKey.(*ecdsa.PublicKey); e != nil && !(curve && s.ecc) { // another curve is a key that is too long or too short
 			e.Status = ua.BadCertificateInvalid
 		}
 		return e
@@ -205,7 +205,7 @@ func (j *judgement) uri() *CertificateError {
 	return j.fail(CheckURI, 0, fmt.Sprintf("it is not for the application %q", j.use.ApplicationURI), nil)
 }
 
-// The uses that an application's RSA certificate allows [OPC 10000-6 6.2.2].
+// The uses that an application's certificate allows, by its key [OPC 10000-6 6.2.2].
 const (
 	rsaUsage = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment
 	ecUsage  = x509.KeyUsageDigitalSignature
@@ -213,12 +213,12 @@ const (
 
 func (j *judgement) usage() *CertificateError {
 	leaf := j.path[0]
-	want := rsaUsage
+	want, uses := rsaUsage, "digital signature, key encipherment or data encipherment"
 	if _, ok := leaf.PublicKey.(*rsa.PublicKey); !ok {
-		want = ecUsage
+		want, uses = ecUsage, "digital signature"
 	}
 	if leaf.KeyUsage&want != want {
-		if e := j.fail(CheckUsage, 0, "its key usage lacks digital signature, key encipherment or data encipherment", nil); e != nil {
+		if e := j.fail(CheckUsage, 0, "its key usage lacks "+uses, nil); e != nil {
 			return e
 		}
 	}
