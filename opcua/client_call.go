@@ -117,8 +117,17 @@ func (c *clientConn) exchange(ctx context.Context, k *clientCall) error {
 
 // do asks with a generated request, and reads the answer into response.
 func (c *clientConn) do(ctx context.Context, request, response ua.Message, operations int) error {
+	return c.doWith(ctx, ua.ExtensionObject{}, request, response, operations)
+}
+
+// nullObject is the length of an ExtensionObject that is null: what the header ends with.
+const nullObject = 3
+
+// doWith is do with an additional header.
+func (c *clientConn) doWith(ctx context.Context, additional ua.ExtensionObject, request, response ua.Message, operations int) error {
 	k := c.begin(Service(request.EncodingId()), operations)
 	defer c.release(k)
+	k.out = ua.AppendExtensionObject(k.out[:len(k.out)-nullObject], additional)
 	k.body(request)
 	if err := c.exchange(ctx, k); err != nil {
 		return err

@@ -18,13 +18,16 @@ const MaxWindow = 64
 // Config is how a client works. The zero value talks to a server without security and as nobody in particular, waits five seconds for an answer and repeats
 // nothing.
 type Config struct {
-	// Policy is the security policy by its short name, None, Basic256Sha256, Aes128_Sha256_RsaOaep or Aes256_Sha256_RsaPss. By default it is the strongest that the
-	// server offers, and None when there is no Identity. A server that offers None alone gets no client that has one, unless Policy says so.
+	// Policy is the security policy by its short name, None, Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss or ECC_nistP256. By default it is the strongest
+	// that the server offers and there is an identity for, ECC only where there is none of the others, and None when there is no identity. A server that offers None
+	// alone gets no client that has one, unless Policy says so.
 	Policy string
 	// Mode is the security mode; by default the strongest that the server offers with the policy.
 	Mode ua.MessageSecurityMode
-	// Identity is the client's certificate and key. Without it there is no security policy but None.
+	// Identity is the client's certificate and key, of RSA, or of P-256 for ECC_nistP256 alone. Without it there is no security policy but None.
 	Identity *uasc.Identity
+	// ECCIdentity is a second one, of P-256, beside one of RSA.
+	ECCIdentity *uasc.Identity
 	// Trust judges the server's certificate, where there is security. Without it Dial refuses, unless ServerCertificate or AnyServer is set.
 	Trust uasc.Validator
 	// ServerCertificate is the only certificate that is accepted of the server, DER.
@@ -158,19 +161,27 @@ func (c Config) withDefaults() (Config, error) {
 		if !ok {
 			return c, fmt.Errorf("opcua: no such security policy: %q", c.Policy)
 		}
-		if p != uasc.None && c.Identity == nil {
-			return c, fmt.Errorf("opcua: security policy %s needs an identity: certificate and key", c.Policy)
+		if p != uasc.None && c.identity(p) == nil {
+			return c, fmt.Errorf("opcua: security policy %s needs an identity, a certificate and key, with %s", c.Policy, p.KeyName())
 		}
 	}
 	c.fill()
 	return c, nil
 }
 
+// identity returns the one that goes with a policy, nil without.
+func (c *Config) identity(p uasc.Policy) *uasc.Identity { return p.Pick(c.Identity, c.ECCIdentity) }
+
+// identified reports whether there is an identity at all.
+func (c *Config) identified() bool { return c.Identity != nil || c.ECCIdentity != nil }
+
 // fill puts the defaults where nothing is said.
 func (c *Config) fill() {
 	c.ApplicationName = cmp.Or(c.ApplicationName, "Millrace")
-	if c.ApplicationURI == "" && c.Identity != nil {
-		c.ApplicationURI = c.Identity.ApplicationURI
+	for _, id := range [...]*uasc.Identity{c.Identity, c.ECCIdentity} {
+		if c.ApplicationURI == "" && id != nil {
+			c.ApplicationURI = id.ApplicationURI
+		}
 	}
 	c.ApplicationURI = cmp.Or(c.ApplicationURI, "urn:millrace:client")
 	c.SessionName = cmp.Or(c.SessionName, c.ApplicationName)

@@ -209,8 +209,10 @@ func dialFailed(stage Stage, url string, ch *clientChoice, cfg *Config, err erro
 	if stage >= StageCreate {
 		e.User = cfg.User.kind().String()
 	}
-	if ch != nil && ch.secured() && cfg.Identity != nil {
-		e.Fingerprint = fmt.Sprintf("%X", cfg.Identity.Thumbprint)
+	if ch != nil && ch.secured() {
+		if id := cfg.identity(ch.security.Policy); id != nil {
+			e.Fingerprint = fmt.Sprintf("%X", id.Thumbprint)
+		}
 	}
 	if ch != nil && ch.found {
 		e.Known = &KnownEndpoint{ch}

@@ -127,7 +127,10 @@ func permitted(p uasc.Policy, cfg *Config) bool {
 		want, _ := uasc.ParsePolicy(cfg.Policy)
 		return p == want
 	}
-	return (p == uasc.None) == (cfg.Identity == nil)
+	if p == uasc.None {
+		return !cfg.identified()
+	}
+	return cfg.identity(p) != nil
 }
 
 // kind returns the type of token that u needs.
@@ -141,6 +144,19 @@ func (u *User) kind() ua.UserTokenType {
 	return ua.UserTokenTypeAnonymous
 }
 
+// goesWith reports whether the user's password can be encrypted, or his key signs, with p at an endpoint. A password with ECC goes with a key that the server gives on a
+// channel with ECC alone, and there the server has no RSA key to encrypt one with [OPC 10000-6 6.8.2].
+func (u *User) goesWith(p uasc.Policy, e *ua.EndpointDescription) bool {
+	channel, _ := uasc.PolicyByURI(e.SecurityPolicyUri)
+	switch {
+	case p == uasc.None:
+		return true
+	case p.Ephemeral() != channel.Ephemeral():
+		return false
+	}
+	return u.Key == nil || p.Takes(u.Key.Public())
+}
+
 // tokenFor returns the strongest token policy of an endpoint for the user. A server without any, as some small ones are, takes anonymous clients.
 func tokenFor(e *ua.EndpointDescription, cfg *Config) (ua.UserTokenPolicy, bool) {
 	kind, best, level := cfg.User.kind(), -1, -1
@@ -151,7 +167,7 @@ func tokenFor(e *ua.EndpointDescription, cfg *Config) (ua.UserTokenPolicy, bool)
 			uri = e.SecurityPolicyUri
 		}
 		p, ok := uasc.PolicyByURI(uri)
-		if t.TokenType != kind || !ok && kind != ua.UserTokenTypeAnonymous {
+		if t.TokenType != kind || kind != ua.UserTokenTypeAnonymous && !(ok && cfg.User.goesWith(p, e)) {
 			continue
 		}
 		if l := int(p.Level(ua.MessageSecurityModeSignAndEncrypt)); l > level {
@@ -213,7 +229,7 @@ func wanted(cfg *Config) string {
 	policy := cfg.Policy
 	switch {
 	case policy != "":
-	case cfg.Identity == nil:
+	case !cfg.identified():
 		policy = "None, since the client has no certificate of its own,"
 	default:
 		policy = "any but None"
@@ -221,7 +237,11 @@ func wanted(cfg *Config) string {
 	if cfg.Mode != 0 {
 		policy += "/" + cfg.Mode.String()
 	}
-	return policy + " for a user with " + cfg.User.kind().String()
+	user := cfg.User.kind().String()
+	if cfg.User.Key != nil {
+		user += " (" + uasc.KeyName(cfg.User.Key.Public()) + ")"
+	}
+	return policy + " for a user with " + user
 }
 
 // ChoiceError says that a server has no endpoint that the configuration permits.

@@ -60,7 +60,7 @@ func connect(ctx context.Context, endpoint string, ch *clientChoice, cfg *Config
 func openChannel(ctx context.Context, conn net.Conn, endpoint string, ch *clientChoice, cfg *Config) (*clientConn, error) {
 	security := uasc.ClientConfig{Security: ch.security, Transport: cfg.Transport, MinLifetime: minChannelLifetime, Reverse: cfg.Reverse}
 	if ch.secured() {
-		security.Identity, security.ServerCertificate, security.Server = cfg.Identity, ch.endpoint.ServerCertificate, ch.server
+		security.Identity, security.ServerCertificate, security.Server = cfg.identity(ch.security.Policy), ch.endpoint.ServerCertificate, ch.server
 	}
 	channel, err := uasc.NewClient(security)
 	if err != nil {

@@ -20,15 +20,15 @@ func (s *servingUA) url() string { return "opc.tcp://" + s.Addr }
 // Every policy and mode with every kind of user, against our own server.
 func TestClientAndServerAgree(t *testing.T) {
 	open, users := serveUA(t, secured(t)), serveUA(t, withUsers(t))
-	user := testIdentity(t, "user")
 	for _, sec := range allSecurity {
+		user := testIdentityFor(t, "user", sec.Policy)
 		for name, u := range map[string]User{"anonymous": {}, "password": {Name: "anna", Password: "anna's secret"}, "certificate": {Certificate: user.Raw, Key: user.Signer}} {
 			t.Run(sec.String()+"/"+name, func(t *testing.T) {
 				s := users
 				if name == "anonymous" {
 					s = open
 				}
-				cfg := Config{Policy: sec.Policy.String(), Mode: sec.Mode, User: u, Identity: testIdentity(t, "client"), Trust: trustsAll{}}
+				cfg := Config{Policy: sec.Policy.String(), Mode: sec.Mode, User: u, Identity: testIdentity(t, "client"), ECCIdentity: testIdentityFor(t, "client", uasc.ECCNistP256), Trust: trustsAll{}}
 				c, err := Dial(t.Context(), s.url(), cfg)
 				if err != nil {
 					t.Fatal(err)

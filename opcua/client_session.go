@@ -16,6 +16,7 @@ type clientSession struct {
 	id      ua.NodeId
 	token   ua.NodeId // secret
 	nonce   []byte    // the server's last
+	key     []byte    // the server's last ephemeral key, for a password with ECC
 	timeout time.Duration
 	server  []byte // certificate, DER
 }
@@ -37,11 +38,11 @@ func createSession(ctx context.Context, c *clientConn, url string, ch *clientCho
 		EndpointUrl: url, SessionName: cfg.SessionName, ClientNonce: nonce, RequestedSessionTimeout: float64(cfg.SessionTimeout / time.Millisecond),
 		MaxResponseMessageSize: uint32(c.channel.Limits().ReceiveMessage),
 	}
-	if cfg.Identity != nil && (ch.secured() || ch.token.SecurityPolicyUri != "") {
-		ask.ClientCertificate = cfg.Identity.Chain
+	if id := ch.identity(cfg); id != nil {
+		ask.ClientCertificate = id.Chain
 	}
 	var got ua.CreateSessionResponse
-	if err := c.do(ctx, &ask, &got, 0); err != nil {
+	if err := c.doWith(ctx, ch.keyRequest(&cfg.User), &ask, &got, 0); err != nil {
 		return nil, err
 	}
 	if err := checkSession(c, ch, nonce, &got); err != nil {
@@ -51,7 +52,7 @@ func createSession(ctx context.Context, c *clientConn, url string, ch *clientCho
 	if len(s.server) == 0 {
 		s.server = got.ServerCertificate
 	}
-	return s, nil
+	return s, s.takeKey(&got.ResponseHeader.AdditionalHeader, c, ch)
 }
 
 // keptId lets go of the message that an id came in.
@@ -81,7 +82,7 @@ func checkSession(c *clientConn, ch *clientChoice, nonce []byte, got *ua.CreateS
 	case !bytes.Equal(uasc.Leaf(got.ServerCertificate), uasc.Leaf(ch.endpoint.ServerCertificate)):
 		return &SessionError{Status: ua.BadCertificateInvalid, What: "the server's certificate is not that of the channel"}
 	}
-	if err := ch.security.Policy.VerifySession(c.channel.Remote(), c.cfg.Identity, nonce, got.ServerSignature.Signature); err != nil {
+	if err := ch.security.Policy.VerifySession(c.channel.Remote(), c.cfg.identity(ch.security.Policy), nonce, got.ServerSignature.Signature); err != nil {
 		return &SessionError{Status: ua.BadApplicationSignatureInvalid, What: "the server's signature is wrong: " + err.Error()}
 	}
 	if ch.offered != ([len(ch.offered)]byte{}) && ch.offered != digest(got.ServerEndpoints) {
@@ -109,32 +110,33 @@ func (s *clientSession) activate(ctx context.Context, c *clientConn, ch *clientC
 	c.token = ua.AppendNodeId(nil, s.token)
 	ask := ua.ActivateSessionRequest{LocaleIds: c.cfg.Locales}
 	if ch.secured() {
-		sig, err := ch.security.Policy.SignSession(c.cfg.Identity, s.server, s.nonce)
+		sig, err := ch.security.Policy.SignSession(c.cfg.identity(ch.security.Policy), s.server, s.nonce)
 		if err != nil {
 			return err
 		}
 		ask.ClientSignature = ua.SignatureData{Algorithm: ch.security.Policy.SignatureURI(), Signature: sig}
 	}
-	if err := s.identify(&ask, &c.cfg.User, ch); err != nil {
+	if err := s.identify(&ask, c.cfg, ch); err != nil {
 		return err
 	}
 	var got ua.ActivateSessionResponse
-	if err := c.do(ctx, &ask, &got, 0); err != nil {
+	if err := c.doWith(ctx, ch.keyRequest(&c.cfg.User), &ask, &got, 0); err != nil {
 		return err
 	}
 	s.nonce = got.ServerNonce
-	return nil
+	return s.takeKey(&got.ResponseHeader.AdditionalHeader, c, ch)
 }
 
 // identify puts the user's token into the request.
-func (s *clientSession) identify(ask *ua.ActivateSessionRequest, u *User, ch *clientChoice) error {
+func (s *clientSession) identify(ask *ua.ActivateSessionRequest, cfg *Config, ch *clientChoice) error {
+	u := &cfg.User
 	p, ok := ch.tokenSecurity()
 	if !ok {
 		return &ArgumentError{What: "unknown security policy of the user token: " + ch.token.SecurityPolicyUri}
 	}
 	switch u.kind() {
 	case ua.UserTokenTypeUserName:
-		t, err := s.nameToken(u, p, ch)
+		t, err := s.nameToken(cfg, p, ch)
 		if err != nil {
 			return err
 		}
@@ -149,7 +151,8 @@ func (s *clientSession) identify(ask *ua.ActivateSessionRequest, u *User, ch *cl
 }
 
 // nameToken returns the token of a user with a password.
-func (s *clientSession) nameToken(u *User, p uasc.Policy, ch *clientChoice) (*ua.UserNameIdentityToken, error) {
+func (s *clientSession) nameToken(cfg *Config, p uasc.Policy, ch *clientChoice) (*ua.UserNameIdentityToken, error) {
+	u := &cfg.User
 	t := &ua.UserNameIdentityToken{PolicyId: ch.token.PolicyId, UserName: u.Name, EncryptionAlgorithm: p.EncryptionURI()}
 	if p == uasc.None {
 		if ch.security.Mode != ua.MessageSecurityModeSignAndEncrypt && !u.ClearPassword {
@@ -157,6 +160,11 @@ func (s *clientSession) nameToken(u *User, p uasc.Policy, ch *clientChoice) (*ua
 		}
 		t.Password = []byte(u.Password)
 		return t, nil
+	}
+	if p.Ephemeral() {
+		var err error
+		t.Password, err = s.sealPassword(cfg, p)
+		return t, err
 	}
 	cert, err := uasc.ParseCertificate(s.server)
 	if err != nil {

@@ -67,7 +67,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 func (s *Server) newParts() (err error) {
 	cfg := &s.cfg
 	s.channels, err = uasc.NewServer(uasc.ServerConfig{
-		Identity: cfg.Identity, Security: cfg.Security, Discovery: true, Trust: cfg.Trust, Name: cfg.ApplicationName, Transport: cfg.Transport,
+		Identity: cfg.Identity, ECCIdentity: cfg.ECCIdentity, Security: cfg.Security, Discovery: true, Trust: cfg.Trust, Name: cfg.ApplicationName, Transport: cfg.Transport,
 		MinLifetime: cfg.TokenLifetime.Min, MaxLifetime: cfg.TokenLifetime.Max,
 	})
 	if err != nil {

@@ -32,6 +32,9 @@ func (s *Server) serveActivateSession(ctx context.Context, c *call, d *ua.Decode
 	if x.attached() != here && user.key != x.who().key {
 		return out, ua.BadIdentityTokenRejected
 	}
+	if out, status = s.giveKey(ctx, c, x, out); status != ua.Good {
+		return out, status
+	}
 	nonce := uasc.NewNonce(sessionNonce)
 	s.activate(x, here, user, nonce, req.LocaleIds)
 	out = ua.AppendByteString(out, nonce)
@@ -81,7 +84,7 @@ func (s *Server) checkClientSignature(x *session, c *serverConn, sig *ua.Signatu
 	if policy == uasc.None {
 		return ua.Good
 	}
-	if err := policy.VerifySession(c.channel.Remote(), s.cfg.Identity, x.lastNonce(), sig.Signature); err != nil {
+	if err := policy.VerifySession(c.channel.Remote(), s.cfg.identity(policy), x.lastNonce(), sig.Signature); err != nil {
 		return ua.BadApplicationSignatureInvalid
 	}
 	return ua.Good
@@ -154,7 +157,7 @@ func (s *Server) identify(ctx context.Context, x *session, c *serverConn, req *u
 		if !validUser(t.name.UserName) {
 			return user, ua.BadIdentityTokenInvalid
 		}
-		if cred.Password, status = s.readPassword(ctx, x, &t); status != ua.Good {
+		if cred.Password, status = s.readPassword(ctx, x, c, &t); status != ua.Good {
 			return user, status
 		}
 		cred.User = t.name.UserName
@@ -231,7 +234,7 @@ func (s *Server) offers(kind ua.UserTokenType, id string) bool {
 }
 
 // readPassword decrypts a password. Whatever is wrong with it, the answer is that of a wrong one.
-func (s *Server) readPassword(ctx context.Context, x *session, t *userToken) ([]byte, ua.StatusCode) {
+func (s *Server) readPassword(ctx context.Context, x *session, c *serverConn, t *userToken) ([]byte, ua.StatusCode) {
 	p := t.offer.policy
 	if p != uasc.None {
 		if status := s.keys.enter(ctx, true); status != ua.Good {
@@ -239,11 +242,19 @@ func (s *Server) readPassword(ctx context.Context, x *session, t *userToken) ([]
 		}
 		defer s.keys.leave()
 	}
-	password, err := p.DecryptSecret(s.cfg.Identity, t.name.EncryptionAlgorithm, t.name.Password, x.lastNonce())
+	password, err := s.decrypt(p, x, c, t)
 	if err != nil {
 		return nil, ua.BadUserAccessDenied
 	}
 	return password, ua.Good
+}
+
+// decrypt returns the password of a token with a policy of p. One with ECC names no algorithm, and what some clients put there says nothing.
+func (s *Server) decrypt(p uasc.Policy, x *session, c *serverConn, t *userToken) ([]byte, error) {
+	if p.Ephemeral() {
+		return p.OpenSecret(c.channel.Remote(), x.lastKey(), t.name.Password, x.lastNonce())
+	}
+	return p.DecryptSecret(s.cfg.identity(p), t.name.EncryptionAlgorithm, t.name.Password, x.lastNonce())
 }
 
 // readCertificate checks a user's certificate, and that the user has its key.
@@ -256,7 +267,7 @@ func (s *Server) readCertificate(x *session, c *serverConn, t *userToken, sig *u
 	if err := s.cfg.UserTrust.Validate(time.Now(), cert.Chain, uasc.Use{Policy: p, By: s.cfg.ApplicationName, Peer: c.remoteAddr().String()}); err != nil {
 		return nil, ua.BadIdentityTokenRejected
 	}
-	if err := p.VerifySession(cert, s.cfg.Identity, x.lastNonce(), sig.Signature); err != nil {
+	if err := p.VerifySession(cert, s.cfg.identity(p), x.lastNonce(), sig.Signature); err != nil {
 		return nil, ua.BadUserSignatureInvalid
 	}
 	return cert, ua.Good

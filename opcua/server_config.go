@@ -21,9 +21,10 @@ type ServerConfig struct {
 	SoftwareVersion string // default "dev"
 	Path            string // behind the port in endpoint URLs, with its slash; default none
 
-	Identity *uasc.Identity  // own certificate and key; needed for every policy but None, and to have passwords encrypted
-	Trust    uasc.Validator  // judges clients' certificates; needed for every policy but None
-	Security []uasc.Security // what is offered; default None alone. Discovery works without security in any case
+	Identity    *uasc.Identity  // own certificate and key; needed for every policy but None, and to have passwords encrypted
+	ECCIdentity *uasc.Identity  // a second one, of P-256, for ECC_nistP256; default Identity, where that has such a key
+	Trust       uasc.Validator  // judges clients' certificates; needed for every policy but None
+	Security    []uasc.Security // what is offered; default None alone. Discovery works without security in any case
 
 	Users          Authenticator  // says who may what; nil lets anonymous clients in alone, with AnonymousRoles
 	AnonymousRoles Roles          // of clients without a user when Users is nil; default RoleRead
@@ -122,13 +123,22 @@ func (r TimeoutRange) withDefaults(def TimeoutRange) TimeoutRange {
 	return r
 }
 
+// identity returns the one that goes with a policy, nil without. On None it is that for which users encrypt passwords and sign, which is RSA [OPC 10000-6 6.8.2]: the keys
+// that ECC has for it are given on a channel with ECC.
+func (c *ServerConfig) identity(p uasc.Policy) *uasc.Identity {
+	if p == uasc.None {
+		p = plainSecrets
+	}
+	return p.Pick(c.Identity, c.ECCIdentity)
+}
+
 func (c *ServerConfig) check() error {
 	for _, sec := range c.Security {
 		if err := sec.Check(); err != nil {
 			return fmt.Errorf("opcua: server: %w", err)
 		}
-		if sec.Policy != uasc.None && (c.Identity == nil || c.Trust == nil) {
-			return fmt.Errorf("opcua: server: policy %v needs an Identity and a Trust", sec.Policy)
+		if sec.Policy != uasc.None && (c.identity(sec.Policy) == nil || c.Trust == nil) {
+			return fmt.Errorf("opcua: server: policy %v needs a Trust, and an Identity of %s", sec.Policy, sec.Policy.KeyName())
 		}
 	}
 	switch {
@@ -136,7 +146,7 @@ func (c *ServerConfig) check() error {
 		return fmt.Errorf("opcua: server: Path %q does not begin with a slash", c.Path)
 	case c.SessionTimeout.Min > c.SessionTimeout.Max || c.TokenLifetime.Min > c.TokenLifetime.Max:
 		return errors.New("opcua: server: the shortest timeout is longer than the longest")
-	case c.UserTokens&TokenCertificate != 0 && (c.UserTrust == nil || c.Identity == nil):
+	case c.UserTokens&TokenCertificate != 0 && (c.UserTrust == nil || c.Identity == nil && c.ECCIdentity == nil):
 		return errors.New("opcua: server: users with certificates need a UserTrust, and an Identity that they sign for")
 	case c.UserTokens&^(TokenAnonymous|TokenPassword|TokenCertificate) != 0:
 		return fmt.Errorf("opcua: server: no such UserTokens: %d", c.UserTokens)

@@ -38,6 +38,9 @@ func (s *Server) serveCreateSession(ctx context.Context, c *call, d *ua.Decoder,
 		s.rejected(status)
 		return out, status
 	}
+	if out, status = s.giveKey(ctx, c, x, out); status != ua.Good {
+		return out, status
+	}
 	return s.appendCreated(out, x, c.conn, s.endpoints(s.endpointURL(c.conn, req.EndpointUrl)), signature), ua.Good
 }
 
@@ -60,8 +63,8 @@ func (s *Server) appendCreated(out []byte, x *session, c *serverConn, endpoints 
 	out = ua.AppendDouble(out, float64(x.timeout)/float64(time.Millisecond))
 	out = ua.AppendByteString(out, x.nonce)
 	var certificate []byte
-	if s.cfg.Identity != nil {
-		certificate = s.cfg.Identity.Chain
+	if id := s.cfg.identity(c.channel.Policy()); id != nil {
+		certificate = id.Chain
 	}
 	out = ua.AppendByteString(out, certificate)
 	out = ua.AppendCount(out, len(endpoints), false)
@@ -142,7 +145,7 @@ func (s *Server) signServer(ctx context.Context, c *serverConn, req *ua.CreateSe
 		return sig, status
 	}
 	defer s.keys.leave()
-	bytes, err := policy.SignSession(s.cfg.Identity, req.ClientCertificate, req.ClientNonce)
+	bytes, err := policy.SignSession(s.cfg.identity(policy), req.ClientCertificate, req.ClientNonce)
 	if err != nil {
 		return sig, ua.BadInternalError
 	}

@@ -28,8 +28,8 @@ type tokenPolicy struct {
 func tokenPolicies(cfg *ServerConfig) (list []tokenPolicy) {
 	for _, endpoint := range endpointPolicies(cfg) {
 		secret := endpoint
-		if secret == uasc.None && cfg.Identity != nil {
-			secret = uasc.Basic256Sha256
+		if secret == uasc.None && cfg.identity(secret) != nil {
+			secret = plainSecrets
 		}
 		add := func(kind ua.UserTokenType, name string, policy uasc.Policy) {
 			p := tokenPolicy{endpoint, ua.UserTokenPolicy{PolicyId: name + "_" + endpoint.String(), TokenType: kind}, policy}
@@ -44,12 +44,15 @@ func tokenPolicies(cfg *ServerConfig) (list []tokenPolicy) {
 		if cfg.UserTokens&TokenPassword != 0 && (secret != uasc.None || cfg.PlainPasswords) {
 			add(ua.UserTokenTypeUserName, "username", secret)
 		}
-		if cfg.UserTokens&TokenCertificate != 0 {
+		if cfg.UserTokens&TokenCertificate != 0 && secret != uasc.None {
 			add(ua.UserTokenTypeCertificate, "certificate", secret)
 		}
 	}
 	return list
 }
+
+// plainSecrets is the policy that passwords are encrypted with where the channel is not.
+const plainSecrets = uasc.Basic256Sha256
 
 // endpointPolicies returns the policies of the endpoints, each once.
 func endpointPolicies(cfg *ServerConfig) (list []uasc.Policy) {
@@ -134,8 +137,8 @@ func (s *Server) endpoints(endpoint string) []ua.EndpointDescription {
 			EndpointUrl: endpoint, Server: me, SecurityMode: sec.Mode, SecurityPolicyUri: sec.Policy.URI(),
 			TransportProfileUri: uaTCPProfile, SecurityLevel: sec.Policy.Level(sec.Mode),
 		}
-		if s.cfg.Identity != nil {
-			e.ServerCertificate = s.cfg.Identity.Chain
+		if id := s.cfg.identity(sec.Policy); id != nil {
+			e.ServerCertificate = id.Chain
 		}
 		for i := range s.tokens {
 			if s.tokens[i].endpoint == sec.Policy {

@@ -14,7 +14,7 @@ type call struct {
 	server   *Server
 	conn     *serverConn
 	session  *session         // nil for services that need none
-	header   ua.RequestHeader // without AuthenticationToken and AuditEntryId: the session stands for the first, nobody reads the second
+	header   ua.RequestHeader // without AuthenticationToken and AuditEntryId: the session stands for the first, nobody reads the second; AdditionalHeader of CreateSession and ActivateSession alone
 	id       uint32           // request id on the channel
 	service  uint32           // encoding id of the request
 	received time.Time

@@ -63,21 +63,28 @@ func (s *servingUA) ended() ServerStats {
 	return st
 }
 
-// testIdentity returns an identity, made once: keys take long to make.
+// testIdentity returns an identity with an RSA key, made once: keys take long to make.
 func testIdentity(t testing.TB, name string) *uasc.Identity {
+	t.Helper()
+	return testIdentityFor(t, name, uasc.Basic256Sha256)
+}
+
+// testIdentityFor returns the one of that name whose key goes with a policy.
+func testIdentityFor(t testing.TB, name string, p uasc.Policy) *uasc.Identity {
 	t.Helper()
 	testIdentities.Lock()
 	defer testIdentities.Unlock()
-	if id := testIdentities.made[name]; id != nil {
+	key := fmt.Sprint(name, p.Ephemeral())
+	if id := testIdentities.made[key]; id != nil {
 		return id
 	}
 	id, err := uasc.NewIdentity(uasc.IdentityConfig{
-		ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"127.0.0.1"}, Now: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), Lifetime: 50 * 365 * 24 * time.Hour,
+		ECC: p.Ephemeral(), ApplicationName: name, ApplicationURI: "urn:test:" + name, Hosts: []string{"127.0.0.1"}, Now: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), Lifetime: 50 * 365 * 24 * time.Hour,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	testIdentities.made[name] = id
+	testIdentities.made[key] = id
 	return id
 }
 
@@ -101,17 +108,19 @@ var (
 	plain  = uasc.Security{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}
 	signed = uasc.Security{Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSign}
 	sealed = uasc.Security{Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt}
+	curved = uasc.Security{Policy: uasc.ECCNistP256, Mode: ua.MessageSecurityModeSignAndEncrypt}
 
 	allSecurity = []uasc.Security{
 		plain, signed, sealed,
 		{Policy: uasc.Aes128Sha256RsaOaep, Mode: ua.MessageSecurityModeSign}, {Policy: uasc.Aes128Sha256RsaOaep, Mode: ua.MessageSecurityModeSignAndEncrypt},
 		{Policy: uasc.Aes256Sha256RsaPss, Mode: ua.MessageSecurityModeSign}, {Policy: uasc.Aes256Sha256RsaPss, Mode: ua.MessageSecurityModeSignAndEncrypt},
+		{Policy: uasc.ECCNistP256, Mode: ua.MessageSecurityModeSign}, curved,
 	}
 )
 
 // secured is a server with every policy that trusts everybody.
 func secured(t testing.TB) ServerConfig {
-	return ServerConfig{Identity: testIdentity(t, "server"), Trust: trustsAll{}, Security: allSecurity}
+	return ServerConfig{Identity: testIdentity(t, "server"), ECCIdentity: testIdentityFor(t, "server", uasc.ECCNistP256), Trust: trustsAll{}, Security: allSecurity}
 }
 
 // peer is a client made of a Channel and a socket. What goes wrong fails the test, but for what the methods return.
@@ -126,6 +135,7 @@ type peer struct {
 
 	token  ua.NodeId
 	nonce  []byte // the server's
+	key    []byte // likewise, for passwords with ECC
 	server *uasc.Certificate
 }
 
@@ -149,8 +159,8 @@ func newPeer(t testing.TB, conn net.Conn, sec uasc.Security, name string) *peer 
 	cfg := uasc.ClientConfig{Security: sec, MinLifetime: time.Second}
 	p := &peer{t: t, conn: conn, buf: make([]byte, 1<<17)}
 	if sec.Policy != uasc.None {
-		p.id = testIdentity(t, name)
-		cfg.Identity, cfg.ServerCertificate = p.id, testIdentity(t, "server").Chain
+		p.id = testIdentityFor(t, name, sec.Policy)
+		cfg.Identity, cfg.ServerCertificate = p.id, testIdentityFor(t, "server", sec.Policy).Chain
 	}
 	var err error
 	if p.channel, err = uasc.NewClient(cfg); err != nil {
@@ -230,7 +240,7 @@ func (p *peer) send(m ua.Message) (id uint32) {
 func (p *peer) sendAs(m ua.Message, token ua.NodeId) (id uint32) {
 	p.t.Helper()
 	p.last++
-	setHeader(m, ua.RequestHeader{AuthenticationToken: token, Timestamp: ua.DateTimeOf(time.Now()), RequestHandle: p.last + 1000, TimeoutHint: 10_000})
+	setHeader(m, ua.RequestHeader{AdditionalHeader: p.keyRequest(m), AuthenticationToken: token, Timestamp: ua.DateTimeOf(time.Now()), RequestHandle: p.last + 1000, TimeoutHint: 10_000})
 	p.sendBody(p.last, ua.AppendMessage(nil, m))
 	return p.last
 }
@@ -265,7 +275,7 @@ var telling = regexp.MustCompile(`goroutine|panic|runtime|\.go\b|0x|[/\\\n\t]|[a
 // silent fails the test when a ResponseHeader says more than a status.
 func (p *peer) silent(h *ua.ResponseHeader) {
 	p.t.Helper()
-	if h.ServiceDiagnostics != (ua.DiagnosticInfo{}) || len(h.StringTable) > 0 || !h.AdditionalHeader.IsNull() {
+	if h.ServiceDiagnostics != (ua.DiagnosticInfo{}) || len(h.StringTable) > 0 || !h.AdditionalHeader.IsNull() && !p.channel.Policy().Ephemeral() {
 		p.t.Errorf("a header tells of the inside: %+v", h)
 	}
 }
@@ -310,7 +320,8 @@ func (p *peer) create() error {
 	if p.id == nil {
 		return nil
 	}
-	p.server = &testIdentity(p.t, "server").Certificate
+	p.server = &testIdentityFor(p.t, "server", p.channel.Policy()).Certificate
+	p.takeKey(&resp.ResponseHeader)
 	return p.channel.Policy().VerifySession(p.server, p.id, p.clientNonce(), resp.ServerSignature.Signature)
 }
 
@@ -341,7 +352,7 @@ func (p *peer) activation(token ua.Message) *ua.ActivateSessionRequest {
 	}
 	if p.id != nil {
 		policy := p.channel.Policy()
-		sig, err := policy.SignSession(p.id, testIdentity(p.t, "server").Raw, p.nonce)
+		sig, err := policy.SignSession(p.id, testIdentityFor(p.t, "server", policy).Raw, p.nonce)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -357,7 +368,33 @@ func (p *peer) activateRequest(req *ua.ActivateSessionRequest) error {
 		return err
 	}
 	p.nonce = append([]byte(nil), resp.ServerNonce...)
+	p.takeKey(&resp.ResponseHeader)
 	return nil
+}
+
+// keyRequest asks for a key in the header of the requests that may, on a channel with ECC.
+func (p *peer) keyRequest(m ua.Message) ua.ExtensionObject {
+	id := m.EncodingId()
+	if policy := p.channel.Policy(); policy.Ephemeral() && (id == idCreateSession || id == idActivateSession) {
+		return keyParameters(policy.URI())
+	}
+	return ua.ExtensionObject{}
+}
+
+// takeKey keeps the key that the server gave.
+func (p *peer) takeKey(h *ua.ResponseHeader) {
+	p.t.Helper()
+	policy := p.channel.Policy()
+	if !policy.Ephemeral() {
+		return
+	}
+	v, _ := keyParameter(&h.AdditionalHeader, keyName, ua.Limits{})
+	var k ua.EphemeralKeyType
+	x, ok := v.Any().(ua.ExtensionObject)
+	if !ok || x.Decode(&k, ua.Limits{}) != nil || policy.Verify(p.server, k.Signature, k.PublicKey) != nil {
+		p.t.Fatalf("no key in %+v", h.AdditionalHeader)
+	}
+	p.key = append([]byte(nil), k.PublicKey...)
 }
 
 // session opens a channel and a session on it, up to its activation by an anonymous user.

@@ -90,7 +90,9 @@ func (c *serverConn) decodeHeader(d *ua.Decoder, body []byte) (token sessionToke
 	h.ReturnDiagnostics = d.U32()
 	_ = d.String() // AuditEntryId
 	h.TimeoutHint = d.U32()
-	_ = d.ExtensionObject() // AdditionalHeader
+	if x := d.ExtensionObject(); takesLong(c.call.service) {
+		h.AdditionalHeader = x
+	}
 	if h.TimeoutHint != 0 {
 		c.call.deadline = c.call.received.Add(time.Duration(h.TimeoutHint) * time.Millisecond)
 	}

@@ -43,7 +43,8 @@ type session struct {
 	user    sessionUser
 	users   []string // names of those it was for, the last mostUsers of them, each once for as long as it was
 	locales []string
-	nonce   []byte // that the next ActivateSession signs
+	nonce   []byte             // that the next ActivateSession signs
+	key     *uasc.EphemeralKey // for the next password with ECC; nil until the client asked for one
 
 	caller  *Caller // who the services act for; guarded by turn and never changed, but replaced by ActivateSession
 	browse  browsePoints

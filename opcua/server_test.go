@@ -27,7 +27,7 @@ func TestServerSession(t *testing.T) {
 			wantStatus(t, "use after close", p.alive(), ua.BadSessionIdInvalid)
 		})
 	}
-	if st := s.ended(); st.Channels != 7 || st.Renewals != 7 || st.Created != 7 || len(st.Refused) > 0 {
+	if st := s.ended(); st.Channels != uint64(len(allSecurity)) || st.Renewals != st.Channels || st.Created != st.Channels || len(st.Refused) > 0 {
 		t.Errorf("stats %+v", st)
 	}
 }
@@ -51,7 +51,7 @@ func TestServerEndpoints(t *testing.T) {
 	for i, e := range list {
 		want := allSecurity[i]
 		if e.EndpointUrl != "opc.tcp://plc.example:4841" || e.SecurityMode != want.Mode || e.SecurityPolicyUri != want.Policy.URI() ||
-			e.Server.ApplicationUri != testURI || !bytes.Equal(e.ServerCertificate, testIdentity(t, "server").Raw) || len(e.UserIdentityTokens) != 1 {
+			e.Server.ApplicationUri != testURI || !bytes.Equal(e.ServerCertificate, testIdentityFor(t, "server", want.Policy).Raw) || len(e.UserIdentityTokens) != 1 {
 			t.Errorf("endpoint %d: %+v", i, e)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/opcua/ua"
 	"millrace/opcua/uasc"
@@ -54,7 +55,13 @@ func (p *peer) password(name, secret string) *ua.UserNameIdentityToken {
 	if policy == uasc.None {
 		policy = uasc.Basic256Sha256
 	}
-	cipher, err := policy.EncryptSecret(&testIdentity(p.t, "server").Certificate, []byte(secret), p.nonce)
+	var cipher []byte
+	var err error
+	if policy.Ephemeral() {
+		cipher, err = policy.SealSecret(p.id, p.key, p.nonce, []byte(secret), time.Now())
+	} else {
+		cipher, err = policy.EncryptSecret(&testIdentity(p.t, "server").Certificate, []byte(secret), p.nonce)
+	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -64,12 +71,13 @@ func (p *peer) password(name, secret string) *ua.UserNameIdentityToken {
 // asUser is an activation with a user's certificate.
 func (p *peer) asUser(name string) *ua.ActivateSessionRequest {
 	p.t.Helper()
-	policy, id := p.channel.Policy(), testIdentity(p.t, name)
+	policy := p.channel.Policy()
 	if policy == uasc.None {
 		policy = uasc.Basic256Sha256
 	}
+	id := testIdentityFor(p.t, name, policy)
 	req := p.activation(&ua.X509IdentityToken{PolicyId: "certificate_" + p.channel.Policy().String(), CertificateData: id.Raw})
-	sig, err := policy.SignSession(id, testIdentity(p.t, "server").Raw, p.nonce)
+	sig, err := policy.SignSession(id, testIdentityFor(p.t, "server", policy).Raw, p.nonce)
 	if err != nil {
 		p.t.Fatal(err)
 	}
