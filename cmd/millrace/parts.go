@@ -68,7 +68,7 @@ func ensureIdentities(cfg *config.Config) error {
 			continue
 		}
 		done[dir] = true
-		if _, err := driver.EnsureIdentity(dir, servedHosts(cfg)...); err != nil {
+		if _, _, err := driver.EnsureIdentities(dir, servedHosts(cfg)...); err != nil {
 			return fmt.Errorf("device %s: %w", d.Name, err)
 		}
 	}

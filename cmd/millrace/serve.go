@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 		return nil, nil
 	}
 	pki := filepath.Join(cfg.Gateway.Data, pkiFolder)
-	identity, err := driver.EnsureIdentity(pki, servedHosts(cfg)...)
+	own, ecc, err := driver.EnsureIdentities(pki, servedHosts(cfg)...)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 		return nil, err
 	}
 	for _, c := range cfg.Serve {
-		if err := n.open(ctx, g, c, identity, trust); err != nil {
+		if err := n.open(ctx, g, c, own, ecc, trust); err != nil {
 			return nil, errors.Join(fmt.Errorf("serve %s: %w", c.ID, err), n.close())
 		}
 	}
@@ -58,8 +59,8 @@ func (g *gateway) openNorthbound(ctx context.Context, cfg *config.Config) (*nort
 }
 
 // open makes the server of c. Each has an address space of its own, since that says how its server is.
-func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, identity *uasc.Identity, trust *uasc.TrustStore) error {
-	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: identity.ApplicationURI})
+func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, own, ecc *uasc.Identity, trust *uasc.TrustStore) error {
+	space, err := opcua.NewSpace(opcua.SpaceConfig{ApplicationURI: own.ApplicationURI})
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, ident
 		return err
 	}
 	cfg := opcua.ServerConfig{
-		Space: space, Identity: identity, ApplicationName: "Millrace " + g.config().Gateway.Name, SoftwareVersion: version,
+		Space: space, Identity: own, ECCIdentity: ecc, ApplicationName: "Millrace " + g.config().Gateway.Name, SoftwareVersion: version,
 		Security: securities(c.Security), Trust: clientTrust(g, c, trust), MaxConns: servedConns(c), Quotas: opcua.ServerQuotas{Sessions: uint32(c.MaxSessions)},
 		DrainTimeout: time.Second,
 	}
@@ -93,7 +94,13 @@ func (n *northbound) open(ctx context.Context, g *gateway, c config.Serve, ident
 		return fmt.Errorf("%w; set listen to another address", err)
 	}
 	n.servers = append(n.servers, northServer{c.ID, s, ln})
-	g.checkOwnHost(c, identity)
+	var checked []*uasc.Identity
+	for _, p := range cfg.Security {
+		if id := p.Policy.Pick(own, ecc); id != nil && !slices.Contains(checked, id) {
+			checked = append(checked, id)
+			g.checkOwnHost(c, id)
+		}
+	}
 	return nil
 }
 

@@ -160,7 +160,7 @@ func TestServedAddressInTheCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if old {
-			if _, err := driver.EnsureIdentity(pkiOf(cfg)); err != nil {
+			if _, _, err := driver.EnsureIdentities(pkiOf(cfg)); err != nil {
 				t.Fatal(err)
 			}
 		}

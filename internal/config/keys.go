@@ -256,7 +256,10 @@ var notifyKeys = mapping[notifyDraft]{
 }
 
 // policies are OPC UA's, in the order in which they are listed to clients.
-var policies = []string{"None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"}
+var policies = []string{"None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "ECC_nistP256"}
+
+// usualPolicies are those that a server offers that does not say: all of RSA, whose certificate its clients know.
+var usualPolicies = policies[1:4]
 
 var serveKeys = mapping[serveDraft]{
 	name: "serve",
@@ -265,7 +268,7 @@ var serveKeys = mapping[serveDraft]{
 		choice("type", "", []string{"opcua"}, "The protocol.", func(s *serveDraft) *string { return &s.Type }).must(),
 		text("listen", "127.0.0.1:4840", "Address and port of the server.", func(s *serveDraft) *string { return &s.Listen }).checked(checkServe),
 		choices("security", "Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss", policies,
-			"The security policies that are offered, each with messages signed, and signed and encrypted. With None among them clients may do without.",
+			"The security policies that are offered, each with messages signed, and signed and encrypted. With None among them clients may do without. ECC_nistP256 has a certificate of its own, which its clients have to trust.",
 			func(s *serveDraft) *[]string { return &s.Security }),
 		boolean("anonymous", "false", "Clients may read without a user.", func(s *serveDraft) *bool { return &s.Anonymous }),
 		text("users", "", "A file of users, made by `millrace user`. Relative to the configuration file.", func(s *serveDraft) *string { return &s.Users }),

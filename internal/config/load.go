@@ -235,7 +235,7 @@ func (l *loader) resolveServe() {
 			continue
 		}
 		if len(s.Security) == 0 {
-			s.Security = policies[1:]
+			s.Security = usualPolicies
 		}
 		s.Users, s.AnyClient = l.relative(s.Users), s.trust == "any"
 		if !s.Anonymous && s.Users == "" {

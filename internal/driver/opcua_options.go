@@ -159,7 +159,7 @@ var securityModes = map[string]ua.MessageSecurityMode{
 }
 
 // opcuaPolicies are the policies that the option may name.
-var opcuaPolicies = [...]uasc.Policy{uasc.None, uasc.Basic256Sha256, uasc.Aes128Sha256RsaOaep, uasc.Aes256Sha256RsaPss}
+var opcuaPolicies = [...]uasc.Policy{uasc.None, uasc.Basic256Sha256, uasc.Aes128Sha256RsaOaep, uasc.Aes256Sha256RsaPss, uasc.ECCNistP256}
 
 // policyNamed returns the policy of that short name, in any case, with or without its underscores.
 func policyNamed(name string) (uasc.Policy, bool) {

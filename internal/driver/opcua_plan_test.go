@@ -39,6 +39,7 @@ func TestOPCUAOptions(t *testing.T) {
 	}{
 		"auto": {"", 0}, "none": {"None", ua.MessageSecurityModeNone}, "sign": {"", ua.MessageSecurityModeSign}, "encrypt": {"", ua.MessageSecurityModeSignAndEncrypt},
 		"None": {"None", ua.MessageSecurityModeNone}, "Basic256Sha256": {"Basic256Sha256", 0}, "Aes256_Sha256_RsaPss/sign": {"Aes256_Sha256_RsaPss", ua.MessageSecurityModeSign},
+		"ecc_nistp256/encrypt": {"ECC_nistP256", ua.MessageSecurityModeSignAndEncrypt},
 	} {
 		if o, err := (OPCUA{}).parseOptions(addrOPCUA(t, "opc.tcp://h?security="+v)); err != nil || o.policy != want.policy || o.security != want.mode {
 			t.Errorf("%s: %q %v, %v", v, o.policy, o.security, err)

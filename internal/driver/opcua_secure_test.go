@@ -24,13 +24,17 @@ func secureUA(t *testing.T) (s *uaServer, pki string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ecc, err := uasc.NewIdentity(uasc.IdentityConfig{ECC: true, ApplicationURI: "urn:test", Hosts: []string{"127.0.0.1"}, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	pki = t.TempDir()
 	store, err := uasc.OpenTrustStore(pki, uasc.TrustStoreConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = newUA(t, func(c *opcua.ServerConfig) {
-		c.Identity, c.Trust = id, uasc.NewValidator(uasc.ValidatorConfig{Store: store})
+		c.Identity, c.ECCIdentity, c.Trust = id, ecc, uasc.NewValidator(uasc.ValidatorConfig{Store: store})
 		for _, p := range opcuaPolicies[1:] {
 			c.Security = append(c.Security, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSign}, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSignAndEncrypt})
 		}
@@ -86,9 +90,23 @@ func TestOPCUATrust(t *testing.T) {
 	if got, err := read(); err != nil || got != "1.5" {
 		t.Fatalf("%s, %v", got, err)
 	}
+	// Elliptic curves have certificates of their own, on both sides.
+	a = addrOPCUA(t, s.url("?security=ECC_nistP256"))
+	if _, err := read(); err == nil || !strings.Contains(err.Error(), "millrace trust accept") || accept(t, ours) != 1 {
+		t.Fatal(err)
+	}
+	if _, err := read(); err == nil || !strings.Contains(err.Error(), "trust fingerprint") || accept(t, theirs) != 1 {
+		t.Fatal(err)
+	}
+	if got, err := read(); err != nil || got != "1.5" {
+		t.Fatalf("%s, %v", got, err)
+	}
 	// Every policy and mode, by a certificate of one's own.
-	cert, key := filepath.Join(ours, ownCert), filepath.Join(ours, ownKey)
 	for _, p := range policyNames() {
+		cert, key := filepath.Join(ours, ownCert), filepath.Join(ours, ownKey)
+		if p == uasc.ECCNistP256.String() {
+			cert, key = filepath.Join(ours, ownECCCert), filepath.Join(ours, ownECCKey)
+		}
 		for _, mode := range []string{"sign", "encrypt"} {
 			for _, trust := range []string{"", "&trust=any"} {
 				x, err := OPCUA{}.Open(context.Background(), addrOPCUA(t, s.url("?cert="+cert+"&key="+key+"&pki="+ours+"&security="+p+"/"+mode+trust)), device.Limits{}, newWatcher())
@@ -109,15 +127,20 @@ func TestOPCUATrust(t *testing.T) {
 func TestOPCUAPinnedCertificate(t *testing.T) {
 	s, theirs := secureUA(t)
 	ours := t.TempDir()
-	id, err := EnsureIdentity(ours)
+	id, ecc, err := EnsureIdentities(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := EnsureIdentity(ours); err != nil || again.Thumbprint != id.Thumbprint {
-		t.Error("another certificate each time")
+	if again, curve, err := EnsureIdentities(ours); err != nil || again.Thumbprint != id.Thumbprint || curve.Thumbprint != ecc.Thumbprint {
+		t.Error("other certificates each time")
 	}
-	if info, err := os.Stat(filepath.Join(ours, ownKey)); err != nil || info.Mode().Perm()&0o077 != 0 {
-		t.Errorf("the key can be read by others: %v, %v", info.Mode(), err)
+	if ecc.ApplicationURI != id.ApplicationURI || !uasc.ECCNistP256.Takes(ecc.Key) || uasc.ECCNistP256.Takes(id.Key) {
+		t.Errorf("the certificates are %s of %q and %s of %q", uasc.KeyName(id.Key), id.ApplicationURI, uasc.KeyName(ecc.Key), ecc.ApplicationURI)
+	}
+	for _, key := range []string{ownKey, ownECCKey} {
+		if info, err := os.Stat(filepath.Join(ours, key)); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s can be read by others: %v, %v", key, info.Mode(), err)
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(theirs, "trusted/certs"), 0o700); err != nil {
 		t.Fatal(err)
@@ -157,8 +180,10 @@ func TestOPCUAPinnedCertificate(t *testing.T) {
 	for query, want := range map[string]string{
 		"?server_cert=" + file + ".missing": "server_cert",
 		"?cert=x&key=y":                     "option cert",
-		"?user_cert=x&user_key=y":           "option user_cert",
-		"?security=none":                    "", // without security anybody is let in: the server offers none of it
+		"?security=ECC_nistP256&cert=" + filepath.Join(ours, ownCert) + "&key=" + filepath.Join(ours, ownKey):         "it has an RSA key, and ECC_nistP256 works with a key of NIST P-256",
+		"?security=Basic256Sha256&cert=" + filepath.Join(ours, ownECCCert) + "&key=" + filepath.Join(ours, ownECCKey): "it has one of the curve P-256, and Basic256Sha256 works with an RSA key",
+		"?user_cert=x&user_key=y": "option user_cert",
+		"?security=none":          "", // without security anybody is let in: the server offers none of it
 	} {
 		err := open(query)
 		if err == nil || !strings.Contains(err.Error(), want) {

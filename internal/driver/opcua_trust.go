@@ -15,10 +15,12 @@ import (
 	"millrace/opcua/uasc"
 )
 
-// Where our own certificate lies in the folder of the trust list.
+// Where our own certificates lie in the folder of the trust list: one of RSA, and one for elliptic curves.
 const (
-	ownCert = "own/cert.der"
-	ownKey  = "own/key.pem"
+	ownCert    = "own/cert.der"
+	ownKey     = "own/key.pem"
+	ownECCCert = "own/cert-ecc.der"
+	ownECCKey  = "own/key-ecc.pem"
 )
 
 // config turns the options into a client's.
@@ -40,7 +42,7 @@ func (o *opcuaOptions) config(lim device.Limits) (opcua.Config, error) {
 	if o.policy == uasc.None.String() {
 		return cfg, nil
 	}
-	if cfg.Identity, err = o.identity(); err != nil || cfg.Identity == nil {
+	if cfg.Identity, cfg.ECCIdentity, err = o.identities(); err != nil || cfg.Identity == nil {
 		return cfg, err
 	}
 	return cfg, o.trust(&cfg)
@@ -54,21 +56,30 @@ func (o *opcuaOptions) inFlight() int {
 	return opcuaWindow
 }
 
-// identity returns our certificate and key, nil without. That of the folder is made when it is not there.
-func (o *opcuaOptions) identity() (*uasc.Identity, error) {
+// identities returns our certificates and keys, nil without. Those of the folder are made when they are not there. One of cert and key is of either kind, and
+// alone: what it is not for is not offered.
+func (o *opcuaOptions) identities() (id, ecc *uasc.Identity, err error) {
 	switch {
 	case o.cert != "":
-		id, err := uasc.LoadIdentity(o.cert, o.key)
-		if err != nil {
-			return nil, &OptionError{"cert", o.cert, err.Error()}
+		if id, err = uasc.LoadIdentity(o.cert, o.key); err != nil {
+			return nil, nil, &OptionError{"cert", o.cert, err.Error()}
 		}
-		return id, nil
+		return id, nil, o.fits(id)
 	case o.pki != "":
-		return EnsureIdentity(o.pki)
+		return EnsureIdentities(o.pki)
 	case o.policy != "" || o.security != 0:
-		return nil, &OptionError{Option: "security", What: "it takes a certificate of our own: add pki, the folder of it and of the trust list, or cert and key"}
+		return nil, nil, &OptionError{Option: "security", What: "it takes a certificate of our own: add pki, the folder of it and of the trust list, or cert and key"}
 	}
-	return nil, nil
+	return nil, nil, nil
+}
+
+// fits reports whether the certificate of cert goes with the policy of security.
+func (o *opcuaOptions) fits(id *uasc.Identity) error {
+	p, named := uasc.ParsePolicy(o.policy)
+	if !named || p.Takes(id.Key) {
+		return nil
+	}
+	return &OptionError{"cert", o.cert, "it has " + uasc.KeyName(id.Key) + ", and " + p.String() + " works with " + p.KeyName() + ": name another certificate, or leave cert and key out for the one that millrace makes itself"}
 }
 
 // NeedsIdentity returns the folder of the certificate that a session to a is made with; false when there is none, or the options name its files.
@@ -77,19 +88,27 @@ func (d OPCUA) NeedsIdentity(a device.Addr) (pki string, ok bool) {
 	return o.pki, err == nil && o.pki != "" && o.cert == "" && o.policy != uasc.None.String()
 }
 
-// EnsureIdentity returns our own certificate in the folder pki, which is made where it is not there: valid for 20 years, with the names and addresses of
-// this host, and those of hosts, under which clients find our servers.
-func EnsureIdentity(pki string, hosts ...string) (*uasc.Identity, error) {
+// EnsureIdentities returns our own certificates in the folder pki, of RSA and for elliptic curves, each of which is made where it is not there: valid for 20 years, with
+// the names and addresses of this host, and those of hosts, under which clients find our servers.
+func EnsureIdentities(pki string, hosts ...string) (rsa, ecc *uasc.Identity, err error) {
+	if rsa, err = ensureIdentity(pki, ownCert, ownKey, hosts, false); err != nil {
+		return nil, nil, err
+	}
+	ecc, err = ensureIdentity(pki, ownECCCert, ownECCKey, hosts, true)
+	return rsa, ecc, err
+}
+
+func ensureIdentity(pki, cert, key string, hosts []string, ecc bool) (*uasc.Identity, error) {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "localhost"
 	}
-	cert, key := filepath.Join(pki, ownCert), filepath.Join(pki, ownKey)
+	cert, key = filepath.Join(pki, cert), filepath.Join(pki, key)
 	if err := os.MkdirAll(filepath.Dir(cert), 0o700); err != nil {
 		return nil, &OptionError{"pki", pki, err.Error()}
 	}
 	id, _, err := uasc.LoadOrCreateIdentity(cert, key, uasc.IdentityConfig{
-		ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: ownHosts(host, hosts), Now: time.Now(),
+		ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: ownHosts(host, hosts), Now: time.Now(), ECC: ecc,
 	})
 	if err != nil {
 		return nil, &OptionError{"pki", pki, err.Error()}

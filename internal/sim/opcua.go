@@ -85,7 +85,7 @@ func NewOPCUA(cfg OPCUAConfig) (*OPCUA, error) {
 	for i := range cfg.Faults {
 		may |= lifeOf[cfg.Faults[i].Kind]
 	}
-	certificates := map[life]*uasc.Identity{}
+	certificates := map[life]simIdentities{}
 	for l := range allLives {
 		if l&^may != 0 {
 			continue
@@ -98,33 +98,46 @@ func NewOPCUA(cfg OPCUAConfig) (*OPCUA, error) {
 }
 
 // newLife makes the server of a life. Lives that have the same certificate share it; an address space is one server's, since it says how that is.
-func (m *OPCUA) newLife(l life, certificates map[life]*uasc.Identity) (*opcuaLife, error) {
+func (m *OPCUA) newLife(l life, certificates map[life]simIdentities) (*opcuaLife, error) {
 	space, err := newOPCUASpace(m.nodes, l&newNamespace != 0)
 	if err != nil {
 		return nil, err
 	}
-	id := certificates[l&newCertificate]
-	if id == nil {
-		if id, err = uasc.NewIdentity(uasc.IdentityConfig{
-			ApplicationName: "Millrace simulator", ApplicationURI: opcuaServerURI, Hosts: []string{"localhost", m.first.Addr().String()}, Now: time.Now(),
-		}); err != nil {
+	id, made := certificates[l&newCertificate]
+	if !made {
+		if id, err = m.newIdentities(); err != nil {
 			return nil, err
 		}
 		certificates[l&newCertificate] = id
 	}
 	of := &opcuaLife{m: m, life: l}
 	of.server, err = opcua.NewServer(opcua.ServerConfig{
-		Space: space, Identity: id, Trust: anybody{}, UserTrust: anybody{}, Security: allSecurity(), ApplicationName: "Millrace simulator",
+		Space: space, Identity: id.rsa, ECCIdentity: id.ecc, Trust: anybody{}, UserTrust: anybody{}, Security: allSecurity(), ApplicationName: "Millrace simulator",
 		Users: opcuaUsers{}, UserTokens: opcua.TokenAnonymous | opcua.TokenPassword | opcua.TokenCertificate, Intercept: of,
 		MaxConns: 1 << 20, Quotas: opcua.ServerQuotas{Sessions: 1 << 20}, DrainTimeout: 2 * time.Second,
 	})
 	return of, err
 }
 
+// simIdentities are a server's certificates, of RSA and for elliptic curves.
+type simIdentities struct{ rsa, ecc *uasc.Identity }
+
+func (m *OPCUA) newIdentities() (id simIdentities, err error) {
+	cfg := uasc.IdentityConfig{
+		ApplicationName: "Millrace simulator", ApplicationURI: opcuaServerURI, Hosts: []string{"localhost", m.first.Addr().String()}, Now: time.Now(),
+	}
+	if id.rsa, err = uasc.NewIdentity(cfg); err != nil {
+		return id, err
+	}
+	cfg.ECC = true
+	id.ecc, err = uasc.NewIdentity(cfg)
+	return id, err
+}
+
 // allSecurity is everything that a server may offer, None included.
 func allSecurity() []uasc.Security {
 	all := []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}}
-	for _, p := range []uasc.Policy{uasc.Basic256Sha256, uasc.Aes128Sha256RsaOaep, uasc.Aes256Sha256RsaPss} {
+	for _, p := range []uasc.Policy{uasc.Basic256Sha256, uasc.Aes128Sha256RsaOaep, uasc.Aes256Sha256RsaPss, uasc.ECCNistP256} {
 		all = append(all, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSign}, uasc.Security{Policy: p, Mode: ua.MessageSecurityModeSignAndEncrypt})
 	}
 	return all

@@ -137,17 +137,21 @@ func TestOPCUASecurity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := map[string]opcua.User{
-		"anonymous": {}, "password": {Name: OPCUAUser, Password: OPCUAPassword}, "certificate": {Certificate: me.Raw, Key: me.Signer},
+	ecc, err := uasc.NewIdentity(uasc.IdentityConfig{ECC: true, ApplicationURI: "urn:test", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, s := range allSecurity() {
-		for name, u := range users {
+		user := s.Policy.Pick(me, ecc)
+		for name, u := range map[string]opcua.User{
+			"anonymous": {}, "password": {Name: OPCUAUser, Password: OPCUAPassword}, "certificate": {Certificate: user.Raw, Key: user.Signer},
+		} {
 			if s.Policy == uasc.None && name == "certificate" {
 				continue // its signature takes a policy
 			}
 			cfg := opcua.Config{Policy: s.Policy.String(), Mode: s.Mode, AnyServer: true, User: u}
 			if s.Policy != uasc.None {
-				cfg.Identity = me
+				cfg.Identity, cfg.ECCIdentity = me, ecc
 			}
 			c, err := opcua.Dial(t.Context(), "opc.tcp://"+m.Addr(1), cfg)
 			if err != nil {
