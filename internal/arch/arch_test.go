@@ -49,7 +49,7 @@ var goStatements = map[string]int{
 	"modbus":                     1,  // the ends of a Pool's connections, by its Run, which waits for them
 	"s7":                         1,  // the keeper and the reporter of a Server's sessions, by the first Serve; the last waits for them
 	"opcua":                      6,  // the reader of a client's connection, by Dial; Close waits for it. A Server's keeper and its subscriptions, with their samplers beside them, by the first Serve; the last waits for them. Who sends what others queued on a connection, while there is something; who does the work of a session on it, whom the connection waits for
-	"internal/inflight":          1,  // the reader of a client's connection, by New; Close waits for it
+	"internal/inflight":          2,  // the reader of a client's connection, by New; Close waits for it. What comes late: its reader waits for it
 	"cmd/millrace":               22, // the parts of a gateway, its healing, its writes, what keeps its heap small, its OPC UA servers, its leak detector, what may cut streams, and debug server, a sink's worker, a webhook, the simulators and their metrics, one cycle's readers: each waited for by who starts it
 	"internal/web":               1,  // net/http's accept loop, by Run, which waits for it
 

@@ -132,6 +132,7 @@ type Conn struct {
 	stats       Stats
 	role        readRole
 	reader      *Turn           // with roleCaller: whose goroutine reads
+	passed      bool            // with roleCaller: the reader has read for it
 	listening   int             // those who want the reader to read, whatever is in flight
 	leaving     bool            // Close was called: the reader is to end, whatever comes
 	heard       time.Time       // the last answer

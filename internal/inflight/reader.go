@@ -18,6 +18,8 @@ const lull = 50 * time.Millisecond
 //	  ▲                                                │  │ waits  │ its read returned
 //	  └──── nobody read for a lull, or two callers ────┘  └──► caller
 //
+// What the reader has read is dealt with by the only caller that waits, whose role it is meanwhile (pass): the reader's own stack stays at 2 kB then, and there may be ten thousand.
+//
 // A caller that reads its own answer saves the switch from the reader to it, which costs as much as a system call or two. It does so only while it
 // is the only one in flight: whoever is in a read cannot hear of room in the window.
 type readRole uint8
@@ -34,6 +36,8 @@ type inbox struct {
 	have  int
 	lates []time.Duration // how late the late ones were, to report
 	by    time.Time       // the read deadline that is set, as far as is known; zero when none is, or nobody knows
+	got   int             // bytes that the reader has read and passed on
+	at    time.Time       // when
 	armed bool            // some read deadline may be set
 }
 
@@ -57,12 +61,75 @@ func (c *Conn) read() {
 			c.in.armed, c.in.by = false, time.Time{}
 			_ = c.socket.SetReadDeadline(time.Time{}) // fails only on a closed connection, which the read will tell
 		}
-		if bad := c.readOnce(); bad != nil {
+		n, err := c.conn.Read(c.in.buf[c.in.have:])
+		if c.pass(n, err) {
+			c.awaitRole()
+			continue
+		}
+		if bad := c.arrived(n, err); bad != nil {
 			c.ended(bad)
 			return
 		}
 		c.yield()
 	}
+}
+
+// pass leaves n bytes that were read, and the read role with them, to the caller who waits for them. With nothing in flight they are late, or came unasked: a goroutine of its own deals
+// with them. Where there are several callers the reader does so itself.
+func (c *Conn) pass(n int, err error) bool {
+	if !c.cfg.Inline || n == 0 || err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.table.lone()
+	if t == nil && c.table.inFlight > 0 || c.listening > 0 || c.leaving || c.err != nil {
+		return false
+	}
+	c.in.got, c.in.at = n, time.Now()
+	c.role, c.reader, c.passed = roleCaller, t, true
+	if t == nil {
+		go c.receive(nil)
+	} else {
+		t.signal()
+	}
+	return true
+}
+
+// awaitRole waits until what was passed is dealt with. Run does that before it returns, whatever happens.
+func (c *Conn) awaitRole() {
+	for c.isPassed() {
+		<-c.resume
+	}
+}
+
+func (c *Conn) isPassed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed
+}
+
+func (c *Conn) isPassedTo(t *Turn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed && c.reader == t
+}
+
+// receive deals with what was passed to t, and says whether there was something.
+func (c *Conn) receive(t *Turn) bool {
+	if !c.isPassedTo(t) {
+		return false
+	}
+	bad := c.arrived(c.in.got, nil)
+	c.mu.Lock()
+	c.role, c.reader, c.passed = roleReader, nil, false
+	c.yieldLocked()
+	c.wakeReader()
+	c.mu.Unlock()
+	if bad != nil {
+		c.ended(bad)
+	}
+	return true
 }
 
 // standBy waits until the read role is the reader's. It answers false when the connection has ended.
@@ -107,7 +174,11 @@ func (c *Conn) yield() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.brisk && c.listening == 0 && c.table.inFlight == 0 && len(c.queue) <= 1 && !c.sending && c.err == nil {
+	c.yieldLocked()
+}
+
+func (c *Conn) yieldLocked() {
+	if c.role == roleReader && c.brisk && c.listening == 0 && c.table.inFlight == 0 && len(c.queue) <= 1 && !c.sending && c.err == nil {
 		c.role = roleFree
 	}
 }
@@ -262,7 +333,11 @@ func (c *Conn) reportLate() {
 // take hands out all whole frames of buf, of which the last fresh bytes are new, and returns the bytes it took. An error has ended the connection already:
 // nothing more is sent to a peer like that.
 func (c *Conn) take(buf []byte, fresh int) (took int, err error) {
-	now := time.Now()
+	now := c.in.at
+	if now.IsZero() {
+		now = time.Now()
+	}
+	c.in.at = time.Time{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.BytesIn += uint64(fresh)

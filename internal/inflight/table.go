@@ -77,6 +77,21 @@ func (t *table) only() *slot {
 	return nil
 }
 
+// lone returns whose everything in flight is, nil when that is nothing, or of several.
+func (t *table) lone() (of *Turn) {
+	for i := range t.slots {
+		s := &t.slots[i]
+		switch {
+		case s.givenUp() || s.turn == of:
+		case of != nil:
+			return nil
+		default:
+			of = s.turn
+		}
+	}
+	return of
+}
+
 // overtakes reports whether somebody still waits for the reply to a request older than s.
 func (t *table) overtakes(s *slot) bool {
 	for i := range t.slots {

@@ -124,6 +124,7 @@ func (t *Turn) rewind() {
 // requests behind it fail unsent. Run is the loop of one calling goroutine: give up what is too old, send what the window allows, wait.
 func (c *Conn) Run(ctx context.Context, t *Turn) error {
 	for t.rewind(); ; {
+		c.receive(t)
 		timeout := c.timeout(t)
 		if ctx.Err() != nil {
 			c.cancel(t, EndOf(ctx))
@@ -134,6 +135,9 @@ func (c *Conn) Run(ctx context.Context, t *Turn) error {
 		}
 		c.report(t)
 		if finished {
+			if c.receive(t) {
+				continue
+			}
 			return t.finish()
 		}
 		if len(t.out) > 0 {
