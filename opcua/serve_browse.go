@@ -71,7 +71,7 @@ func (b *browser) browse(what *ua.BrowseDescription, in map[nodeRef]bool, most i
 		b.refuse(ua.BadNodeIdUnknown)
 		return
 	}
-	spec := browseSpec{direction: what.BrowseDirection, subtypes: what.IncludeSubtypes, classes: what.NodeClassMask, view: in}
+	spec := browseSpec{direction: what.BrowseDirection, subtypes: what.IncludeSubtypes, classes: what.NodeClassMask, view: in, aliases: b.aliases}
 	if spec.direction < ua.BrowseDirectionForward || spec.direction > ua.BrowseDirectionBoth {
 		b.refuse(ua.BadBrowseDirectionInvalid)
 		return

@@ -160,7 +160,15 @@ func (f *nodeFinder) findText(ns uint16, text []byte, ref *nodeRef) bool {
 	if x := &f.space.index; int(ns) < len(x.text) {
 		ref.node = x.text[ns][string(text)]
 	}
-	return ref.node != nil && ref.node.body.Load() != nil
+	return ref.node != nil && ref.node.body.Load() != nil || ns == sessionNamespace && f.findSession(ua.StringId(ns, string(text)), ref)
+}
+
+// findSession looks among the nodes of the server's sessions for what is nowhere else.
+func (f *nodeFinder) findSession(id ua.NodeId, ref *nodeRef) bool {
+	f.end()
+	r, ok := f.space.ofSessions(f.aliases, id)
+	*ref = r
+	return ok
 }
 
 // findFar looks a text up in a NodeStore, or among the nodes that the Space adds to it.
@@ -185,5 +193,5 @@ func (f *nodeFinder) find(id ua.NodeId, ref *nodeRef) bool {
 	}
 	f.lock()
 	ref.node = f.space.index.get(&id)
-	return ref.node != nil && ref.node.body.Load() != nil
+	return ref.node != nil && ref.node.body.Load() != nil || id.Namespace == sessionNamespace && f.findSession(id, ref)
 }

@@ -17,7 +17,7 @@ func (s *Server) serveRegisterNodes(ctx context.Context, c *call, d *ua.Decoder,
 	out = ua.AppendInt32(out, int32(len(list)))
 	for _, id := range list {
 		if id.Namespace != aliasNamespace {
-			if ref, ok := s.space.resolve(nil, id); ok {
+			if ref, ok := s.space.resolve(aliases, id); ok {
 				if short, ok := aliases.register(ref, s.space.limits.RegisteredNodes); ok {
 					id = short
 				}

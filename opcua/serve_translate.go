@@ -104,7 +104,7 @@ type pathStep struct {
 }
 
 func (t *translator) stepOf(e *ua.RelativePathElement) (pathStep, ua.StatusCode) {
-	step := pathStep{name: e.TargetName, spec: browseSpec{subtypes: e.IncludeSubtypes}}
+	step := pathStep{name: e.TargetName, spec: browseSpec{subtypes: e.IncludeSubtypes, aliases: t.aliases}}
 	if e.IsInverse {
 		step.spec.direction = ua.BrowseDirectionInverse
 	}

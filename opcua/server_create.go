@@ -119,7 +119,7 @@ func (s *Server) newSession(c *call, req *ua.CreateSessionRequest) *session {
 	if peer := c.conn.channel.Remote(); peer != nil {
 		x.client.certificate = peer.Raw
 	}
-	x.caller = &Caller{}
+	x.caller, x.aliases.session = &Caller{}, x
 	x.touch(s.now())
 	return x
 }

@@ -53,12 +53,17 @@ func (s *Server) addSummary(values map[uint32]func() ua.Variant) {
 func (s *Server) sessionDiagnostics() []ua.ExtensionObject {
 	list := []ua.ExtensionObject{}
 	for _, x := range s.sessions.all() {
-		d := x.diagnostics(s.started)
-		d.CurrentSubscriptionsCount, d.CurrentMonitoredItemsCount, d.CurrentPublishRequestsInQueue = s.subs.ofSession(x)
-		s.subs.describeSession(x, &d)
+		d := s.describe(x)
 		list = append(list, ua.Wrap(&d))
 	}
 	return list
+}
+
+// describe says what a session is, did and has.
+func (s *Server) describe(x *session) ua.SessionDiagnosticsDataType {
+	d := x.diagnostics(s.started)
+	s.subs.describeSession(x, &d)
+	return d
 }
 
 // securityDiagnostics is SessionSecurityDiagnosticsArray (i=3708), for admins: who is there, and how that was proved. Tokens and nonces are nowhere.

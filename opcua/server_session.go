@@ -18,7 +18,7 @@ import (
 //	   ▼                               ▼                            ▼ timeout
 //	 ended                           ended                        ended
 type session struct {
-	id      ua.NodeId // ns=1, numeric; no secret
+	id      ua.NodeId // ns=1, numeric, of its object below SessionsDiagnosticsSummary; no secret
 	number  uint32    // the numeric part of id
 	token   sessionToken
 	name    string

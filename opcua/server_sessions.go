@@ -3,6 +3,7 @@ package opcua
 import (
 	"crypto/rand"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ func (t *sessionToken) nodeID() ua.NodeId { return ua.OpaqueId(0, t[:]) }
 type sessions struct {
 	mu      sync.RWMutex // taken before session.mu; guards serverConn.sessions too
 	byToken map[sessionToken]*session
-	next    uint32 // numbers sessions
+	inOrder []*session // as they were created
+	next    uint32     // numbers sessions
 	max     int
 
 	// of the diagnostics, under mu
@@ -53,25 +55,57 @@ func (p *sessions) add(x *session, c *serverConn, perChannel int) (idle *session
 	if len(p.byToken) >= p.max {
 		return p.oldestIdle(), ua.BadTooManySessions
 	}
-	p.next++
+	p.next = max(p.next+1, firstSession)
 	p.ever++
 	x.number = p.next
-	x.id = ua.NumericId(1, x.number)
+	x.id = sessionPartId(x.number, partSession)
 	p.byToken[x.token] = x
+	p.inOrder = append(p.inOrder, x)
 	c.sessions = append(c.sessions, x)
 	x.conn.Store(c)
 	x.work.Store(&work{conn: c})
 	return nil, ua.Good
 }
 
+// firstSession is where sessions are numbered from, and again after the last number that there is: ids of nodes of the host in the same namespace are smaller, as a rule.
+const firstSession = 1 << 31
+
+// place returns where the session with this number is in inOrder, or would be; for one who holds mu. Numbers may have begun anew meanwhile.
+func (p *sessions) place(number uint32) int {
+	age := func(n uint32) uint32 { return (n - p.inOrder[0].number) % firstSession }
+	return sort.Search(len(p.inOrder), func(i int) bool { return age(p.inOrder[i].number) >= age(number) })
+}
+
+// numbered returns the session with this number, nil if there is none.
+func (p *sessions) numbered(number uint32) *session {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if i := p.place(number); i < len(p.inOrder) && p.inOrder[i].number == number {
+		return p.inOrder[i]
+	}
+	return nil
+}
+
+// numbers returns the numbers of at most n sessions, the oldest first, without the first from.
+func (p *sessions) numbers(from, n int) []uint32 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	list := p.inOrder[min(from, len(p.inOrder)):]
+	numbers := make([]uint32, min(n, len(list)))
+	for i := range numbers {
+		numbers[i] = list[i].number
+	}
+	return numbers
+}
+
 // oldestIdle returns the session that waits longest for its activation.
-func (p *sessions) oldestIdle() (oldest *session) {
-	for _, x := range p.byToken {
-		if !x.active.Load() && (oldest == nil || x.number < oldest.number) {
-			oldest = x
+func (p *sessions) oldestIdle() *session {
+	for _, x := range p.inOrder {
+		if !x.active.Load() {
+			return x
 		}
 	}
-	return oldest
+	return nil
 }
 
 // move puts the session on c, and returns where it was, and what it had under way there.
@@ -96,6 +130,8 @@ func (p *sessions) remove(x *session) bool {
 		return false
 	}
 	delete(p.byToken, x.token)
+	i := p.place(x.number)
+	p.inOrder = slices.Delete(p.inOrder, i, i+1)
 	return true
 }
 
@@ -125,12 +161,7 @@ func (p *sessions) leave(c *serverConn) []*session {
 func (p *sessions) all() []*session {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	list := make([]*session, 0, len(p.byToken))
-	for _, x := range p.byToken {
-		list = append(list, x)
-	}
-	slices.SortFunc(list, func(a, b *session) int { return int(a.number) - int(b.number) })
-	return list
+	return slices.Clone(p.inOrder)
 }
 
 // overdue appends the sessions that have timed out at now.

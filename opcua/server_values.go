@@ -21,6 +21,7 @@ func (s *Server) serveValues() error {
 			return err
 		}
 	}
+	s.space.sessions.Store(newSessionNodes(s))
 	for _, id := range [...]uint32{diagnosticsOfSessions, diagnosticsOfSecurity} {
 		if err := s.space.SetRoles(ua.NumericId(0, id), RoleAdmin, RoleAdmin); err != nil {
 			return err

@@ -28,7 +28,8 @@ type Space struct {
 	namespaces atomic.Pointer[[]string]
 	companions []*nodeset.Set // read from files, whose data types the next file may use
 
-	version  atomic.Uint64 // of the bodies of nodes: another one when one that was there has changed or gone
+	version  atomic.Uint64                // of the bodies of nodes: another one when one that was there has changed or gone
+	sessions atomic.Pointer[sessionNodes] // of the server; nil without one
 	watching watchers
 	scratch  sync.Pool // *spaceScratch
 }
@@ -214,7 +215,8 @@ func (s *Space) mount(ns uint16) *spaceMount {
 	return nil
 }
 
-// resolve looks a node up: a registered one of the session whose aliases these are, one of a NodeStore, or one of the Space. aliases may be nil.
+// resolve looks a node up: a registered one of the session whose aliases these are, one of a NodeStore, one of the Space, or of a session that may be seen. aliases is nil for the
+// server itself, which sees all.
 func (s *Space) resolve(aliases *nodeAliases, id ua.NodeId) (nodeRef, bool) {
 	if id.Namespace == aliasNamespace {
 		return aliases.find(&s.index, id)
@@ -226,6 +228,14 @@ func (s *Space) resolve(aliases *nodeAliases, id ua.NodeId) (nodeRef, bool) {
 	}
 	if n := s.index.find(id); n != nil && n.body.Load() != nil {
 		return nodeRef{node: n}, true
+	}
+	return s.ofSessions(aliases, id)
+}
+
+// ofSessions looks a node up among those of the server's sessions.
+func (s *Space) ofSessions(aliases *nodeAliases, id ua.NodeId) (nodeRef, bool) {
+	if n := s.sessions.Load(); n != nil && id.Namespace == sessionNamespace {
+		return n.resolve(aliases, id)
 	}
 	return nodeRef{}, false
 }

@@ -12,6 +12,7 @@ type browseSpec struct {
 	subtypes  bool  // of kind, too
 	classes   uint32
 	view      map[nodeRef]bool // what lies in the view; nil: everything
+	aliases   *nodeAliases     // of who looks; nil for the server itself
 }
 
 // browseCursor walks over the references of a node. Those that the Space has are those of the moment when it was made; a NodeStore is asked for its own page by page. It
@@ -55,6 +56,9 @@ func (s *Space) cursor(ref nodeRef, spec browseSpec) *browseCursor {
 	}
 	if n != nil {
 		c.list = n.references()
+	}
+	if x := s.sessions.Load(); x != nil && n != nil && n.is(sessionSummary) {
+		c.from, c.ended = nodeRef{mount: x.mount, key: keySummary}, false
 	}
 	return c
 }
@@ -136,7 +140,7 @@ func (c *browseCursor) reachFar(r *Reference, hit *browseHit) bool {
 
 // reachId describes the node of an id, if there is one.
 func (c *browseCursor) reachId(id ua.NodeId, hit *browseHit) bool {
-	ref, ok := c.space.resolve(nil, id)
+	ref, ok := c.space.resolve(c.spec.aliases, id)
 	if !ok {
 		return false
 	}

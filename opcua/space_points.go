@@ -100,8 +100,9 @@ const (
 // nodeAliases are the nodes that a session has registered [OPC 10000-4 5.8.5]. The id that it is given is a place in a table, which is looked up faster than a text and
 // is seven bytes on the wire.
 type nodeAliases struct {
-	places []nodeAlias
-	free   []uint32
+	session *session // whose they are
+	places  []nodeAlias
+	free    []uint32
 }
 
 type nodeAlias struct {

@@ -133,6 +133,20 @@ func (p *subscriptions) diagnostics(to []ua.ExtensionObject) []ua.ExtensionObjec
 	return to
 }
 
+// diagnosticsOf is SubscriptionDiagnosticsArray of one session.
+func (p *subscriptions) diagnosticsOf(x *session) ua.Variant {
+	list := []ua.ExtensionObject{}
+	if o := p.has(x); o != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		for _, s := range o.subs {
+			d := p.diagnose(o, s)
+			list = append(list, ua.Wrap(&d))
+		}
+	}
+	return ua.ExtensionObjectArray(list)
+}
+
 // describeSession adds what a session has of subscriptions to its diagnostics.
 func (p *subscriptions) describeSession(x *session, d *ua.SessionDiagnosticsDataType) {
 	o := p.has(x)
@@ -175,20 +189,4 @@ func (p *subscriptions) diagnose(o *sessionSubscriptions, s *subscription) ua.Su
 		}
 	}
 	return d
-}
-
-// ofSession returns how many subscriptions and monitored items a session has, and how many of its Publish requests wait.
-func (p *subscriptions) ofSession(x *session) (subscriptions, items, publishes uint32) {
-	o := p.has(x)
-	if o == nil {
-		return 0, 0, 0
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, s := range o.subs {
-		s.mu.Lock()
-		items += uint32(len(s.items))
-		s.mu.Unlock()
-	}
-	return uint32(len(o.subs)), items, uint32(o.queue.n)
 }
