@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -108,6 +109,8 @@ func (g *gopcuaClient) do(verb string, w []string) (string, error) {
 		return statusName(r.Results[0]), nil
 	case "browse":
 		return g.browse(w[0])
+	case "sessions":
+		return g.sessions()
 	case "call":
 		return g.call(w[0], w[1])
 	case "subscribe":
@@ -176,6 +179,31 @@ func (g *gopcuaClient) browse(text string) (string, error) {
 	}
 	slices.Sort(names)
 	return strings.Join(names, " "), err
+}
+
+// sessions walks from SessionsDiagnosticsSummary to the objects of sessions: how many, what the last one is made of, how many variables that has, and how its user logged in.
+func (g *gopcuaClient) sessions() (string, error) {
+	parts := func(of *gua.NodeID, class gua.NodeClass) ([]*gua.ReferenceDescription, error) {
+		return g.c.Node(of).References(g.t.Context(), id.HasComponent, gua.BrowseDirectionForward, class, true)
+	}
+	objects, err := parts(gua.NewNumericNodeID(0, id.Server_ServerDiagnostics_SessionsDiagnosticsSummary), gua.NodeClassObject)
+	if err != nil || len(objects) == 0 {
+		return strconv.Itoa(len(objects)), err
+	}
+	list, err := parts(objects[len(objects)-1].NodeID.NodeID, gua.NodeClassVariable)
+	names, counts, how := []string{strconv.Itoa(len(objects))}, []string{}, ""
+	for _, part := range list {
+		names = append(names, part.BrowseName.Name)
+		fields, fail := parts(part.NodeID.NodeID, gua.NodeClassVariable)
+		counts, err = append(counts, strconv.Itoa(len(fields))), errors.Join(err, fail)
+		for _, f := range fields {
+			if f.BrowseName.Name == "AuthenticationMechanism" {
+				v, fail := g.c.Node(f.NodeID.NodeID).Value(g.t.Context())
+				how, err = fmt.Sprint(v.Value()), errors.Join(err, fail)
+			}
+		}
+	}
+	return strings.Join(append(append(names, counts...), how), " "), err
 }
 
 func (g *gopcuaClient) call(a, b string) (string, error) {

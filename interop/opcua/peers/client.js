@@ -89,6 +89,20 @@ async function main() {
       }
       return refs.map((x) => x.browseName.name).sort().join(" ");
     },
+    // Walks from SessionsDiagnosticsSummary to the objects of sessions: how many, what the last one is made of, how many variables that has, and how its user logged in.
+    async sessions() {
+      const parts = async (nodeId, nodeClassMask) => (await session.browse({ nodeId, browseDirection: 0, referenceTypeId: "i=47", includeSubtypes: true, nodeClassMask, resultMask: 63 })).references || [];
+      const objects = await parts("i=3706", 1);
+      const names = [], counts = [];
+      let how = "";
+      for (const part of objects.length ? await parts(objects[objects.length - 1].nodeId, 2) : []) {
+        names.push(part.browseName.name);
+        const fields = await parts(part.nodeId, 2);
+        counts.push(fields.length);
+        for (const f of fields.filter((x) => x.browseName.name === "AuthenticationMechanism")) how = (await session.read({ nodeId: f.nodeId, attributeId: AttributeIds.Value })).value.value;
+      }
+      return [objects.length, ...names, ...counts, how].join(" ");
+    },
     async path(p) {
       const r = await session.translateBrowsePath(makeBrowsePath("RootFolder", p.replaceAll("SIM", String(ns))));
       return r.statusCode === StatusCodes.Good ? r.targets[0].targetId.toString().replace(/^ns=\d+;/, "") : r.statusCode.name;

@@ -100,6 +100,19 @@ class Peer:
         refs = await self.node(name).get_references(refs=ua.ObjectIds.HierarchicalReferences, direction=ua.BrowseDirection.Forward)
         return " ".join(sorted(r.BrowseName.Name for r in refs))
 
+    async def sessions(self):
+        """Walks from SessionsDiagnosticsSummary to the objects of sessions: how many, what the last one is made of, how many variables that has, and how its user logged in."""
+        objects = await self.c.get_node("i=3706").get_children(refs=ua.ObjectIds.HasComponent, nodeclassmask=ua.NodeClass.Object)
+        names, counts, how = [], [], ""
+        for part in await objects[-1].get_children(refs=ua.ObjectIds.HasComponent) if objects else []:
+            names.append((await part.read_browse_name()).Name)
+            fields = await part.get_children(refs=ua.ObjectIds.HasComponent)
+            counts.append(len(fields))
+            for f in fields:
+                if (await f.read_browse_name()).Name == "AuthenticationMechanism":
+                    how = await f.read_value()
+        return " ".join(map(str, [len(objects), *names, *counts, how]))
+
     async def call(self, a, b):
         args = [ua.Variant(int(x), ua.VariantType.Int32) for x in (a, b)]
         return str(await self.node("sim").call_method(self.node("Add"), *args))
