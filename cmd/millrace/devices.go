@@ -59,7 +59,7 @@ func fillDevice(d *web.Device, s *device.Status) {
 	groups := d.Groups[:0]
 	reason, refuses := reasonOf(s)
 	*d = web.Device{
-		ID: s.Name, Protocol: s.Protocol, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
+		ID: s.Name, Protocol: s.Protocol, Labels: s.Labels, Endpoint: s.Endpoint, State: s.State.String(), Reason: reason, Since: wrongSince(s), Refuses: refuses,
 		Outages: s.Outages, Recovery: s.LongestRecovery, RTT: s.RTT, OutOfService: s.OutOfService, RequestCost: s.RequestCost, ByteCost: s.ByteCost,
 		Loss: s.Loss, JitterRule: s.JitterRule, WritesPaused: s.WritesPaused,
 		Load: s.Load, LoadWhy: s.LoadWhy, Stretch: s.Stretch, StretchWhy: s.StretchWhy,

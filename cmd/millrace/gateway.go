@@ -398,6 +398,7 @@ func (g *gateway) Reload(ctx context.Context, next *config.Config) (config.Chang
 	g.cfg, g.view = &kept, newView(&kept)
 	g.mu.Unlock()
 	g.north().follow(&kept)
+	g.healer.relabelled()
 	if changes.Heal {
 		g.setHealing(&kept)
 	}

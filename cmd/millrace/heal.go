@@ -26,8 +26,8 @@ type healer struct {
 
 	mu      sync.Mutex
 	sampler *heal.Sampler
-	specs   []heal.RegionSpec
-	regions map[string]string // by device and address
+	regions heal.Regions
+	known   map[string]string // the regions that were worked out, by device and address
 	out     map[string]bool   // devices that rules have taken out of service
 	devices int               // in the World before
 }
@@ -60,9 +60,16 @@ func (g *gateway) newHealing(ctx context.Context, cfg *config.Config) error {
 // setHealing makes the rules of cfg those that heal.
 func (g *gateway) setHealing(cfg *config.Config) {
 	g.healer.mu.Lock()
-	g.healer.specs, g.healer.regions = cfg.Heal.Regions, map[string]string{}
+	g.healer.regions, g.healer.known = cfg.Heal.Regions, map[string]string{}
 	g.healer.mu.Unlock()
 	g.healing.SetPolicies(cfg.Heal.Policies, cfg.Heal.Every)
+}
+
+// relabelled has regions be worked out anew: devices may have other labels.
+func (h *healer) relabelled() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.known)
 }
 
 // healed hears of everything that a rule does.
@@ -89,8 +96,8 @@ func (h *healer) World() heal.World {
 		d.ByRule, d.Region = h.out[s.Name], h.region(s)
 		w.Devices = append(w.Devices, d)
 	}
-	if h.devices = len(w.Devices); len(h.regions) > 2*h.devices {
-		clear(h.regions) // of devices that are gone, most of them
+	if h.devices = len(w.Devices); len(h.known) > 2*h.devices {
+		clear(h.known) // of devices that are gone, most of them
 	}
 	return w
 }
@@ -102,10 +109,10 @@ func (h *healer) region(s *device.Status) string {
 		first = s.Routes[0].Addr // a device stays in its region when it goes to another address
 	}
 	key := s.Name + " " + first
-	r, ok := h.regions[key]
+	r, ok := h.known[key]
 	if !ok {
-		r = heal.RegionOf(h.specs, s.Name, first)
-		h.regions[key] = r
+		r = h.regions.Of(s.Name, first, s.Labels)
+		h.known[key] = r
 	}
 	return r
 }

@@ -175,3 +175,24 @@ func TestOneGatewayADirectory(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+// A device that a reload gives another label is in another region, keeps its connection, and says so in the API.
+func TestReloadOfLabels(t *testing.T) {
+	dir := t.TempDir()
+	m := plant(t, sim.ModbusConfig{Devices: 1, ByPort: true})
+	text := strings.Replace(reloadConfig(dir, m, "a", "one"), "id: a,", "id: a, labels: {site: north},", 1) + "heal: {region_label: site}\n"
+	r := startRig(t, dir, text, rigOptions{})
+	r.reads("a", 2)
+	if w := r.healer.World(); len(w.Devices) != 1 || w.Devices[0].Region != "north" {
+		t.Fatalf("%+v", w.Devices)
+	}
+	write(t, dir, "gateway.yaml", strings.Replace(text, "north", "south", 1))
+	until(t, "its region is another one", func() bool { return r.healer.World().Devices[0].Region == "south" })
+	if d, _ := r.Device("a"); d.Labels["site"] != "south" {
+		t.Errorf("%+v", d)
+	}
+	r.reads("a", 2)
+	if s := m.DeviceStats(1); s.Connections != 1 {
+		t.Errorf("it was connected %d times", s.Connections)
+	}
+}

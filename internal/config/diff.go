@@ -68,7 +68,7 @@ func sameSpec(a, b device.Spec) bool {
 	return a.Addr.String() == b.Addr.String() && maps.Equal(a.Addr.Options, b.Addr.Options) &&
 		a.Driver == b.Driver && a.Profile == b.Profile && a.Slots == b.Slots && a.Limits.Connections == b.Limits.Connections &&
 		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect &&
-		sameRoutes(&a, &b) && slices.EqualFunc(a.Groups, b.Groups, sameGroup)
+		sameRoutes(&a, &b) && maps.Equal(a.Labels, b.Labels) && slices.EqualFunc(a.Groups, b.Groups, sameGroup)
 }
 
 func sameGroup(a, b device.Group) bool {

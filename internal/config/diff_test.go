@@ -57,6 +57,7 @@ func TestDiff(t *testing.T) {
 		{"a parameter", edit(`127.0.0.2/1"`, `127.0.0.2/1", params: {base: 4}`), "devices changed: b"},
 		{"an address", edit("127.0.0.2/1", "127.0.0.2/2"), "devices changed: b"},
 		{"an option", edit(`127.0.0.2/1"`, `127.0.0.2/1", options: {gap: 4}`), "devices changed: b"},
+		{"a label", edit(`127.0.0.2/1"`, `127.0.0.2/1", labels: {site: north}`), "devices changed: b"},
 		{"a profile", edit(`127.0.0.2/1"`, `127.0.0.2/1", profile: site`), "devices changed: b"},
 		{"the template", edit("coil:1", "coil:2"), "devices changed: a, b, c, d"},
 		{"a tag's unit", edit("coil:1", "coil:1 unit=K"), "devices changed: a, b, c, d"},

@@ -41,6 +41,7 @@ type templateDraft struct {
 	routing    routingDraft
 	predict    predictDraft
 	options    []option
+	labels     []option
 	groups     []groupDraft
 	used       bool // a device is made from it
 	broken     bool // it refers to parameters that it does not have
@@ -61,6 +62,7 @@ type deviceDraft struct {
 	routing    routingDraft
 	predict    predictDraft
 	options    []option
+	labels     []option
 	groups     []groupDraft
 	groupsAt   Place
 	fromCSV    bool

@@ -24,7 +24,7 @@ func (f form) article() string {
 		return "a word"
 	case formChoices, formList, formTexts, formActions:
 		return "a list"
-	case formTags, formNamed, formMapping, formParams, formOptions:
+	case formTags, formNamed, formMapping, formParams, formOptions, formLabels:
 		return "a mapping"
 	case formFile:
 		return "the path of a file"

@@ -51,6 +51,9 @@ func dump(c *Config) string {
 	fmt.Fprintf(&b, "files %q\ngateway %+v\njournal %+v\n", paths(c), c.Gateway, c.Journal)
 	for _, d := range c.Devices {
 		fmt.Fprintf(&b, "device %s %s driver=%s options=%v slots=%d rate=%v pause=%v\n  profile %+v\n", d.Name, d.Addr, d.Driver, d.Addr.Options, d.Slots, d.RequestsPerSecond, d.PauseAfterConnect, d.Profile)
+		if len(d.Labels) > 0 {
+			fmt.Fprintf(&b, "  labels %v\n", d.Labels)
+		}
 		for _, r := range d.Routes {
 			fmt.Fprintf(&b, "  route %s %q options=%v\n", r.Addr, r.Name, r.Addr.Options)
 		}
@@ -73,8 +76,11 @@ func dump(c *Config) string {
 	for _, v := range c.Serve {
 		fmt.Fprintf(&b, "serve %+v\n", v)
 	}
-	for _, r := range c.Heal.Regions {
+	for _, r := range c.Heal.Regions.Named {
 		fmt.Fprintf(&b, "region %+v\n", r)
+	}
+	if c.Heal.Regions.Label != "" {
+		fmt.Fprintf(&b, "region by label %s\n", c.Heal.Regions.Label)
 	}
 	for _, p := range c.Heal.Policies {
 		fmt.Fprintf(&b, "rule %+v\n", p.Rule)

@@ -17,14 +17,14 @@ import (
 type Heal struct {
 	Every    time.Duration
 	Policies []*heal.Policy // shipped ones that are used, then those of the configuration in its order
-	Regions  []heal.RegionSpec
+	Regions  heal.Regions
 }
 
 type healDraft struct {
 	every   time.Duration
 	use     []string
 	files   []placed
-	regions []heal.RegionSpec
+	regions heal.Regions
 	limit   heal.Limit
 	rules   []healRuleDraft
 }

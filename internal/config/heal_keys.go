@@ -20,8 +20,9 @@ var healKeys = mapping[healDraft]{
 		duration("every", "1s", "How often the conditions are looked at; more seldom where that would cost more than a hundredth of a core.",
 			func(h *healDraft) *time.Duration { return &h.every }).within(0.1, 3600),
 		sub("limit", &healLimitKeys, "What rules may do that do not say it themselves.", func(h *healDraft) *heal.Limit { return &h.limit }),
-		named("regions", &healRegionKeys, "Names for sets of devices. A device that is in none is in the region of its subnet: 24 bits of an IPv4 address, 64 of IPv6; one with a host name is `elsewhere`.",
-			func(h *healDraft) *[]heal.RegionSpec { return &h.regions }, func(r *heal.RegionSpec, name string, _ Place) { r.Name = name }),
+		named("regions", &healRegionKeys, "Names for sets of devices. A device that is in none is in the region that region_label says, else in that of its subnet: 24 bits of an IPv4 address, 64 of IPv6; one with a host name is `elsewhere`.",
+			func(h *healDraft) *[]heal.RegionSpec { return &h.regions.Named }, func(r *heal.RegionSpec, name string, _ Place) { r.Name = name }),
+		text("region_label", "", "A label of devices whose value is their region: with `site`, a device with `labels: {site: north}` is in the region `north`.", func(h *healDraft) *string { return &h.regions.Label }).checked(func(s string) error { return checkName(s, false) }),
 		texts("files", "Further files of rules, each with the key rules. Relative to the configuration file.", nil, func(h *healDraft) *[]placed { return &h.files }),
 		rulesKey(func(h *healDraft) *[]healRuleDraft { return &h.rules }),
 	},
@@ -39,6 +40,7 @@ var healRegionKeys = mapping[heal.RegionSpec]{
 	keys: []key[heal.RegionSpec]{
 		texts("subnets", "Addresses, such as 10.1.0.0/16.", checkSubnet, func(r *heal.RegionSpec) *[]netip.Prefix { return &r.Subnets }),
 		texts("devices", "Names of devices, with `*` for anything.", checkGlob, func(r *heal.RegionSpec) *[]string { return &r.Devices }),
+		regionLabelsKey(),
 	},
 }
 

@@ -35,6 +35,7 @@ const (
 	formTag     // the string of a tag
 	formProfile // one of facts.choices, or the mapping facts.of
 	formTexts   // a list of texts
+	formLabels  // names, each with a scalar
 	formActions // a list, each one of facts.choices or the mapping facts.of
 )
 

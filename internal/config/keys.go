@@ -82,6 +82,7 @@ var templateKeys = mapping[templateDraft]{
 		routingKey(func(t *templateDraft) *routingDraft { return &t.routing }),
 		predictKey(func(t *templateDraft) *predictDraft { return &t.predict }),
 		optionsKey(func(t *templateDraft) *[]option { return &t.options }),
+		labelsKey(func(t *templateDraft) *[]option { return &t.labels }),
 		groupsKey(func(t *templateDraft) *[]groupDraft { return &t.groups }),
 	},
 }
@@ -104,6 +105,7 @@ var deviceKeys = mapping[deviceDraft]{
 		routingKey(func(d *deviceDraft) *routingDraft { return &d.routing }),
 		predictKey(func(d *deviceDraft) *predictDraft { return &d.predict }),
 		optionsKey(func(d *deviceDraft) *[]option { return &d.options }),
+		labelsKey(func(d *deviceDraft) *[]option { return &d.labels }),
 		groupsKey(func(d *deviceDraft) *[]groupDraft { return &d.groups }).placed(func(d *deviceDraft) *Place { return &d.groupsAt }),
 	},
 }

@@ -52,6 +52,8 @@ func (f *facts) describe() string {
 		s = "list"
 	case formProfile:
 		s = "`" + strings.Join(f.choices, "`, `") + "` or a mapping"
+	case formLabels:
+		s = "names, each with a text"
 	case formNamed, formTags:
 		s = "names, each with its own"
 	case formDeadband:

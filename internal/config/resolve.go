@@ -23,7 +23,7 @@ func (l *loader) resolveTemplates() {
 		if t.protocol != "" && l.drivers[t.protocol] == nil {
 			l.wrong(t.protocolAt, "protocol", unknownChoice(t.protocol, slices.Sorted(maps.Keys(l.drivers))))
 		}
-		t.broken = !l.checkReferences(t.groups, t.options, t, "template "+t.name)
+		t.broken = !l.checkReferences(t.groups, slices.Concat(t.options, t.labels), t, "template "+t.name)
 	}
 }
 
@@ -122,7 +122,7 @@ func (l *loader) resolveDevices() {
 			continue
 		}
 		l.include(d.groups, t)
-		if !l.checkReferences(d.groups, d.options, t, "device "+d.id) {
+		if !l.checkReferences(d.groups, slices.Concat(d.options, d.labels), t, "device "+d.id) {
 			continue
 		}
 		if d.csv == "" {
@@ -208,7 +208,7 @@ func (l *loader) resolveDevice(d *deviceDraft, t *templateDraft) {
 	if spec.Profile, ok = l.profile(d, t); !ok {
 		return
 	}
-	if !l.applyOptions(&spec, d, t, sc) {
+	if !l.applyOptions(&spec, d, t, sc) || !l.labels(&spec, d, t, sc) {
 		return
 	}
 	if s, ok := l.drivers[spec.Driver].(device.Sparing); ok && spec.RequestsPerSecond == 0 {
@@ -384,16 +384,7 @@ func (l *loader) options(d *deviceDraft, t *templateDraft) []option {
 	if t == nil {
 		return d.options
 	}
-	if len(d.options) == 0 {
-		return t.options
-	}
-	out := slices.Clone(d.options)
-	for _, o := range t.options {
-		if !slices.ContainsFunc(d.options, func(p option) bool { return p.name == o.name }) {
-			out = append(out, o)
-		}
-	}
-	return out
+	return over(d.options, t.options)
 }
 
 // applyOptions sets the options of device d on spec, and has its driver check those that are its own, and the address.

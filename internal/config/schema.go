@@ -157,6 +157,8 @@ func (s *schema) value(f *facts, inOptions bool) object {
 	case formTags:
 		return object{"type": []string{"object", "null"}, "propertyNames": object{"pattern": tagNamePattern},
 			"additionalProperties": object{"type": []string{"string", "number"}, "description": "address, then any of " + strings.Join(tagKeys.names(), ", ")}}
+	case formLabels:
+		return object{"type": []string{"object", "null"}, "propertyNames": object{"pattern": namePattern}, "additionalProperties": scalars()}
 	case formParams:
 		return object{"type": []string{"object", "null"}, "propertyNames": object{"pattern": paramNamePattern}, "additionalProperties": object{"type": []string{"string", "number", "boolean", "null"}}}
 	}

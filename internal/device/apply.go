@@ -88,7 +88,7 @@ func sameSpec(a, b *Spec) bool {
 	return a.Name == b.Name && a.Number == b.Number && a.Driver == b.Driver && a.Profile == b.Profile && sameAddr(a.Addr, b.Addr) &&
 		a.Limits.equal(b.Limits) && a.OutOfService == b.OutOfService && a.Reason == b.Reason && a.Slots == b.Slots &&
 		a.RequestsPerSecond == b.RequestsPerSecond && a.PauseAfterConnect == b.PauseAfterConnect && slices.EqualFunc(a.Groups, b.Groups, sameGroup) &&
-		a.Prediction == b.Prediction && a.Routing == b.Routing && a.RouteName == b.RouteName && slices.EqualFunc(a.Routes, b.Routes, sameRoute)
+		a.Prediction == b.Prediction && a.Routing == b.Routing && maps.Equal(a.Labels, b.Labels) && a.RouteName == b.RouteName && slices.EqualFunc(a.Routes, b.Routes, sameRoute)
 }
 
 func sameRoute(a, b Route) bool { return a.Name == b.Name && sameAddr(a.Addr, b.Addr) }

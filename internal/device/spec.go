@@ -20,6 +20,8 @@ type Spec struct {
 	Limits  Limits // configured, Generation 0
 	Learned Limits // what an earlier run learned (Config.OnLearned); no reason to touch a device that runs
 
+	Labels map[string]string // what else is known of it, for people and healing; not changed any more
+
 	OutOfService bool   // set by hand: not polled, its connection given back
 	Reason       string // why it is out of service, in the words of who said so
 

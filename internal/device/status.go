@@ -11,8 +11,9 @@ import (
 type Status struct {
 	Name         string
 	Number       uint32
-	Protocol     string // Spec.Driver
-	Endpoint     string // the address as a URL
+	Protocol     string            // Spec.Driver
+	Labels       map[string]string // Spec.Labels; nobody changes it
+	Endpoint     string            // the address as a URL
 	State        State
 	Reason       string    // why it is in State, in plain words
 	Since        time.Time // of State
@@ -92,7 +93,7 @@ type GroupStatus struct {
 // status fills s with how u is at now. What s had is dropped, its slices are used again.
 func (u *unit) status(s *Status, r *Runtime, now time.Time) {
 	groups, routes := s.Groups[:0], s.Routes[:0]
-	*s = Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Slots: u.spec.Slots}
+	*s = Status{Name: u.spec.Name, Number: u.spec.Number, Protocol: u.spec.Driver, Labels: u.spec.Labels, Slots: u.spec.Slots}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l := &u.life

@@ -39,3 +39,9 @@ func benchmarkStep(b *testing.B, loss float64, rules ...Rule) {
 		e.Step(&World{Now: time.Unix(0, 0), Devices: devices}, nil)
 	}
 }
+
+// BenchmarkStepRegions10000 looks at 10,000 devices in 40 regions, for all of which a rule is due that has its hands full.
+func BenchmarkStepRegions10000(b *testing.B) {
+	benchmarkStep(b, 0.1, Rule{Name: "slow", Each: EachRegion, When: "region.loss > 0.05", Do: []Action{{Type: Stretch, Factor: 2}}, Verify: "false", Within: time.Hour,
+		Limit: Limit{MinHealthy: -1, Percent: 0.01}})
+}

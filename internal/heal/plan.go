@@ -54,10 +54,14 @@ func (p *Policy) targets(s scope, room int, busy func(string) bool) (names []str
 	if !slices.ContainsFunc(p.Do, Action.onDevice) {
 		return nil, 0
 	}
+	of := s.w.all
+	if s.region != nil {
+		of = s.region // so that all regions together are one walk
+	}
 	var picked []*Device
-	for i := range s.w.Devices {
+	for _, i := range of.members {
 		d := &s.w.Devices[i]
-		if s.region != nil && d.Region != s.region.Name || d.OutOfService || !p.matches(d.Name) || busy(d.Name) {
+		if d.OutOfService || !p.matches(d.Name) || busy(d.Name) {
 			continue
 		}
 		if p.which != nil {

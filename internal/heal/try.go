@@ -63,7 +63,7 @@ func (e *Engine) subjects(p *Policy, w *World) []string {
 		names := w.regionNames()
 		return slices.DeleteFunc(names, func(n string) bool {
 			r := w.regions[n]
-			return r.Devices == 0 || !slices.ContainsFunc(r.names, p.matches)
+			return r.Devices == 0 || !w.has(r, p.matches)
 		})
 	}
 	names := make([]string, 0, len(w.Devices))
@@ -145,10 +145,11 @@ func (e *Engine) healthy(s *ruleState, w *World, firing []string, due bool, out 
 	return s.stopped == ""
 }
 
-// ill counts the subjects that a rule is for, and those that are ill: the condition holds for them, or they are down, or out of service by a rule. A rule for the node counts devices.
+// ill counts the subjects that a rule is for, and those that are ill: the condition holds for them, or they are down, or out of service by a rule. Of a region all of it must be. A rule for the node
+// counts devices.
 func (e *Engine) ill(s *ruleState, w *World, firing []string) (total, ill int) {
 	if s.Each == EachRegion {
-		return len(e.subjects(s.Policy, w)), len(firing)
+		return s.illRegions(w, firing)
 	}
 	for i := range w.Devices {
 		d := &w.Devices[i]
@@ -159,6 +160,20 @@ func (e *Engine) ill(s *ruleState, w *World, firing []string) (total, ill int) {
 		if d.Down || d.OutOfService {
 			ill++
 		} else if _, ok := slices.BinarySearch(firing, d.Name); ok && s.Each == EachDevice {
+			ill++
+		}
+	}
+	return total, ill
+}
+
+// illRegions is ill of a rule for regions. One of which a person has taken all out of service is not there.
+func (s *ruleState) illRegions(w *World, firing []string) (total, ill int) {
+	for _, r := range w.regions {
+		if r.Counted == 0 || !w.has(r, s.matches) {
+			continue
+		}
+		total++
+		if _, fires := slices.BinarySearch(firing, r.Name); fires || r.gone() {
 			ill++
 		}
 	}

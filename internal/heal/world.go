@@ -73,6 +73,7 @@ type Topology struct {
 type Region struct {
 	Name    string
 	Devices int           // without those that are out of service
+	Counted int           // with those that rules have taken out of service
 	Up      int           // of them
 	Down    int           // of them
 	RTT     time.Duration // median of those that are up; 0 when no round trip is known
@@ -80,7 +81,7 @@ type Region struct {
 	Jitter  time.Duration // median
 	Loss    float64       // mean
 
-	names []string
+	members []int // of World.Devices
 }
 
 // index makes what is looked up in w. Step calls it first.
@@ -103,11 +104,13 @@ func (w *World) index() {
 
 // region sums up the devices at members.
 func (w *World) region(name string, members []int) *Region {
-	r := &Region{Name: name}
+	r := &Region{Name: name, members: members}
 	var rtts, jitters []time.Duration
 	for _, i := range members {
 		d := &w.Devices[i]
-		r.names = append(r.names, d.Name)
+		if d.counts() {
+			r.Counted++
+		}
 		if d.OutOfService {
 			continue
 		}
@@ -137,6 +140,14 @@ func median(d []time.Duration) time.Duration {
 	}
 	slices.Sort(d)
 	return d[(len(d)-1)/2]
+}
+
+// gone says whether nothing of r is there to be asked: all of it is down, or rules have taken it out of service.
+func (r *Region) gone() bool { return r.Down == r.Devices }
+
+// has says whether r has a device for which match holds.
+func (w *World) has(r *Region, match func(name string) bool) bool {
+	return slices.ContainsFunc(r.members, func(i int) bool { return match(w.Devices[i].Name) })
 }
 
 // Device returns the device called name, nil when there is none.

@@ -3,8 +3,10 @@ package web
 import (
 	"encoding/json"
 	"iter"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -47,6 +49,7 @@ func appendDevice(b []byte, d *Device) []byte {
 	b = appendString(append(b, `{"id":`...), d.ID)
 	b = appendString(append(b, `,"protocol":`...), d.Protocol)
 	b = appendString(append(b, `,"endpoint":`...), d.Endpoint)
+	b = appendLabels(b, d.Labels)
 	b = appendString(append(b, `,"state":`...), d.State)
 	b = appendString(append(b, `,"reason":`...), d.Reason)
 	b = appendTime(append(b, `,"since":`...), d.Since)
@@ -81,6 +84,20 @@ func appendDevice(b []byte, d *Device) []byte {
 		b = appendGroup(b, &d.Groups[i])
 	}
 	return append(b, "]}"...)
+}
+
+// appendLabels appends the labels by name, and nothing of a device that has none.
+func appendLabels(b []byte, labels map[string]string) []byte {
+	if len(labels) == 0 {
+		return b
+	}
+	next := `,"labels":{`
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		b = appendString(append(b, next...), name)
+		b = appendString(append(b, ':'), labels[name])
+		next = ","
+	}
+	return append(b, '}')
 }
 
 // appendTrouble appends what a device has difficulties with, and nothing of one that has none.

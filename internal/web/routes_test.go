@@ -26,3 +26,14 @@ func TestRoutesInJSON(t *testing.T) {
 		t.Errorf("a device with one address: %s", b)
 	}
 }
+
+func TestLabelsInJSON(t *testing.T) {
+	d := Device{ID: "d", Endpoint: "e", Labels: map[string]string{"site": "north", "kind": `a "pump"`}}
+	if b := appendDevice(nil, &d); !json.Valid(b) || !strings.Contains(string(b), `"endpoint":"e","labels":{"kind":"a \"pump\"","site":"north"},"state"`) {
+		t.Errorf("got %s", b)
+	}
+	d.Labels = nil
+	if b := appendDevice(nil, &d); strings.Contains(string(b), "labels") {
+		t.Errorf("without: %s", b)
+	}
+}

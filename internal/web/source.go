@@ -85,15 +85,16 @@ const (
 type Device struct {
 	ID           string
 	Protocol     string
-	Endpoint     string        // where it is, as a URL
-	State        string        // StateX
-	Reason       string        // why it is in State, in plain words; may be empty when ready
-	Since        time.Time     // of State
-	Outages      uint64        // how often it vanished
-	Recovery     time.Duration // the longest from being back to being read again, 0 without an outage
-	RTT          time.Duration // smoothed, 0 when unknown
-	OutOfService bool          // the maintenance switch is on
-	Refuses      bool          // it answers, and refuses some of what it is asked; Reason says what
+	Labels       map[string]string // nobody changes it
+	Endpoint     string            // where it is, as a URL
+	State        string            // StateX
+	Reason       string            // why it is in State, in plain words; may be empty when ready
+	Since        time.Time         // of State
+	Outages      uint64            // how often it vanished
+	Recovery     time.Duration     // the longest from being back to being read again, 0 without an outage
+	RTT          time.Duration     // smoothed, 0 when unknown
+	OutOfService bool              // the maintenance switch is on
+	Refuses      bool              // it answers, and refuses some of what it is asked; Reason says what
 	Groups       []Group
 
 	// What a request costs the device, and each byte of it, both ways, as measured; 0 when that is not known.
