@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-export const wait = 15_000;
+const wait = 15_000;
 export const noise = [];
 export const result = { checks: 0, failed: 0 };
 
@@ -22,15 +22,15 @@ export function check(what, ok, detail = '') {
 }
 
 // eventually checks that f becomes true.
-export async function eventually(what, f) {
-  const end = Date.now() + wait;
+export async function eventually(what, f, most = wait) {
+  const end = Date.now() + most;
   let last;
   do {
     last = await f().catch((e) => e);
     if (last === true) return check(what, true);
     await new Promise((r) => setTimeout(r, 50));
   } while (Date.now() < end);
-  check(what, false, `still ${last instanceof Error ? last.message : JSON.stringify(last)} after ${wait} ms`);
+  check(what, false, `still ${last instanceof Error ? last.message : JSON.stringify(last)} after ${most} ms`);
 }
 
 export async function newPage(browser, options) {

@@ -62,4 +62,7 @@ export function value(v: unknown, type: string): string {
 // quality drops the class from a quality in words: colour and form tell it.
 export const quality = (q: string) => /\((.*)\)$/.exec(q)?.[1] ?? q;
 
+// sentence begins with a capital and ends with a full stop.
+export const sentence = (s: string) => (s ? s[0].toUpperCase() + s.slice(1) + (/[.!?]$/.test(s) ? '' : '.') : '');
+
 export const plural = (n: number, one: string, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
