@@ -53,6 +53,9 @@ type Config struct {
 	DialTimeout time.Duration
 	// ConnectTimeout limits the TCP connection alone, without what is said on it; default DialTimeout.
 	ConnectTimeout time.Duration
+	// HandshakeTimeout limits what is said on a connection from its first byte until it has its session, or the endpoints were told; default DialTimeout. Without Known
+	// there are two connections where there is security.
+	HandshakeTimeout time.Duration
 	// UserTimeout ends a connection on which sent bytes stay without acknowledgement; default 10 s; negative leaves the system's. Linux only.
 	UserTimeout time.Duration
 	// SessionTimeout is how long the server is asked to keep a session of which it hears nothing; default 1 min, at least 10 s. It is kept alive by a read of the
@@ -137,7 +140,7 @@ const (
 
 func (c Config) withDefaults() (Config, error) {
 	switch {
-	case c.Timeout < 0 || c.DialTimeout < 0 || c.ConnectTimeout < 0:
+	case c.Timeout < 0 || c.DialTimeout < 0 || c.ConnectTimeout < 0 || c.HandshakeTimeout < 0:
 		return c, fmt.Errorf("opcua: negative timeout")
 	case c.SessionTimeout != 0 && c.SessionTimeout < minSessionTimeout:
 		return c, fmt.Errorf("opcua: session timeout %v under %v", c.SessionTimeout, minSessionTimeout)
@@ -187,6 +190,7 @@ func (c *Config) fill() {
 	c.SessionName = cmp.Or(c.SessionName, c.ApplicationName)
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.DialTimeout = cmp.Or(c.DialTimeout, 15*time.Second)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, c.DialTimeout)
 	c.UserTimeout = cmp.Or(c.UserTimeout, 10*time.Second)
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, time.Minute)
 	c.ChannelLifetime = cmp.Or(c.ChannelLifetime, time.Hour)

@@ -28,6 +28,8 @@ type clientConn struct {
 	token   []byte // encoded AuthenticationToken for request headers; changes only while nobody else calls
 	pushed  func(k *clientPush)
 
+	handshakeBy time.Time // what is said before there is a session has to be said by then
+
 	turn    chan struct{} // 1: who has put something in seals and writes
 	writeBy time.Time     // the write deadline that is set; belongs to the turn
 	window  chan struct{} // a place for each request in flight

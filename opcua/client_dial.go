@@ -37,20 +37,36 @@ func newClient(url string, cfg Config) *Client {
 
 // enter connects and makes a session, without discovery if the endpoint is known and the server has no other ones since.
 func (c *Client) enter(ctx context.Context) error {
-	var changed *SessionError
-	if known := c.cfg.Known.fits(&c.cfg); known != nil {
-		err := c.dialKnown(ctx, known)
-		if err == nil {
-			err = c.login(ctx)
-		}
-		if !errors.As(err, &changed) {
+	known := c.cfg.Known.fits(&c.cfg)
+	if known == nil {
+		if err := c.dial(ctx); err != nil {
 			return err
 		}
+		return c.login(ctx)
+	}
+	refused := c.dialKnown(ctx, known)
+	if refused == nil {
+		refused = c.login(ctx)
+	}
+	var changed *SessionError
+	unnamed := tokenRefused(refused)
+	if refused == nil || !unnamed && !errors.As(refused, &changed) {
+		return refused
 	}
 	if err := c.dial(ctx); err != nil {
 		return err
 	}
+	if unnamed && c.choice.token == known.token {
+		c.conn.leave()
+		return refused // it is the user: a second attempt is one more that counts
+	}
 	return c.login(ctx)
+}
+
+// tokenRefused reports whether it may be the name of the user token that a server does not know: it is a server's own, and another one when that was set up anew.
+func tokenRefused(err error) bool {
+	s := statusIn(err)
+	return s == ua.BadIdentityTokenInvalid || s == ua.BadIdentityTokenRejected
 }
 
 // dialKnown connects to an endpoint that is known, and asks for the endpoints when that does not do any more: a server may have a new certificate. One that is too
@@ -71,7 +87,7 @@ func (c *Client) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	endpoints, err := getEndpoints(ctx, conn, c.url)
+	endpoints, err := conn.endpoints(ctx, c.url)
 	if err != nil {
 		conn.leave()
 		return dialFailed(StageDiscover, c.url, open, &c.cfg, err)
@@ -138,10 +154,12 @@ func (c *clientConn) leave() {
 	c.close(nil)
 }
 
-// getEndpoints asks for the endpoints of a server.
-func getEndpoints(ctx context.Context, conn *clientConn, url string) ([]ua.EndpointDescription, error) {
+// endpoints asks for the endpoints of a server, while there is time for the handshake.
+func (c *clientConn) endpoints(ctx context.Context, url string) ([]ua.EndpointDescription, error) {
+	ctx, cancel := context.WithDeadline(ctx, c.handshakeBy)
+	defer cancel()
 	var got ua.GetEndpointsResponse
-	if err := conn.do(ctx, &ua.GetEndpointsRequest{EndpointUrl: url}, &got, 0); err != nil {
+	if err := c.do(ctx, &ua.GetEndpointsRequest{EndpointUrl: url}, &got, 0); err != nil {
 		return nil, err
 	}
 	return got.Endpoints, nil
@@ -161,6 +179,8 @@ func discover(ctx context.Context, url string, cfg Config, f func(context.Contex
 		return err
 	}
 	defer conn.leave()
+	ctx, stop := context.WithDeadline(ctx, conn.handshakeBy)
+	defer stop()
 	if err := f(ctx, conn); err != nil {
 		return dialFailed(StageDiscover, url, open, &cfg, err)
 	}
@@ -170,7 +190,7 @@ func discover(ctx context.Context, url string, cfg Config, f func(context.Contex
 // GetEndpoints asks a server for its endpoints, without security and without a session [OPC 10000-4 5.5.4]. An error is a *DialError.
 func GetEndpoints(ctx context.Context, url string, cfg Config) (endpoints []ua.EndpointDescription, err error) {
 	err = discover(ctx, url, cfg, func(ctx context.Context, c *clientConn) (err error) {
-		endpoints, err = getEndpoints(ctx, c, url)
+		endpoints, err = c.endpoints(ctx, url)
 		return err
 	})
 	return endpoints, err
@@ -185,8 +205,10 @@ func FindServers(ctx context.Context, url string, cfg Config) ([]ua.ApplicationD
 	return got.Servers, err
 }
 
-// login makes a session on the connection. When it fails the connection is closed.
+// login makes a session on the connection, while there is time for the handshake. When it fails the connection is closed.
 func (c *Client) login(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, c.conn.handshakeBy)
+	defer cancel()
 	err := c.makeSession(ctx)
 	if err == nil {
 		err = c.settle(ctx)

@@ -23,22 +23,6 @@ type clientChoice struct {
 	found    bool              // by discovery; false for the channel that discovery has
 }
 
-// KnownEndpoint is an endpoint of a server as a client has chosen it, for Config.Known. It does not change, and clients may share it.
-type KnownEndpoint struct{ choice *clientChoice }
-
-// fits returns the endpoint as cfg would choose it, or nil when cfg does not permit it.
-func (e *KnownEndpoint) fits(cfg *Config) *clientChoice {
-	if e == nil {
-		return nil
-	}
-	c, ok := consider(&e.choice.endpoint, cfg)
-	if !ok {
-		return nil
-	}
-	c.offered, c.found, c.server = e.choice.offered, true, e.choice.server
-	return c
-}
-
 // secured reports whether the channel signs.
 func (c *clientChoice) secured() bool { return c.security.Policy != uasc.None }
 

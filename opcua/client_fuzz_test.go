@@ -144,3 +144,21 @@ func FuzzClientStream(f *testing.F) {
 		wantDialError(t, err)
 	})
 }
+
+// FuzzKnownEndpoint reads what a program may have kept of a server. What is taken is written as it was read.
+func FuzzKnownEndpoint(f *testing.F) {
+	c := &clientChoice{endpoint: ua.EndpointDescription{
+		EndpointUrl: "opc.tcp://h", SecurityMode: ua.MessageSecurityModeNone, SecurityPolicyUri: uasc.None.URI(), UserIdentityTokens: []ua.UserTokenPolicy{{PolicyId: "anonymous"}},
+	}}
+	f.Add((&KnownEndpoint{c}).AppendTo(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := ParseKnownEndpoint(b)
+		if err != nil {
+			return
+		}
+		again, err := ParseKnownEndpoint(e.AppendTo(nil))
+		if err != nil || again.choice.security != e.choice.security || again.choice.offered != e.choice.offered {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -68,6 +68,7 @@ func openChannel(ctx context.Context, conn net.Conn, endpoint string, ch *client
 		return nil, dialFailed(StageOpen, endpoint, ch, cfg, err)
 	}
 	c := newClientConn(conn, channel, cfg)
+	c.handshakeBy = time.Now().Add(cfg.HandshakeTimeout)
 	stage, err := c.shakeHands(ctx, endpoint)
 	if err != nil {
 		_ = conn.Close()
@@ -79,6 +80,8 @@ func openChannel(ctx context.Context, conn net.Conn, endpoint string, ch *client
 
 // shakeHands says hello and opens the channel. Of an error it says at which stage.
 func (c *clientConn) shakeHands(ctx context.Context, endpoint string) (stage Stage, err error) {
+	ctx, cancel := context.WithDeadline(ctx, c.handshakeBy)
+	defer cancel()
 	stop := bound(ctx, c.conn)
 	defer stop()
 	stage, err = StageHello, c.hello(endpoint)

@@ -61,6 +61,8 @@ func (c *Client) relogin(ctx context.Context, old *Client) error {
 		return err
 	}
 	old.choice = c.choice
+	ctx, stop := context.WithDeadline(ctx, c.conn.handshakeBy)
+	defer stop()
 	err := c.reactivate(ctx)
 	old.session = c.session
 	if err == nil {

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -93,7 +94,7 @@ func TestClientKnowsItsEndpoint(t *testing.T) {
 		return c
 	}
 	s := serveUA(t, secured(t))
-	cfg.Known = dial(s, cfg).Known()
+	cfg.Known = rewritten(t, dial(s, cfg).Known())
 	for _, x := range []struct {
 		name     string
 		server   func(*ServerConfig)
@@ -132,6 +133,56 @@ func TestClientKnowsItsEndpoint(t *testing.T) {
 	users := serveUA(t, withUsers(t))
 	if _, err := Dial(t.Context(), users.url(), mine); !errors.As(err, &e) || e.Known == nil {
 		t.Errorf("%v: the endpoint that was found is not said", err)
+	}
+}
+
+// rewritten is what another run of a program reads of an endpoint that this one has kept.
+func rewritten(t *testing.T, e *KnownEndpoint) *KnownEndpoint {
+	t.Helper()
+	b := e.AppendTo(nil)
+	got, err := ParseKnownEndpoint(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.AppendTo(nil), b) {
+		t.Error("it is another one")
+	}
+	for n := range b {
+		if _, err := ParseKnownEndpoint(b[:n]); err == nil {
+			t.Errorf("%d of %d bytes are taken", n, len(b))
+		}
+	}
+	return got
+}
+
+// A server that was set up anew has other names for its user tokens: it is asked for them again.
+func TestKnownTokensMayBeOthers(t *testing.T) {
+	s := serveUA(t, ServerConfig{})
+	c, err := Dial(t.Context(), s.url(), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Detach()
+	known := rewritten(t, c.Known())
+	known.choice.endpoint.UserIdentityTokens[0].PolicyId = "anonymous_of_before"
+	again, err := Dial(t.Context(), s.url(), Config{Known: known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Detach()
+	// The user is another matter: it is tried once.
+	users := serveUA(t, withUsers(t))
+	cfg := Config{Identity: testIdentity(t, "client"), AnyServer: true, User: User{Name: "anna", Password: "wrong"}}
+	var e *DialError
+	if _, err := Dial(t.Context(), users.url(), cfg); !errors.As(err, &e) || e.Stage != StageActivate {
+		t.Fatal(err)
+	}
+	cfg.Known = e.Known
+	if _, err := Dial(t.Context(), users.url(), cfg); !errors.As(err, &e) || e.Stage != StageActivate {
+		t.Fatal(err)
+	}
+	if n := users.ended().Created; n != 2 {
+		t.Errorf("%d sessions in two dials with a wrong password", n)
 	}
 }
 

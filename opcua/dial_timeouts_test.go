@@ -15,7 +15,8 @@ func TestDialTimeoutsAreApart(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = l.Close() }) // it takes connections, and says nothing on them
 	for name, cfg := range map[string]Config{
-		"connect": {DialTimeout: time.Hour, ConnectTimeout: 1},
+		"connect":   {DialTimeout: time.Hour, ConnectTimeout: 1},
+		"handshake": {DialTimeout: time.Hour, HandshakeTimeout: time.Millisecond},
 	} {
 		_, err := Dial(t.Context(), "opc.tcp://"+l.Addr().String(), cfg)
 		var ne net.Error
@@ -23,7 +24,9 @@ func TestDialTimeoutsAreApart(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Dial(t.Context(), "opc.tcp://"+l.Addr().String(), Config{ConnectTimeout: -1}); err == nil {
-		t.Error("a time below 0 was taken")
+	for _, cfg := range []Config{{ConnectTimeout: -1}, {HandshakeTimeout: -1}} {
+		if _, err := Dial(t.Context(), "opc.tcp://"+l.Addr().String(), cfg); err == nil {
+			t.Error("a time below 0 was taken")
+		}
 	}
 }

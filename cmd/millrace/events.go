@@ -101,6 +101,7 @@ type limitsJSON struct {
 	Gap          int        `json:"gap,omitempty"`
 	RequestWorth int        `json:"request_worth,omitempty"`
 	Holes        []holeJSON `json:"holes,omitempty"`
+	Server       string     `json:"server,omitempty"`
 }
 
 type holeJSON struct {
@@ -110,7 +111,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth}
+	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth, Server: l.Server}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -122,7 +123,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth}
+	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth, Server: j.Server}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

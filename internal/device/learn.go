@@ -1,10 +1,13 @@
 package device
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 func (l Limits) equal(o Limits) bool {
 	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
-		l.MaxItems == o.MaxItems && l.MaxTags == o.MaxTags && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && slices.Equal(l.Holes, o.Holes)
+		l.MaxItems == o.MaxItems && l.MaxTags == o.MaxTags && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && l.Server == o.Server && slices.Equal(l.Holes, o.Holes)
 }
 
 // merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
@@ -25,6 +28,7 @@ func merge(configured, know, news Limits) Limits {
 	if news.RequestWorth != 0 {
 		know.RequestWorth = news.RequestWorth
 	}
+	know.Server = cmp.Or(news.Server, know.Server)
 	holes := know.Holes
 	for _, h := range news.Holes {
 		if !slices.ContainsFunc(know.Holes, func(k Span) bool { return k.Area == h.Area && k.From <= h.From && h.To <= k.To }) {
@@ -51,6 +55,8 @@ func (u *unit) learn(news Limits) {
 	defer u.mu.Unlock()
 	u.learned = merge(Limits{}, u.learned, news)
 	next := merge(u.spec.Limits, u.limits, news)
+	u.untold = u.untold || next.Server != u.limits.Server
+	u.limits.Server = next.Server // which makes no plan another one
 	if next.equal(u.limits) {
 		return
 	}

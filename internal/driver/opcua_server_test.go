@@ -214,8 +214,9 @@ type cannedUA struct {
 	values []ua.DataValue
 }
 
-func (*cannedUA) Namespaces() []string { return []string{namespace0, "urn:test", plantURI} }
-func (*cannedUA) Err() error           { return nil }
+func (*cannedUA) Namespaces() []string   { return []string{namespace0, "urn:test", plantURI} }
+func (*cannedUA) Err() error             { return nil }
+func (*cannedUA) Learned() opcua.Learned { return opcua.Learned{} }
 func (c *cannedUA) ReadEach(_ context.Context, p *opcua.ReadPlan, f func(int, *ua.DataValue)) error {
 	for i := range p.Len() {
 		f(i, &c.values[i%len(c.values)])

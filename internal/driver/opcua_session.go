@@ -22,6 +22,8 @@ type opcuaClient interface {
 	Subscribe(ctx context.Context, cfg opcua.SubscriptionConfig) (*opcua.Subscription, error)
 	ReadTypes(ctx context.Context, types *ua.Types, ids ...ua.NodeId) error
 	Namespaces() []string
+	Known() *opcua.KnownEndpoint
+	Learned() opcua.Learned
 	Recover(ctx context.Context) (*opcua.Client, error)
 	Detach()
 	Err() error
@@ -35,6 +37,7 @@ type opcuaSession struct {
 	opts   opcuaOptions
 	setUp  *setUpTime
 	socket tcpProbe
+	lesson opcua.Learned // that was told
 
 	namespaces map[string]uint16 // index by URI
 	states     []*opcuaState
@@ -100,7 +103,7 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 		return nil, err
 	}
 	t := dialTimesOf(o, opts.dialTimeout)
-	cfg.DialTimeout, cfg.ConnectTimeout = t.all, t.connect
+	cfg.DialTimeout, cfg.ConnectTimeout, cfg.HandshakeTimeout = t.all, t.connect, t.handshake
 	patience := &setUpTime{obs: o}
 	cfg.Hooks = opcuaHooks(o)
 	cfg.Hooks.Timeout = patience.timeout
@@ -109,7 +112,7 @@ func (d OPCUA) Open(ctx context.Context, a device.Addr, lim device.Limits, o dev
 		return nil, explainDial(err, &opts)
 	}
 	s := newOPCUASession(c, o)
-	s.opts, s.setUp = opts, patience
+	s.opts, s.setUp, s.lesson = opts, patience, c.Learned()
 	return s, nil
 }
 
@@ -119,11 +122,6 @@ func opcuaHooks(o device.Observer) opcua.Hooks {
 		Timeout: o.Timeout, Replied: o.Replied, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
 		Refused: func(s opcua.Service, status ua.StatusCode, n int) {
 			o.Refused(device.Span{}, explain(&opcua.Error{Service: s, Status: status, Answered: true, Sent: true, Operations: n}))
-		},
-		Learned: func(s opcua.Service, n int) {
-			if s == opcua.ServiceRead {
-				o.Learned(device.Limits{MaxItems: n})
-			}
 		},
 	}
 }
@@ -163,8 +161,8 @@ func namespaceIndexes(uris []string) map[string]uint16 {
 	return out
 }
 
-// Limits returns nothing: what a server takes in one request is the client's to know.
-func (s *opcuaSession) Limits() device.Limits { return device.Limits{} }
+// Limits returns what is kept of the server. How much it takes in one request is the client's to know.
+func (s *opcuaSession) Limits() device.Limits { return device.Limits{Server: s.keep()} }
 
 // TCPInfo is of the connection.
 func (s *opcuaSession) TCPInfo() (device.TCPInfo, bool) { return s.socket.read() }
@@ -182,6 +180,7 @@ func (s *opcuaSession) Read(ctx context.Context, p device.Plan, into *tag.Batch)
 	if err := s.client.Err(); err != nil {
 		return explain(err)
 	}
+	defer s.tellLesson()
 	now := time.Now()
 	st := s.stateOf(plan)
 	st.used = now

@@ -28,8 +28,11 @@ func (o *opcuaOptions) config(lim device.Limits) (opcua.Config, error) {
 	cfg := opcua.Config{
 		Policy: o.policy, Mode: o.security, SessionName: o.session, DialTimeout: o.dialTimeout, SessionTimeout: o.sessionTimeout,
 		Window: o.inFlight(), MaxOperations: o.maxItems, AnyServer: o.trustAny,
-		Learned: opcua.Learned{Operations: opcua.Operations{Read: lim.MaxItems}},
-		User:    opcua.User{Name: o.user, Password: o.password},
+		User: opcua.User{Name: o.user, Password: o.password},
+	}
+	cfg.Known, cfg.Learned = keptOf(lim.Server, o.url)
+	if lim.MaxItems > 0 {
+		cfg.Learned.Operations.Read = lim.MaxItems
 	}
 	var err error
 	if o.userCert != "" {
