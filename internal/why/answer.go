@@ -55,6 +55,9 @@ func findForeign(f *Facts, x *Finding) bool {
 		if errors.As(o.Err, &m) {
 			x.add("the last one: %s", m.Error())
 			x.first(foreignHint(m)...)
+			if isMalformed(m) {
+				x.Title = "The device answers what it is asked, and not as Modbus has it: the connection is ended each time"
+			}
 			break
 		}
 	}
@@ -62,10 +65,18 @@ func findForeign(f *Facts, x *Finding) bool {
 }
 
 func foreignHint(m *modbus.ForeignError) []string {
-	if m.Why == "transaction" {
+	switch {
+	case m.Why == "transaction":
 		return []string{"when it happens at the first request already, the device does not repeat transaction ids: option echo_id: false"}
+	case isMalformed(m):
+		return []string{"the reason names the address: ask the device for it alone (millrace read), and leave the tag out when that fails, too: some devices answer so where they have nothing"}
 	}
 	return nil
+}
+
+// isMalformed says whether an answer has the id, unit and function of a request, and what it holds cannot be: that is the device itself, and no other one.
+func isMalformed(m *modbus.ForeignError) bool {
+	return m.Why == "length" || m.Why == "echo" || m.Why == "exception code"
 }
 
 // isSlow says whether answers take much longer than they did: three times as long, and 50 ms more.

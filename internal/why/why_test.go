@@ -187,6 +187,11 @@ var injections = []injection{
 		f.fails(device.FaultForeign, nil, 4)
 		f.Device.Foreign = 4
 	}},
+	{"foreign_answers", "foreign reply (length)", func(f *Facts) {
+		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Length: 2, Why: "length"}})
+		f.fails(device.FaultForeign, nil, 4)
+		f.Device.Foreign = 4
+	}},
 	{"hangs_up", "reset (RST) by the other side 17 times", func(f *Facts) { f.down(device.FaultReset, syscall.ECONNRESET) }},
 	{"hangs_up", "closed (FIN) by the other side 17 times", func(f *Facts) { f.down(device.FaultHungUp, io.EOF) }},
 	{"handshake_silent", "17 times", func(f *Facts) {
@@ -308,6 +313,19 @@ var injections = []injection{
 		f.down(device.FaultRefused, nil)
 		f.Evidence.Faults[0].Last = before(2 * time.Hour) // and what it was is long ago
 	}},
+}
+
+// An answer to what was asked that cannot be is the device's own doing, whatever else ends connections in the same way.
+func TestMalformedAnswersAreTheDevices(t *testing.T) {
+	for why, own := range map[string]bool{"length": true, "echo": true, "exception code": true, "unit": false, "transaction": false, "unsolicited": false} {
+		f := healthy()
+		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Length: 2, Why: why}})
+		f.fails(device.FaultForeign, nil, 4)
+		x := Explain(*f)[0]
+		if x.Cause != "foreign_answers" || strings.Contains(x.Title, "another device") == own || strings.Contains(x.Todo[0], "leave the tag out") != own {
+			t.Errorf("%s: %s", why, write(x))
+		}
+	}
 }
 
 // Every cause, injected, is the first finding, is explained by its own numbers, and says what to do.
