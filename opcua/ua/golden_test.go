@@ -297,6 +297,8 @@ func TestWhatOthersWriteIsRead(t *testing.T) {
 		{"an array of Booleans", "81 02000000 02 00", BoolArray([]bool{true, false})},
 		{"a numeric NodeId in a long form", "11 02 0000 05000000", NodeIdValue(NumericId(0, 5))},
 		{"unknown bits of a LocalizedText", "15 f2 01000000 61", LocalizedTextValue(LocalizedText{Text: "a"})},
+		{"a Variant in a Variant", "18 01 01", Bool(true)},
+		{"an array in a Variant in a Variant", "18 18 81 02000000 01 00", BoolArray([]bool{true, false})},
 		{"unknown bits of a DataValue", "17 c1 0101", DataValueValue(DataValue{Value: Bool(true), Has: HasValue})},
 	} {
 		d := NewDecoder(hexOf(t, x.bytes), Limits{})
@@ -312,7 +314,7 @@ func TestBadBytesAreRefused(t *testing.T) {
 		status      StatusCode
 	}{
 		{"a type that cannot be", "20", BadDecodingError},
-		{"a Variant in a Variant", "18 01 01", BadDecodingError},
+		{"a Variant in a Variant, of which nothing is there", "18", BadDecodingError},
 		{"dimensions of a scalar", "41 01", BadDecodingError},
 		{"an array of nothing", "80 01000000 00", BadDecodingError},
 		{"a negative length", "86 feffffff", BadDecodingError},

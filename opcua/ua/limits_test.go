@@ -15,8 +15,9 @@ import (
 func nested(n int) map[string][]byte {
 	array := append(bytes.Repeat(hexBytes(0x98, 1, 0, 0, 0), n), 0)
 	value := append(bytes.Repeat(hexBytes(0x17, 1), n), 0)
+	direct := append(bytes.Repeat([]byte{0x18}, n), 0)
 	diagnostic := append(hexBytes(0x19), append(bytes.Repeat([]byte{0x40}, n), 0)...)
-	return map[string][]byte{"arrays of Variant": array, "DataValues": value, "DiagnosticInfos": diagnostic}
+	return map[string][]byte{"arrays of Variant": array, "Variants": direct, "DataValues": value, "DiagnosticInfos": diagnostic}
 }
 
 func hexBytes(b ...byte) []byte { return b }

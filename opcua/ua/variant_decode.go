@@ -99,8 +99,11 @@ func (v *Variant) setText(s string, null bool) {
 
 // variantRef reads what a Variant holds by reference. Each of them is a level of nesting.
 func (d *Decoder) variantRef(v *Variant, kind TypeId) {
-	if kind == TypeVariant {
-		d.fail(BadDecodingError, "a Variant directly in a Variant")
+	if kind == TypeVariant { // forbidden [OPC 10000-6 5.2.2.16] and sent all the same, by node-opcua for variables of BaseDataType: it says no more than what is in it
+		if *v = (Variant{}); d.enter() {
+			d.variant(v)
+			d.depth++
+		}
 		return
 	}
 	if !d.enter() || !d.take(1, sizeDataValue) {
