@@ -206,7 +206,7 @@ func TestOPCUAAsDocumented(t *testing.T) {
 	}
 	statuses := map[string]ua.StatusCode{}
 	for _, s := range []ua.StatusCode{ua.BadNodeIdUnknown, ua.BadAttributeIdInvalid, ua.BadNotReadable, ua.BadUserAccessDenied, ua.BadIndexRangeNoData, ua.BadTypeMismatch, ua.BadNotWritable,
-		ua.BadOutOfRange, ua.BadSecurityModeInsufficient, ua.BadTooManyMonitoredItems, ua.BadWaitingForInitialData, ua.BadNoCommunication, ua.BadSensorFailure, ua.BadOutOfService} {
+		ua.BadOutOfRange, ua.BadSecurityModeInsufficient, ua.BadTooManyMonitoredItems, ua.BadWaitingForInitialData, ua.BadDecodingError, ua.BadNoCommunication, ua.BadSensorFailure, ua.BadOutOfService} {
 		statuses[s.String()] = s
 	}
 	rows := regexp.MustCompile("(?m)^\\| `(Bad\\w+)` \\| (bad \\([^|]+\\)) \\|").FindAllStringSubmatch(text, -1)

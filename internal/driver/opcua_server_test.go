@@ -241,6 +241,43 @@ func TestOPCUAReadsAllocateNothing(t *testing.T) {
 	}
 }
 
+// garblingUA is a client that cannot decode what came of some nodes, and says of the others what cannedUA does.
+type garblingUA struct {
+	cannedUA
+	silent bool // the request for the first of them has no answer at all
+}
+
+func (c *garblingUA) ReadEach(ctx context.Context, p *opcua.ReadPlan, f func(int, *ua.DataValue)) error {
+	_ = c.cannedUA.ReadEach(ctx, p, f)
+	if c.silent {
+		return &opcua.Error{Service: opcua.ServiceRead, Status: ua.BadTimeout, Sent: true}
+	}
+	return &opcua.Error{Service: opcua.ServiceRead, Status: ua.BadDecodingError, Sent: true}
+}
+
+// What cannot be decoded is a bad tag of a device that is there; what did not come is neither.
+func TestOPCUAValuesThatCannotBeDecoded(t *testing.T) {
+	c := &garblingUA{cannedUA: cannedUA{values: []ua.DataValue{{Value: ua.Double(1)}, {Status: ua.BadDecodingError}, {Value: ua.Double(2)}}}}
+	w := newWatcher()
+	x := newOPCUASession(c, w)
+	p := planOPCUA(t, "opc.tcp://h?mode=poll", specs("nsu=urn:plant;s=a", "nsu=urn:plant;s=b", "nsu=urn:plant;s=c"))
+	for range 2 {
+		var b tag.Batch
+		err := x.Read(context.Background(), p, &b)
+		if got := rowsOf(&b); err != nil || got[1] != "1" || got[2] != tag.Quality(ua.BadDecodingError).String() || got[3] != "2" {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	if len(w.refused) != 1 {
+		t.Errorf("told %d times", len(w.refused))
+	}
+	c.values[1].Status, c.silent = ua.BadTimeout, true
+	var b tag.Batch
+	if err := x.Read(context.Background(), p, &b); err == nil || b.Len() != 2 {
+		t.Errorf("nothing came of one: %v, %v", rowsOf(&b), err)
+	}
+}
+
 // Nodes that come with the server's next configuration are found.
 func TestOPCUANodesThatComeLater(t *testing.T) {
 	s := newUA(t, nil)

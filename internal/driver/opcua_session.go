@@ -238,11 +238,27 @@ func (s *opcuaSession) poll(ctx context.Context, st *opcuaState, now time.Time) 
 		return nil
 	}
 	var e *opcua.Error
-	if errors.As(err, &e) && e.Answered && s.client.Err() == nil {
+	if errors.As(err, &e) && s.client.Err() == nil && (e.Answered || s.garbled(st, start)) {
 		return nil // the server said it of all nodes of the request, and their rows have it
 	}
 	dropSilent(s.into, start)
 	return explain(err)
+}
+
+// garbled says whether all nodes without a value behind row start are without one because what the server sent for them cannot be decoded: the client has asked for them again and
+// again in smaller requests. That costs them and not the device, which no new connection would mend.
+func (s *opcuaSession) garbled(st *opcuaState, start int) bool {
+	for i := start; i < s.into.Len(); i++ {
+		if q := s.into.Quality[i]; isSilence(q) && ua.StatusCode(q).Code() != ua.BadDecodingError {
+			return false
+		}
+	}
+	for n := range st.plan.nodes {
+		if i := slices.Index(s.into.ID[start:], st.plan.nodes[n].id); i >= 0 && ua.StatusCode(s.into.Quality[start+i]).Code() == ua.BadDecodingError {
+			s.tell(st, n, ua.BadDecodingError)
+		}
+	}
+	return true
 }
 
 // value takes what came of one node.

@@ -165,11 +165,11 @@ func (s *opcuaSession) learnStructures(ctx context.Context, st *opcuaState, node
 	return s.define(ctx, types)
 }
 
-// connectionsFault returns err unless the server said it.
+// connectionsFault returns err unless the server said it, or something that cannot be decoded.
 func (s *opcuaSession) connectionsFault(err error) error {
 	var e *opcua.Error
 	var t *opcua.TypeError
-	if errors.As(err, &t) || errors.As(err, &e) && e.Answered && s.client.Err() == nil {
+	if errors.As(err, &t) || errors.As(err, &e) && (e.Answered || e.Status == ua.BadDecodingError) && s.client.Err() == nil {
 		return nil
 	}
 	return err
