@@ -73,6 +73,7 @@ type Notification struct {
 	block      ua.Decoder // at the next value
 	left       int        // values in it
 	bad        ua.StatusCode
+	badItem    uint32         // whose value was the last that could not be decoded
 	read       []ua.DataValue // of items, in place of a message
 	at         int
 }
@@ -89,7 +90,7 @@ func (m *Notification) Next(v *ua.DataValue) (handle uint32, ok bool) {
 			handle = m.block.U32()
 			m.block.DataValueInto(v)
 			if m.block.Bad() {
-				m.bad, m.left = m.block.Status(), 0
+				m.bad, m.badItem, m.left = m.block.Status(), handle, 0
 				break
 			}
 			if handle < m.items {
@@ -132,6 +133,9 @@ func (m *Notification) Err() error {
 	}
 	return m.bad
 }
+
+// Undecoded returns the item whose value could not be decoded; ok is false when all could. What stood behind it in the message is lost with it. It is known when Next has answered false.
+func (m *Notification) Undecoded() (handle uint32, ok bool) { return m.badItem, m.bad != 0 }
 
 // Receipt returns what the message is acknowledged with. It is a plain value that may be kept.
 func (m *Notification) Receipt() Receipt {

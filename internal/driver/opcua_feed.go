@@ -30,6 +30,8 @@ type opcuaFeed struct {
 	value  ua.DataValue
 	bad    map[int]ua.StatusCode // nodes whose last value has a bad status
 	mended []int                 // nodes that were bad since the last take
+
+	garbled []int // nodes of which a value came that could not be decoded, and took with it what stood behind it
 }
 
 const (
@@ -103,7 +105,7 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		st.taken = s.take(st)
 		if dead, heard := st.feed.end(); dead != nil && !heard {
 			return &SilentError{dead}
-		} else if dead != nil || st.feed.every != st.every || st.renew {
+		} else if dead != nil || st.feed.every != st.every || st.renew || st.feed.spoiled(st) {
 			st.feed.close(ctx)
 			st.feed = nil
 		}
@@ -182,7 +184,7 @@ func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.T
 	st.reads = opcuaReads{}
 	var nodes []int
 	for n := range st.ids {
-		if !slices.ContainsFunc(st.lost, func(l opcuaLost) bool { return l.node == n }) {
+		if !st.isLost(n) && !slices.Contains(st.garbled, n) {
 			nodes = append(nodes, n)
 		}
 	}
@@ -192,8 +194,17 @@ func (s *opcuaSession) subscribe(ctx context.Context, st *opcuaState, now time.T
 		st.feed = nil
 		return err
 	}
+	for _, n := range st.garbled {
+		if !st.isLost(n) {
+			refused = append(refused, opcuaLost{n, ua.BadDecodingError})
+		}
+	}
 	s.without(st, refused, now)
 	return nil
+}
+
+func (st *opcuaState) isLost(n int) bool {
+	return slices.ContainsFunc(st.lost, func(l opcuaLost) bool { return l.node == n })
 }
 
 // without settles what becomes of nodes that the server does not monitor: those for which it has no room are polled, others are lost.
@@ -218,7 +229,8 @@ func (s *opcuaSession) without(st *opcuaState, refused []opcuaLost, now time.Tim
 // noRoom says whether a node is not monitored for want of what monitoring takes.
 func noRoom(s ua.StatusCode) bool {
 	switch s.Code() {
-	case ua.BadTooManyMonitoredItems, ua.BadOutOfMemory, ua.BadResourceUnavailable, ua.BadNotSupported, ua.BadNotImplemented, ua.BadServiceUnsupported, ua.BadMonitoringModeInvalid:
+	case ua.BadTooManyMonitoredItems, ua.BadOutOfMemory, ua.BadResourceUnavailable, ua.BadNotSupported, ua.BadNotImplemented, ua.BadServiceUnsupported, ua.BadMonitoringModeInvalid,
+		ua.BadDecodingError: // alone in an answer it spoils nothing but itself
 		return true
 	}
 	return false
@@ -366,6 +378,21 @@ func (f *opcuaFeed) append(b *tag.Batch, m *opcua.Notification) {
 		}
 	}
 	f.value = ua.DataValue{} // it keeps the texts of the message
+	if handle, ok := m.Undecoded(); ok && int(handle) < len(f.items) {
+		f.garbled = append(f.garbled, int(f.items[handle]))
+	}
+}
+
+// spoiled says whether values were lost behind one that could not be decoded, and notes its node. The subscription is made anew without that one then, and the server says all others once more.
+func (f *opcuaFeed) spoiled(st *opcuaState) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.garbled {
+		if !slices.Contains(st.garbled, n) {
+			st.garbled = append(st.garbled, n)
+		}
+	}
+	return len(f.garbled) > 0
 }
 
 // died takes that nothing comes any more.

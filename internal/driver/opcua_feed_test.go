@@ -246,6 +246,29 @@ func TestOPCUAFullQueueStopsAsking(t *testing.T) {
 	})
 }
 
+// A value that cannot be decoded takes those behind it in the message along. They come again, and the node is polled, or bad where nothing is polled.
+func TestOPCUANotificationsThatCannotBeDecoded(t *testing.T) {
+	deep := ua.Int32(1)
+	for range 150 {
+		deep = ua.VariantArray([]ua.Variant{deep})
+	}
+	for query, status := range map[string]ua.StatusCode{"": ua.BadEncodingLimitsExceeded, "?mode=subscribe": ua.BadDecodingError} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newFeed(t, query, nil, specs("nsu=urn:plant;s=level", "nsu=urn:plant;s=rw.any", "nsu=urn:plant;s=count"))
+			b.setValue("rw.any", deep)
+			b.want()
+			time.Sleep(soon)
+			bad := "2 " + tag.Quality(status).String()
+			b.want("1 1.5", bad)
+			time.Sleep(soon)
+			b.want("1 1.5", "3 -7", bad)
+			b.setValue("count", ua.Int32(8))
+			time.Sleep(soon)
+			b.want("3 8", bad)
+		})
+	}
+}
+
 // A server that refuses subscriptions is polled, and asked again later.
 func TestOPCUARefusedSubscriptionsArePolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

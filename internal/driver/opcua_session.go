@@ -68,6 +68,7 @@ type opcuaState struct {
 	feed      *opcuaFeed // nil without subscription
 	pollUntil time.Time  // the server refused a subscription, and is asked for one again then
 	renew     bool       // the subscription is to be made anew
+	garbled   []int      // nodes that are not subscribed to: what came for them could not be decoded
 	taken     func(error)
 }
 
