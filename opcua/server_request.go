@@ -75,10 +75,9 @@ func (c *serverConn) aborted(m uasc.Message) error {
 // decodeHeader reads the RequestHeader; sent says that there was a token, whatever it was. It reads the token by itself, because NodeId would make a string of it.
 func (c *serverConn) decodeHeader(d *ua.Decoder, body []byte) (token sessionToken, sent bool) {
 	if rest := body[min(d.At(), len(body)):]; len(rest) > len(tokenHead)+len(token) && string(rest[:len(tokenHead)]) == tokenHead {
-		rest = rest[len(tokenHead):]
 		sent = true
-		copy(token[:], rest)
-		*d = ua.NewDecoder(rest[len(token):], c.srv.cfg.Limits)
+		copy(token[:], rest[len(tokenHead):])
+		d.Skip(len(tokenHead) + len(token))
 	} else {
 		id := d.NodeId()
 		sent = !id.IsNull()
@@ -187,7 +186,9 @@ func (c *serverConn) run(ctx context.Context, k *call, d *ua.Decoder, out []byte
 		k.caller = x.caller
 		x.touch(s.now())
 		b, status = s.serve(ctx, k, d, out)
-		x.touch(s.now())
+		if k.service != idRead { // which takes no time that counts
+			x.touch(s.now())
+		}
 	}
 	x.counts.count(k.service, status)
 	return b, status

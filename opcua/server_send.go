@@ -223,13 +223,12 @@ func (c *serverConn) sealNext() *outgoing {
 
 // sealOutgoing seals m in its buffer; for one who has the turn.
 func (c *serverConn) sealOutgoing(m *outgoing) (err error) {
-	m.b, err = c.seal(m.b, 0, m.id, m.handle, m.limit)
+	m.b, err = c.seal(m.b, 0, m.id, m.handle, m.limit, time.Now())
 	return err
 }
 
 // seal seals the response that begins with its reserved header at b[start:]. One that is too long for the client becomes a fault.
-func (c *serverConn) seal(b []byte, start int, id, handle, limit uint32) ([]byte, error) {
-	now := time.Now()
+func (c *serverConn) seal(b []byte, start int, id, handle, limit uint32, now time.Time) ([]byte, error) {
 	if limit == 0 || len(b)-start <= int(limit) {
 		sealed, err := c.channel.End(b, start, uasc.KindMessage, now)
 		if err == nil || !errors.Is(err, ua.BadResponseTooLarge) {
@@ -263,7 +262,11 @@ func (c *serverConn) dropQueue() {
 func (c *serverConn) respond(start int, limit uint32) (err error) {
 	k := &c.call
 	if c.takeTurn() {
-		c.out, err = c.seal(c.out, start, k.id, k.header.RequestHandle, limit)
+		now := k.received // the clock is not asked twice for what takes no time
+		if takesLong(k.service) {
+			now = time.Now()
+		}
+		c.out, err = c.seal(c.out, start, k.id, k.header.RequestHandle, limit, now)
 		return err
 	}
 	m := c.srv.outgoings.Get().(*outgoing)

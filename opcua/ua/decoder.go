@@ -144,6 +144,15 @@ func (d *Decoder) At() int {
 	return d.at
 }
 
+// Skip passes over n bytes.
+func (d *Decoder) Skip(n int) {
+	if n < 0 || n > len(d.b)-d.at {
+		d.short()
+		return
+	}
+	d.at += n
+}
+
 // Rest returns all bytes that are left; they alias the input.
 func (d *Decoder) Rest() []byte {
 	p := d.b[d.at:len(d.b):len(d.b)]
