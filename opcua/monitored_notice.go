@@ -71,7 +71,9 @@ func (n *notice) appendTo(b []byte, handle uint32, t ua.TimestampsToReturn) []by
 type sample struct {
 	value   []byte // encoded Variant; empty is none
 	number  float64
-	numeric bool // number is the value: a scalar of a number type
+	bits    uint64    // of the number, unless it is none
+	kind    ua.TypeId // of the number whose bits these are; 0 is none
+	numeric bool      // number is the value: a scalar of a number type
 	stamps
 	room [2 * noticeScalar]byte // where value lies while there is room for it twice
 }
@@ -118,11 +120,16 @@ func (s *sample) differs(next *sample) change {
 	return c
 }
 
-// setValue encodes v behind what was there, in the same buffer, and moves it to the front when the two differ.
+// setValue takes the value in. A number is compared by its bits; what else there is, NaN too, is encoded behind what was there, in the same buffer, and moved to the front when the
+// two differ.
 func (s *sample) setValue(v *ua.Variant) (changed bool) {
 	if s.value == nil {
-		s.value = s.room[:0]
+		s.value, s.kind = s.room[:0], 0
 	}
+	if number, ok := numberOf(v); ok && number == number {
+		return s.setNumber(v, number)
+	}
+	s.kind = 0
 	n := len(s.value)
 	b := s.value
 	if !v.IsNull() {
@@ -134,6 +141,16 @@ func (s *sample) setValue(v *ua.Variant) (changed bool) {
 	}
 	s.value = b[:copy(b, b[n:])]
 	s.number, s.numeric = numberOf(v)
+	return true
+}
+
+func (s *sample) setNumber(v *ua.Variant, number float64) (changed bool) {
+	kind, bits := v.Type(), v.Bits()
+	if kind == s.kind && bits == s.bits {
+		return false
+	}
+	s.kind, s.bits, s.number, s.numeric = kind, bits, number, true
+	s.value = v.AppendTo(s.value[:0])
 	return true
 }
 

@@ -1,9 +1,12 @@
 package opcua
 
 import (
+	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"millrace/opcua/ua"
@@ -175,5 +178,38 @@ func TestSubBudgetShares(t *testing.T) {
 	greedy.give(500)
 	if !modest.take(100) {
 		t.Error("nothing is there though most of it is")
+	}
+}
+
+// A sample tells of a change when the encoding is another one, whatever comes after what.
+func TestSampleComparesLikeItsEncoding(t *testing.T) {
+	var values []ua.Variant
+	for _, n := range []int64{0, -1, 1, 127, -128} {
+		values = append(values, ua.SByte(int8(n)), ua.Byte(uint8(n)), ua.Int16(int16(n)), ua.UInt16(uint16(n)), ua.Int32(int32(n)), ua.UInt32(uint32(n)), ua.Int64(n), ua.UInt64(uint64(n)),
+			ua.Float(float32(n)), ua.Double(float64(n)), ua.DateTimeValue(ua.DateTime(n)), ua.Bool(n != 0), ua.String(fmt.Sprint(n)), ua.DoubleArray([]float64{float64(n)}))
+	}
+	values = append(values, ua.Variant{}, ua.Double(math.NaN()), ua.Double(math.Copysign(0, -1)), ua.Double(math.Inf(1)), ua.Float(float32(math.NaN())),
+		ua.Float(math.Float32frombits(0x7FA00000)), ua.String(strings.Repeat("x", 100)))
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	var s sample
+	var was []byte
+	for i := range 20_000 {
+		v := values[r.IntN(len(values))]
+		if r.IntN(50) == 0 {
+			s.value, was = nil, nil // nobody listened
+		}
+		if i > 0 && r.IntN(3) == 0 {
+			v = values[i%2]
+		}
+		b := []byte{}
+		if !v.IsNull() {
+			b = v.AppendTo(b)
+		}
+		changed := s.setValue(&v)
+		if number, numeric := numberOf(&v); changed == bytes.Equal(b, was) || !bytes.Equal(s.value, b) || changed && (s.numeric != numeric || numeric && number == number && s.number != number) {
+			t.Fatalf("seed %d, step %d: %v is % x after % x, changed: %v, number %v %v", seed, i, v, s.value, was, changed, s.number, s.numeric)
+		}
+		was = b
 	}
 }
