@@ -155,7 +155,7 @@ func (g *gateway) open(ctx context.Context) error {
 		return err
 	}
 	g.runtime, err = device.New(device.Config{
-		Guard: g.guard, Drivers: speak, Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), MaxSessions: mostSessions(g.cfg),
+		Guard: g.guard, Drivers: speak, Output: g.journal, Ledger: deviceLedger{g.ledger}, DialRate: float64(g.cfg.Gateway.DialRate), Shedding: g.cfg.Gateway.Shedding, MaxSessions: mostSessions(g.cfg),
 		OnEvent: g.onEvent, OnLearned: g.events.learn,
 	})
 	if err != nil {

@@ -48,6 +48,8 @@ type Gateway struct {
 	Listen   string // host:port of the web page and API, "" when it is off
 	DialRate int    // new connections per second over all devices
 
+	Shedding device.Shedding
+
 	AllowCommands bool // rules may run programs
 }
 

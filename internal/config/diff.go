@@ -91,6 +91,7 @@ func restarts(old, new *Config) []string {
 	differs("gateway.data", g.Data, h.Data, "journal and state are open in the old directory")
 	differs("gateway.listen", orOff(g.Listen), orOff(h.Listen), "the listener is opened at start")
 	differs("gateway.dial_rate", g.DialRate, h.DialRate, "all devices share the bucket made at start")
+	differs("gateway.shedding", g.Shedding, h.Shedding, "the scheduler goes by what was said at start")
 	j, k := old.Journal, new.Journal
 	const open = "the journal is open with the old value"
 	differs("journal.max_bytes", FormatSize(j.MaxBytes), FormatSize(k.MaxBytes), open)

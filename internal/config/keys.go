@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"millrace/internal/device"
@@ -39,9 +40,34 @@ var gatewayKeys = mapping[Gateway]{
 			func(g *Gateway) *string { return &g.Listen }).checked(checkListen),
 		integer("dial_rate", "400", "New connections per second, over all devices: the start of a large gateway does not storm the network.",
 			func(g *Gateway) *int { return &g.DialRate }).within(1, 100_000),
+		sub("shedding", &sheddingKeys, "When intervals are stretched for want of time: see [devices.md](devices.md#overload).", func(g *Gateway) *device.Shedding { return &g.Shedding }),
 		boolean("allow_commands", "false", "Healing rules may run programs, with the rights of the gateway. Rules can come from files that others write; so this is said here.",
 			func(g *Gateway) *bool { return &g.AllowCommands }),
 	},
+}
+
+var sheddingKeys = mapping[device.Shedding]{
+	name: "shedding",
+	doc:  "From when on a connection, or the gateway, has too little time, and what is done then. Loads are parts of the time: 1 is all of it.",
+	keys: []key[device.Shedding]{
+		number("crowded", "0.8", "Load of a connection from which on it is said who takes its time.", func(s *device.Shedding) *float64 { return &s.Crowded }).within(0.2, 10),
+		number("overload", "1", "Load of a connection above which the longest intervals on it are stretched: until the load is a tenth less, and back where it stays three tenths below.",
+			func(s *device.Shedding) *float64 { return &s.Overload }).within(0.2, 10),
+		number("late", "0.25", "How late the gateway itself looks at groups, on average and as a share of the shortest interval, when the longest intervals of all devices are stretched. Two fifths of that are said.",
+			func(s *device.Shedding) *float64 { return &s.Late }).within(0.05, 10),
+		duration("after", "5s", "How long it must be so before anything is stretched.", func(s *device.Shedding) *time.Duration { return &s.After }).within(1, 3600),
+		duration("back", "30s", "How long there must be room before an interval comes back.", func(s *device.Shedding) *time.Duration { return &s.Back }).within(1, 3600),
+		integer("most", "8", "Times its configured length that an interval may have: 2, 4, 8, 16, 32 or 64; with 1 none is stretched, and what is missed is counted.",
+			func(s *device.Shedding) *int { return &s.Most }).within(1, 64).checked(checkDoublings),
+	},
+}
+
+func checkDoublings(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return nil // which is said where it is read as a number
+	}
+	return device.Shedding{Most: n}.Check()
 }
 
 func checkListen(s string) error {

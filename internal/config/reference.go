@@ -12,7 +12,7 @@ func Reference() []byte {
 		title string
 		of    table
 	}{
-		{"gateway", &gatewayKeys}, {"journal", &journalKeys}, {"templates", &templateKeys}, {"devices", &deviceKeys}, {"groups", &groupKeys},
+		{"gateway", &gatewayKeys}, {"shedding", &sheddingKeys}, {"journal", &journalKeys}, {"templates", &templateKeys}, {"devices", &deviceKeys}, {"groups", &groupKeys},
 		{"tags", &tagKeys}, {"profile", &profileKeys}, {"options", &optionKeys}, {"sinks", &sinkKeys}, {"notify", &notifyKeys}, {"serve", &serveKeys},
 		{"write", &writeKeys}, {"write rules", &writeRuleKeys},
 		{"heal", &healKeys}, {"healing rules", &healRuleKeys}, {"actions", &healActionKeys}, {"healing limits", &healLimitKeys}, {"regions", &healRegionKeys},

@@ -11,20 +11,10 @@ import (
 // group may be late with less: when its own turn and the longest of another one take longer together than its interval.
 //
 // Overload is shed by stretching intervals, the longest first: who wants a value once a minute bears two minutes, and what is read ten times a second keeps its pace. An
-// interval is doubled, up to eightfold, before that of the next group is. It goes back in the reverse order, when there is room for twice the turns again.
-const (
-	crowdedAt  = 0.8 // it is said who takes the time
-	roomyAt    = 0.7 // it is said that there is time again
-	overloadAt = 1.0
-	shedTo     = 0.9
-	returnTo   = 0.7 // the load with the interval that comes back
+// interval is doubled, up to eightfold as a rule, before that of the next group is. It goes back in the reverse order, when there is room for twice the turns again. From when on, Shedding says.
 
-	overloadFor = 5 * time.Second  // before intervals are stretched
-	roomyFor    = 30 * time.Second // before they come back
-	mostShed    = 3                // doublings of an interval
-
-	loadLook = time.Second // how often an endpoint is looked at, at most
-)
+// loadLook is how often an endpoint is looked at, at most.
+const loadLook = time.Second
 
 // loadState is how an endpoint has stood since when. It belongs to the shard.
 type loadState struct {
@@ -109,12 +99,12 @@ func (s *shard) crowd(e *endpoint, load float64, now time.Time) {
 	unsaid := !e.load.crowded || !slices.Contains(e.units, e.load.named)
 	switch {
 	case g == nil:
-	case unsaid && (load >= crowdedAt || e.load.crowded && load >= roomyAt):
+	case unsaid && (load >= s.shedding.Crowded || e.load.crowded && load >= s.shedding.roomyAt()):
 		s.sayCrowded(e, g, fmt.Sprintf("the connection of %s is busy %.0f %% of the time: %s", e.whom(), 100*load, g.burden()), now)
 	case unsaid && waits != nil:
 		s.sayCrowded(e, by, fmt.Sprintf("group %s of %s, which takes %v, cannot be read each %v: it has to wait for group %s of %s, which takes %v",
 			waits.spec.Name, waits.unit.spec.Name, waits.busy.Round(time.Millisecond/10), waits.every, by.spec.Name, by.unit.spec.Name, by.busy.Round(time.Millisecond/10)), now)
-	case e.load.crowded && load < roomyAt && waits == nil:
+	case e.load.crowded && load < s.shedding.roomyAt() && waits == nil:
 		s.notCrowded(e)
 		for _, u := range e.units {
 			u.mu.Lock()
@@ -192,7 +182,7 @@ func (g *group) burden() string {
 
 // shed stretches intervals of an endpoint that has been overloaded for some time, and lets them come back.
 func (s *shard) shed(e *endpoint, load float64, now time.Time) {
-	if load <= overloadAt || e.alone() {
+	if load <= s.shedding.Overload || e.alone() {
 		e.load.over = 0
 		s.unshed(e, load, now)
 		return
@@ -201,12 +191,12 @@ func (s *shard) shed(e *endpoint, load float64, now time.Time) {
 	if e.load.over == 0 {
 		e.load.over = e.load.at
 	}
-	if e.load.at-e.load.over < overloadFor {
+	if e.load.at-e.load.over < s.shedding.After {
 		return
 	}
 	why := fmt.Sprintf("its connection is overloaded: the turns of all groups take %.0f %% of the time", 100*load)
-	for load > shedTo {
-		g := e.slowest()
+	for load > s.shedding.shedTo() {
+		g := e.slowest(s.shedding.doublings())
 		if g == nil {
 			return // all is stretched as far as it may be: what is missed is counted
 		}
@@ -232,11 +222,11 @@ func (e *endpoint) alone() bool {
 	return n < 2
 }
 
-// slowest returns the group of e with the longest interval that may be stretched further.
-func (e *endpoint) slowest() (slowest *group) {
+// slowest returns the group of e with the longest interval of those that are doubled less than so often.
+func (e *endpoint) slowest(most int) (slowest *group) {
 	for _, u := range e.units {
 		for _, g := range u.groups {
-			if g.shed < mostShed && g.share() > 0 && u.scout.of == nil && (slowest == nil || g.spec.Interval > slowest.spec.Interval) {
+			if int(g.shed) < most && g.share() > 0 && u.scout.of == nil && (slowest == nil || g.spec.Interval > slowest.spec.Interval) {
 				slowest = g
 			}
 		}
@@ -255,11 +245,11 @@ func (s *shard) unshed(e *endpoint, load float64, now time.Time) {
 		}
 	}
 	switch {
-	case last == nil || load+last.share() > returnTo && !(e.alone() && last.share() > 0): // half the interval takes twice the share
+	case last == nil || load+last.share() > s.shedding.returnTo() && !(e.alone() && last.share() > 0): // half the interval takes twice the share
 		e.load.roomy = 0
 	case e.load.roomy == 0:
 		e.load.roomy = e.load.at
-	case e.load.at-e.load.roomy >= roomyFor:
+	case e.load.at-e.load.roomy >= s.shedding.Back:
 		e.load.roomy = 0
 		last.shed--
 		s.retime(last, "its connection has time again", now)

@@ -11,7 +11,11 @@ import (
 
 // crowd is one PLC with groups of those intervals, a turn of which takes latency.
 func crowd(t *testing.T, latency time.Duration, intervals ...time.Duration) (*bench, string) {
-	b := newBench(t, Config{})
+	return crowdWith(t, Config{}, latency, intervals...)
+}
+
+func crowdWith(t *testing.T, c Config, latency time.Duration, intervals ...time.Duration) (*bench, string) {
+	b := newBench(t, c)
 	b.book.forgetful = true
 	s := b.spec(1, intervals[0], 1)
 	for i, interval := range intervals[1:] {

@@ -10,25 +10,21 @@ import (
 // When the gateway itself is late, since it has too little of a processor, all endpoints are. That shows in how long after their due times groups are looked at, whatever
 // their devices do. The same rule sheds it as on one endpoint: all groups of the longest interval are stretched, then those of the next.
 const (
-	lateAt  = 0.10 // of the shortest interval that is kept, on average: it is said
-	shedAt  = 0.25 // intervals are stretched
-	onTime  = 0.02 // they may come back
-	lateFor = 5    // looks before something is done
-
-	onTimeFor = 30 // looks before an interval comes back, doubled each time it did not last
-	mostWait  = 20 * onTimeFor
-	lasted    = 5 * 60 // looks that it has to last for
+	onTime   = 0.02 // of the shortest interval that is kept, on average: intervals may come back
+	mostWait = 20   // times Shedding.Back, which is doubled each time that an interval that came back did not last
+	lasted   = 10   // times that, which it has to last for
 )
 
 // pressure is how late the scheduler is, looked at once a second while something falls due. It is pure: shard.press does what it says.
 type pressure struct {
+	Shedding
 	fires int           // since it was looked at last
 	late  time.Duration // by which they came after their due times, together
 	at    time.Time     // when it was looked at last
 
 	above, below int // looks in a row: late, on time
 	back         int // looks since an interval came back, 0 when none has since the last was stretched
-	wait         int // looks on time before one comes back; 0 is onTimeFor
+	wait         int // looks on time before one comes back; 0 is as Back says
 	said         bool
 	steps        map[time.Duration]int // doublings by configured interval; none is missing
 }
@@ -52,22 +48,23 @@ func (p *pressure) observe(late time.Duration) {
 // look judges what was observed since the last look: mean is how late groups came, shortest the shortest interval that is kept.
 func (p *pressure) look(mean, shortest time.Duration) pressureAct {
 	share := float64(mean) / float64(max(shortest, 1))
-	p.above, p.below = follow(p.above, share >= lateAt), follow(p.below, share <= onTime)
+	after, back := looks(p.After), looks(p.Back)
+	p.above, p.below = follow(p.above, share >= p.lateAt()), follow(p.below, share <= onTime)
 	p.back = follow(p.back, p.back > 0)
 	switch {
-	case p.above >= lateFor && share >= shedAt:
-		if p.back > 0 && p.back < lasted {
-			p.wait = min(2*max(p.wait, onTimeFor), mostWait)
+	case p.above >= after && share >= p.Late && p.doublings() > 0:
+		if p.back > 0 && p.back < lasted*back {
+			p.wait = min(2*max(p.wait, back), mostWait*back)
 		}
 		p.above, p.back, p.said = 0, 0, true
 		return pressShed
-	case p.above >= lateFor && !p.said:
+	case p.above >= after && !p.said:
 		p.said = true
 		return pressSay
-	case p.below >= max(p.wait, onTimeFor) && len(p.steps) > 0:
+	case p.below >= max(p.wait, back) && len(p.steps) > 0:
 		p.below, p.back = 0, 1
 		return pressReturn
-	case p.below >= onTimeFor && p.said && len(p.steps) == 0 && (p.back == 0 || p.back >= lasted):
+	case p.below >= back && p.said && len(p.steps) == 0 && (p.back == 0 || p.back >= lasted*back):
 		p.said = false
 		p.wait = 0
 		return pressOver
@@ -88,7 +85,7 @@ func (p *pressure) shed(interval time.Duration) int { return p.steps[interval] }
 // step doubles the longest of intervals that may be doubled, and returns which; 0 when there is none.
 func (p *pressure) step(intervals []time.Duration) time.Duration {
 	for _, interval := range slices.Backward(intervals) {
-		if p.steps[interval] < mostShed {
+		if p.steps[interval] < p.doublings() {
 			if p.steps == nil {
 				p.steps = map[time.Duration]int{}
 			}

@@ -11,7 +11,11 @@ import (
 
 func TestPressure(t *testing.T) {
 	intervals := []time.Duration{time.Second, 10 * time.Second, time.Minute}
-	var p pressure
+	rule, err := Shedding{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pressure{Shedding: rule}
 	var got []string
 	n := 0
 	feed := func(looks int, late time.Duration) {

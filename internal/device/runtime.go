@@ -41,6 +41,8 @@ type Config struct {
 	// them. A device beyond it is down, and says why.
 	MaxSessions int
 
+	Shedding Shedding // when intervals are stretched for want of time
+
 	// Guard looks after the contexts that sessions hang on: one for each endpoint, below a root that lives as long as Run. Nil is off.
 	Guard *ctxguard.Guard
 
@@ -61,6 +63,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxSessions == 0 {
 		c.MaxSessions = math.MaxInt
 	}
+	shedding, err := c.Shedding.withDefaults()
+	if err != nil {
+		return c, err
+	}
+	c.Shedding = shedding
 	switch {
 	case c.MaxSessions < 0:
 		return c, fmt.Errorf("device: the most sessions must not be below 0, not %d", c.MaxSessions)

@@ -27,6 +27,7 @@ type shard struct {
 	events    []posted         // to be stepped, in order
 	tending   []*unit          // whose scouts are to be looked at
 	left      []*endpoint      // that may be idle now
+	shedding  Shedding
 	pressure  pressure
 	due       []*endpoint // whose groups fell due at this wake-up
 	slept     slept
@@ -96,7 +97,7 @@ func (m *mail) take(done []*endpoint, roused []*group, calls []func(*shard)) ([]
 
 func newShard(rt *Runtime, work context.Context) *shard {
 	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, subnets: map[string]*subnet{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
-		sockets: resilience.NewSlots(rt.cfg.MaxSessions)}
+		sockets: resilience.NewSlots(rt.cfg.MaxSessions), shedding: rt.cfg.Shedding, pressure: pressure{Shedding: rt.cfg.Shedding}}
 	sessions := rt.cfg.Guard.In(ctxguard.Scope{Name: "device", Lease: -1, Sample: 1}) // a device is configured for years
 	s.labels = func(device string) func() {
 		ctx := pprof.WithLabels(work, pprof.Labels("role", "device", "device", device))
