@@ -61,8 +61,9 @@ var badInputs = []badInput{
 		[]string{"TestServerBadConnections"}, []string{"TestClientBadConnections"}, []string{"uasc.TestLimitsAreTheSmallerOfBoth", "uasc.TestAcknowledgesThatCannotBe"}, "",
 	},
 	{
-		"certificates with a key that is none of RSA", "BadCertificateInvalid before anything is tried with it",
-		[]string{"TestServerCertificateOfACurve"}, []string{"TestClientBadCertificates"}, []string{"uasc.TestWhoMayOpen"}, "",
+		"certificates with a key of another kind than the policy's, public keys that are no points of its curve", "BadCertificateInvalid, BadNonceInvalid before anything is calculated",
+		[]string{"TestServerCertificateOfACurve", "TestServerCertificateOfTheOtherKind"}, []string{"TestClientBadCertificates", "TestClientKeysOfNobody"},
+		[]string{"uasc.TestWhoMayOpen", "uasc.TestCertificatesOfTheOtherKind", "uasc.TestPublicKeysThatAreNone", "uasc.TestECCSignaturesThatAreNone"}, "",
 	},
 	{
 		"chains that are loops or giants, malformed names", "32 KiB and 8 issuers are looked at, and no issuer twice",

@@ -45,7 +45,7 @@ func BenchmarkMessage(b *testing.B) {
 
 // BenchmarkOpen opens channels: what a server calculates for a client that comes.
 func BenchmarkOpen(b *testing.B) {
-	for _, policy := range []Policy{None, Basic256Sha256, Aes256Sha256RsaPss} {
+	for _, policy := range []Policy{None, Basic256Sha256, Aes256Sha256RsaPss, ECCNistP256} {
 		s := Security{policy, ua.MessageSecurityModeSignAndEncrypt}
 		if policy == None {
 			s = allSecurity[0]

@@ -2,6 +2,7 @@ package uasc
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -39,6 +40,43 @@ func TestIdentityIsAnApplicationCertificate(t *testing.T) {
 		use := Use{Policy: Aes256Sha256RsaPss, Server: server, HostName: "localhost", ApplicationURI: "urn:test:server"}
 		if err := NewValidator(ValidatorConfig{Store: p.store}).Validate(testNow, id.Raw, use); err != nil {
 			t.Errorf("refused by our own validator: %v", err)
+		}
+	}
+}
+
+func TestIdentityOfACurve(t *testing.T) {
+	id := testIdentity(t, "server", eccBits)
+	c, err := x509.ParseCertificate(id.Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageCertSign; c.KeyUsage != want || c.IsCA || c.SignatureAlgorithm != x509.ECDSAWithSHA256 || id.ApplicationURI != "urn:test:server" {
+		t.Errorf("usage %b, authority %v, signed with %v for %q", c.KeyUsage, c.IsCA, c.SignatureAlgorithm, id.ApplicationURI)
+	}
+	p := newPlant(t)
+	p.put("trusted/certs", "id.der", id.Raw)
+	for _, server := range []bool{false, true} {
+		use := Use{Policy: ECCNistP256, Server: server, HostName: "localhost", ApplicationURI: "urn:test:server"}
+		if err := NewValidator(ValidatorConfig{Store: p.store}).Validate(testNow, id.Raw, use); err != nil {
+			t.Errorf("refused by our own validator: %v", err)
+		}
+	}
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.der"), filepath.Join(dir, "key.pem")
+	if err := id.Save(cert, key); err != nil {
+		t.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(id.Signer.(*ecdsa.PrivateKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1File := filepath.Join(dir, "sec1.pem")
+	if err := os.WriteFile(sec1File, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{key, sec1File} {
+		if got, err := LoadIdentity(cert, key); err != nil || got.Thumbprint != id.Thumbprint {
+			t.Errorf("%s: %v", key, err)
 		}
 	}
 }

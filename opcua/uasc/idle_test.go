@@ -14,7 +14,7 @@ func TestAnIdleChannelIsSmall(t *testing.T) {
 	for _, test := range []struct {
 		security Security
 		most     int64
-	}{{allSecurity[0], 700}, {allSecurity[1], 4000}, {allSecurity[2], 5000}} {
+	}{{allSecurity[0], 700}, {allSecurity[1], 4000}, {allSecurity[2], 5000}, {allSecurity[8], 5000}} {
 		p := newPair(t, pairConfig{security: test.security})
 		p.client.state = agreed
 		opn, err := p.client.AppendOpen(nil, 1, false, 0, p.now)

@@ -168,6 +168,12 @@ func TestValidateInOrder(t *testing.T) {
 	host.Server, host.HostName = true, "plc.local"
 	address := host
 	address.HostName = "10.0.0.7"
+	curve := plantUse
+	curve.Policy = ECCNistP256
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	elsewhere := host
 	elsewhere.HostName = "other.local"
 	tests := []struct {
@@ -197,6 +203,15 @@ func TestValidateInOrder(t *testing.T) {
 		}},
 		{name: "by host name", use: host, set: func(p *plant) []byte { p.good(); return p.leaf(nil).Raw }},
 		{name: "by address", use: address, set: func(p *plant) []byte { p.good(); return p.leaf(nil).Raw }},
+		{name: "P-256 for ECC, with no other use than signing", use: curve, set: func(p *plant) []byte {
+			c := p.self(p.rootKey, func(c *x509.Certificate) { c.KeyUsage, c.ExtKeyUsage = ecUsage, nil })
+			p.put("trusted/certs", "c.der", c.Raw)
+			return c.Raw
+		}},
+		{name: "P-256 from the issuer, for ECC", use: curve, set: func(p *plant) []byte {
+			p.good()
+			return p.sign(application("press"), p.issuer, p.rootKey.Public(), p.issuerKey).Raw
+		}},
 		{name: "nothing", set: func(p *plant) []byte { return nil }, check: CheckStructure, status: ua.BadCertificateInvalid},
 		{name: "garbage", set: func(p *plant) []byte { return []byte{0x30, 3, 1, 2, 3} }, check: CheckStructure, status: ua.BadCertificateInvalid},
 		{name: "garbage behind it", set: func(p *plant) []byte { p.good(); return append(p.leaf(nil).Raw, 0x30, 0x80) }, check: CheckStructure, status: ua.BadCertificateInvalid},
@@ -226,6 +241,14 @@ func TestValidateInOrder(t *testing.T) {
 		}, check: CheckSignature, status: ua.BadCertificateInvalid},
 		{name: "short key", set: func(p *plant) []byte { return p.self(small, nil).Raw }, check: CheckPolicy, status: ua.BadCertificatePolicyCheckFailed},
 		{name: "P-256", set: func(p *plant) []byte { return p.self(p.rootKey, nil).Raw }, check: CheckPolicy, status: ua.BadCertificateInvalid},
+		{name: "RSA for ECC", use: curve, set: func(p *plant) []byte { return p.self(p.leafKey, nil).Raw }, check: CheckPolicy, status: ua.BadCertificateInvalid},
+		{name: "P-384 for ECC_nistP256", use: curve, set: func(p *plant) []byte { return p.self(p384, nil).Raw }, check: CheckPolicy, status: ua.BadCertificatePolicyCheckFailed},
+		{name: "Ed25519 for ECC", use: curve, set: func(p *plant) []byte { return p.self(edKey, nil).Raw }, check: CheckPolicy, status: ua.BadCertificateInvalid},
+		{name: "P-256 for ECC, that may not sign", use: curve, set: func(p *plant) []byte {
+			c := p.self(p.rootKey, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement })
+			p.put("trusted/certs", "c.der", c.Raw)
+			return c.Raw
+		}, check: CheckUsage, status: ua.BadCertificateUseNotAllowed},
 		{name: "Ed25519", set: func(p *plant) []byte { return p.self(edKey, nil).Raw }, check: CheckPolicy, status: ua.BadCertificateInvalid},
 		{name: "self-signed and strange", set: func(p *plant) []byte { return p.self(p.leafKey, nil).Raw }, check: CheckTrust, status: ua.BadCertificateUntrusted},
 		{name: "its issuers are known and not trusted", set: func(p *plant) []byte {
