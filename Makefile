@@ -4,7 +4,7 @@ GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 5s
 CYCLES ?= 5
 
-.PHONY: help check leaks generated test race fuzz interop ui bench bench-ctxguard full demo
+.PHONY: help check leaks generated test race fuzz interop ui page bench bench-ctxguard full demo
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ interop: ## other people's stacks against ours
 
 ui: ## the page: install, build, compare with what is committed, test in a real browser
 	.ci/ui
+
+page: ## docs/page.png anew, from the demo
+	.ci/page
 
 bench: ## figures with the peers' beside them
 	.ci/bench

@@ -83,6 +83,21 @@ const (
 // demoConfig is the plant that the demo reads: template and tags, with the simulator's documented image beneath.
 const demoConfig = `gateway: {name: demo, data: %q, listen: %q}
 journal: {segment_bytes: 4MiB, max_bytes: 256MiB}
+write:
+  rules:
+    force_limit: {max: 600, interlock: 'tag("./door_closed")', max_age: 15s}
+    recipe: {approve: true}
+heal:
+  use: [jitter, latency_loss]
+  rules:
+    stays_down:
+      doc: Of a device that stays down for five seconds somebody is told.
+      when: device.down
+      for: 5s
+      do: [{type: notify, text: "{device} is down"}]
+      verify: device.up
+      within: 10m
+      limit: {cooldown: 30s}
 templates:
   press:
     profile: lan
@@ -100,6 +115,8 @@ templates:
         tags:
           oil_level: holding:60100:float32 unit=%% deadband=1
           serial: holding:500:uint32
+          force_limit: holding:300:uint16 unit=kN low=0 high=800 rw write=force_limit
+          recipe: holding:310:uint16 rw write=recipe
           door_closed: discrete:10
   oven:
     profile: lan

@@ -224,5 +224,5 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Serve
 			return
 		}
 	}
-	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, why, tags, values, history, ledger, sinks, alarms, stream")
+	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, why, tags, values, history, ledger, sinks, alarms, stream, targets, writes, heal")
 }
