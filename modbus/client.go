@@ -44,7 +44,21 @@ type Config struct {
 	TLS *tls.Config
 	// UserTimeout ends a connection on which sent bytes stay without acknowledgement; default 10 s; negative leaves the system's. Linux only.
 	UserTimeout time.Duration
-	Hooks       Hooks
+	// Turns is memory for requests that several clients share; nil when this one has its own.
+	Turns *Turns
+	Hooks Hooks
+}
+
+// Turns is what clients run requests with, about 1 kB each. Clients that share it have as many as there are calls at a moment, and idle ones have none. The zero value is ready, and safe for
+// concurrent use.
+type Turns struct{ flight inflight.Turns }
+
+// lent returns what inflight shares, nil for a nil t.
+func (t *Turns) lent() *inflight.Turns {
+	if t == nil {
+		return nil
+	}
+	return &t.flight
 }
 
 // Hooks are called as requests go by; nil ones are not. They must not block. Timeout, Replied, Served and TimedOut are called from the goroutine
@@ -87,8 +101,9 @@ func (c Config) hasIDs() bool { return c.Framing == FramingTCP && !c.NoEcho }
 // Client is one connection to a device or gateway. Any number of goroutines may use it; their requests share the window in turn. A connection
 // that ended stays so: dial a new one.
 type Client struct {
-	cfg    Config
-	flight *inflight.Conn
+	cfg      Config
+	flight   *inflight.Conn
+	dialogue *dialogue
 }
 
 // Stats counts what went over a connection.
@@ -174,7 +189,7 @@ func NewClient(conn net.Conn, cfg Config) (*Client, error) {
 
 // The read buffer starts with room for most answers, and grows while reads fill it: there may be ten thousand.
 const (
-	readBufferMin = 256
+	readBufferMin = 128
 	readBufferMax = 16 * MaxADU
 )
 
@@ -186,10 +201,10 @@ func newClient(conn net.Conn, cfg Config, inline bool) (*Client, error) {
 	}
 	d := &dialogue{framing: cfg.Framing, noIDs: !cfg.hasIDs()}
 	h := cfg.Hooks
-	return &Client{cfg: cfg, flight: inflight.New(conn, d, inflight.Config{
+	return &Client{cfg: cfg, dialogue: d, flight: inflight.New(conn, d, inflight.Config{
 		Window: cfg.Window, Timeout: cfg.Timeout, Retries: cfg.Retries, NoIDs: d.noIDs, Inline: inline, ReadMin: readBufferMin, ReadMax: readBufferMax,
-		NewWork: func() inflight.Work { return &run{dialogue: d} },
-		Hooks:   inflight.Hooks{Timeout: h.Timeout, Replied: h.Replied, Served: h.Served, TimedOut: h.TimedOut, Late: h.Late, Foreign: h.Foreign},
+		NewWork: func() inflight.Work { return &run{} }, Turns: cfg.Turns.lent(),
+		Hooks: inflight.Hooks{Timeout: h.Timeout, Replied: h.Replied, Served: h.Served, TimedOut: h.TimedOut, Late: h.Late, Foreign: h.Foreign},
 	})}, nil
 }
 

@@ -125,7 +125,9 @@ func (c *Client) Do(ctx context.Context, calls []Call) error {
 // begin lends a turn and its run.
 func (c *Client) begin() (*inflight.Turn, *run) {
 	t := c.flight.Begin()
-	return t, t.Work.(*run)
+	r := t.Work.(*run)
+	r.dialogue = c.dialogue
+	return t, r
 }
 
 func (c *Client) run(ctx context.Context, t *inflight.Turn, r *run, calls []Call) error {

@@ -15,7 +15,7 @@ import (
 const MaxWindow = inflight.MaxWindow
 
 // readBufferMin is what the read buffer starts with; it grows while reads fill it. There may be ten thousand.
-const readBufferMin = 256
+const readBufferMin = 128
 
 // defaultWindow is how many jobs in flight a client asks for.
 const defaultWindow = 8
@@ -54,7 +54,21 @@ type Config struct {
 	// Diagnostics allows system status lists, blocks, clock, password and PI services. Without it each of them is an error before anything is sent:
 	// there are CPUs that went into DEFECTIVE when they were asked for SZL 0x001C.
 	Diagnostics bool
-	Hooks       Hooks
+	// Turns is memory for requests that several clients share; nil when this one has its own.
+	Turns *Turns
+	Hooks Hooks
+}
+
+// Turns is what clients run requests with, about 1 kB each. Clients that share it have as many as there are calls at a moment, and idle ones have none. The zero value is ready, and safe for
+// concurrent use.
+type Turns struct{ flight inflight.Turns }
+
+// lent returns what inflight shares, nil for a nil t.
+func (t *Turns) lent() *inflight.Turns {
+	if t == nil {
+		return nil
+	}
+	return &t.flight
 }
 
 // Hooks are called as requests go by; nil ones are not. They must not block. Late and Foreign are called from whichever goroutine reads the connection,
@@ -182,8 +196,8 @@ func newClient(conn net.Conn, cfg Config, h *greeting, inline bool) *Client {
 	c.flight = inflight.New(conn, d, inflight.Config{
 		Window: c.granted, Timeout: cfg.Timeout, Retries: cfg.Retries, Inline: inline, ReadMin: min(2*frame, readBufferMin), ReadMax: 16 * frame, Rest: h.rest(),
 		Goodbye: (&Disconnect{DstRef: h.peer, SrcRef: clientRef, Reason: DisconnectNormal}).AppendTo(nil),
-		NewWork: func() inflight.Work { return &run{client: c} },
-		Hooks:   inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, Served: k.Served, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
+		NewWork: func() inflight.Work { return &run{} }, Turns: cfg.Turns.lent(),
+		Hooks: inflight.Hooks{Timeout: k.Timeout, Replied: k.Replied, Served: k.Served, TimedOut: k.TimedOut, Late: k.Late, Foreign: k.Foreign},
 	})
 	return c
 }

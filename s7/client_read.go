@@ -123,11 +123,14 @@ func appendParts(to []span, s span, most int) []span {
 // begin lends a turn and its run.
 func (c *Client) begin() (*inflight.Turn, *run) {
 	t := c.flight.Begin()
-	return t, t.Work.(*run)
+	r := t.Work.(*run)
+	r.client = c
+	return t, r
 }
 
 func (c *Client) end(t *inflight.Turn, r *run) {
 	r.unload()
+	r.client = nil
 	c.flight.End(t)
 }
 

@@ -25,8 +25,8 @@ type protocol interface {
 // dialects is the table of protocols: every driver that the gateway has, by the name that configurations use.
 func dialects() map[string]protocol {
 	return map[string]protocol{
-		"modbus": driver.Modbus{},
-		"s7":     driver.S7{},
+		"modbus": driver.NewModbus(),
+		"s7":     driver.NewS7(),
 		"opcua":  driver.OPCUA{},
 	}
 }

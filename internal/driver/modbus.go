@@ -3,10 +3,14 @@ package driver
 import (
 	"millrace/internal/device"
 	"millrace/internal/resilience"
+	"millrace/modbus"
 )
 
-// Modbus reads and writes Modbus devices over TCP, TLS, and RTU over TCP. It holds no state.
-type Modbus struct{}
+// Modbus reads and writes Modbus devices over TCP, TLS, and RTU over TCP. It holds no state but memory that its sessions share, of NewModbus.
+type Modbus struct{ turns *modbus.Turns }
+
+// NewModbus returns a Modbus whose sessions share what a Read needs for as long as it takes: what is right for many of them.
+func NewModbus() Modbus { return Modbus{turns: &modbus.Turns{}} }
 
 // Ports returns the schemes that Modbus takes, each with its default port.
 func (Modbus) Ports() map[string]int {

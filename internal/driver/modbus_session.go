@@ -54,7 +54,7 @@ type PlanError struct{ Plan device.Plan }
 func (e *PlanError) Error() string { return fmt.Sprintf("modbus: a plan of type %T", e.Plan) }
 
 // Open connects to a's endpoint.
-func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.Observer) (device.Session, error) {
+func (m Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.Observer) (device.Session, error) {
 	opts, err := parseModbusOptions(a)
 	if err != nil {
 		return nil, err
@@ -63,6 +63,7 @@ func (Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o devi
 	if err != nil {
 		return nil, err
 	}
+	cfg.Turns = m.turns
 	if lim.Connections > 1 || opts.heartbeat > 0 {
 		s.pool, err = openPool(ctx, &opts, cfg, max(1, lim.Connections))
 	} else {

@@ -4,10 +4,14 @@ import (
 	"fmt"
 
 	"millrace/internal/device"
+	"millrace/s7"
 )
 
-// S7 reads and writes Siemens S7 PLCs over ISO on TCP. It holds no state.
-type S7 struct{}
+// S7 reads and writes Siemens S7 PLCs over ISO on TCP. It holds no state but memory that its sessions share, of NewS7.
+type S7 struct{ turns *s7.Turns }
+
+// NewS7 returns an S7 whose sessions share what a Read needs for as long as it takes: what is right for many of them.
+func NewS7() S7 { return S7{turns: &s7.Turns{}} }
 
 const schemeS7 = "s7"
 

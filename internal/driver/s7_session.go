@@ -38,7 +38,7 @@ type s7Session struct {
 }
 
 // Open connects to a's endpoint. What the PLC granted is in the session's Limits.
-func (S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.Observer) (device.Session, error) {
+func (d S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.Observer) (device.Session, error) {
 	opts, err := parseS7Options(a)
 	if err != nil {
 		return nil, err
@@ -50,6 +50,7 @@ func (S7) Open(ctx context.Context, a device.Addr, lim device.Limits, o device.O
 		Timeout: o.Timeout, Replied: o.Replied, Served: o.Served, TimedOut: o.TimedOut, Late: o.Late, Foreign: o.Foreign,
 		Learned: func(maxItems int) { o.Learned(device.Limits{MaxItems: maxItems}) },
 	}
+	cfg.Turns = d.turns
 	c, err := s7.Dial(ctx, opts.host, cfg)
 	if err != nil {
 		return nil, explain(err)

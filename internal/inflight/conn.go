@@ -103,6 +103,7 @@ type Config struct {
 	Rest             []byte      // what was read of the stream already
 	Goodbye          []byte      // the frame that Close sends first; nil when the protocol has none
 	NewWork          func() Work // for a new Turn; the Conn keeps Turns with their Works and uses them again
+	Turns            *Turns      // shared with other Conns; nil when this one has its own
 	Hooks            Hooks
 }
 
