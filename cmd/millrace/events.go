@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"sync"
 	"time"
 
@@ -81,8 +80,10 @@ func (q *eventQueue) tell(event func(device.Event)) {
 
 func (q *eventQueue) teach(lesson func(string, device.Limits)) {
 	q.mu.Lock()
-	all := maps.Clone(q.lessons)
-	clear(q.lessons)
+	all := q.lessons
+	if len(all) > 0 {
+		q.lessons = map[string]device.Limits{} // a map never shrinks, and all devices learn at the start
+	}
 	q.mu.Unlock()
 	for name, l := range all {
 		lesson(name, l)

@@ -14,11 +14,12 @@ const (
 	garbageTime  = 10 * time.Second // what is made in that time
 	garbageRoom  = 8 << 20          // bytes, at least: what comes all at once
 	usualGarbage = 100              // percent, at most: Go's own
-	startGarbage = 25               // percent, while a configuration is loaded: what stays lies among what does not, and the holes stay, too
+	startGarbage = 10               // percent, while a configuration is loaded and connections are made: what stays lies among what does not, and the holes stay, too
+	startLooks   = 60               // that the start takes
 
 	heapLook   = time.Second
-	heapMemory = 30 // looks over which the rate is smoothed
-	heapIdle   = 30 // looks between two times at which what lies idle is given back
+	heapMemory = 8  // looks over which the rate is smoothed: that of a start, a reload or an outage is soon forgotten
+	heapIdle   = 10 // looks between two times at which what lies idle is given back
 )
 
 // garbagePercent returns the room for garbage beside so many bytes in use, in percent of them, when so many bytes are allocated a second.
@@ -37,6 +38,7 @@ type heapKeeper struct {
 	made    uint64
 	rate    uint64 // bytes a second
 	looks   int    // since what lay idle was given back
+	starts  int    // looks that the start still takes
 }
 
 // sparingHeap sets the collector's pace for the start.
@@ -47,7 +49,7 @@ func sparingHeap() {
 }
 
 func newHeapKeeper() *heapKeeper {
-	k := &heapKeeper{percent: startGarbage}
+	k := &heapKeeper{percent: startGarbage, starts: startLooks}
 	debug.SetGCPercent(k.percent)
 	for i, name := range []string{"/gc/heap/live:bytes", "/gc/heap/allocs:bytes", "/memory/classes/heap/free:bytes"} {
 		k.samples[i].Name = name
@@ -63,7 +65,12 @@ func (k *heapKeeper) look() {
 	live, made, free := k.samples[0].Value.Uint64(), k.samples[1].Value.Uint64(), k.samples[2].Value.Uint64()
 	k.rate = (k.rate*(heapMemory-1) + made - k.made) / heapMemory
 	k.made = made
-	if next := garbagePercent(live, k.rate); next < k.percent*8/10 || next > k.percent*12/10 { // each change stops the world for a moment
+	next := garbagePercent(live, k.rate)
+	if k.starts > 0 {
+		k.starts--
+		next = min(next, max(startGarbage, garbagePercent(live, 0)))
+	}
+	if next < k.percent*8/10 || next > k.percent*12/10 { // each change stops the world for a moment
 		k.percent = next
 		debug.SetGCPercent(next)
 	}

@@ -23,7 +23,7 @@ type endpoint struct {
 	label  func()             // marks the goroutine of a job, and those that begin in it, as the device's in profiles
 
 	// Owned by the shard.
-	profile   resilience.Profile // of the most patient of units
+	profile   *resilience.Profile // of the most patient of units
 	units     []*unit
 	holders   int // units that have an address here, wherever they are
 	queue     []job
@@ -249,10 +249,10 @@ func (e *endpoint) settle() {
 		return // it is as it was: it is held for the sake of its dials, and nobody uses it
 	}
 	was := e.profile
-	e.profile = e.units[0].spec.Profile
+	e.profile = &e.units[0].spec.Profile
 	for _, u := range e.units[1:] {
 		if u.spec.Profile.Ceiling > e.profile.Ceiling {
-			e.profile = u.spec.Profile
+			e.profile = &u.spec.Profile
 		}
 	}
 	patience := e.profile.Handshake
@@ -263,9 +263,9 @@ func (e *endpoint) settle() {
 	}
 	e.connects.Store(int64(e.profile.Connect))
 	e.patience.Store(int64(patience))
-	e.backoff.Follow(e.profile)
-	if e.profile != was {
-		e.breaker = resilience.NewBreaker(ofSessions(e.profile))
+	e.backoff.Follow(*e.profile)
+	if was == nil || *e.profile != *was {
+		e.breaker = resilience.NewBreaker(ofSessions(*e.profile))
 	}
 	slots, rate, pause, pool := 0, 0.0, time.Duration(0), 0
 	for _, u := range e.hosts() {

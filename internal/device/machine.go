@@ -146,7 +146,7 @@ type machine struct {
 
 func newMachine(p resilience.Profile, r resilience.Rand, now time.Time) machine {
 	p = p.WithDefaults()
-	return machine{since: now, settle: p.Floor, probes: p.Probes, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 5)}
+	return machine{since: now, settle: p.Floor, probes: p.Probes, breaker: resilience.NewBreaker(p), backoff: resilience.NewBackoff(p), rand: r, actions: make([]action, 0, 2)}
 }
 
 // Step takes one event and returns what is to be done, in order.

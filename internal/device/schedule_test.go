@@ -108,7 +108,7 @@ func turnBench(t testing.TB, n int, change bool) (*endpoint, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &endpoint{rt: rt, profile: s.Profile}
+	e := &endpoint{rt: rt, profile: &s.Profile}
 	e.job = job{unit: u}
 	if err := e.dial(context.Background()); err != nil {
 		t.Fatal(err)
