@@ -93,6 +93,16 @@ func (d *device) hits(f *fault, elapsed time.Duration) bool {
 	return hit
 }
 
+// ignores says whether a write that was asked for is only said to be done. The caller holds d.mu.
+func (d *device) ignores(elapsed time.Duration) (ignored bool) {
+	for i := range d.faults {
+		if f := &d.faults[i]; f.Kind == IgnoreWrite && d.hits(f, elapsed) {
+			ignored = true
+		}
+	}
+	return ignored
+}
+
 // admit says whether a new connection may stay, and keeps it then.
 func (d *device) admit(c net.Conn, of *fleet, elapsed time.Duration) (mode Mode, ok bool) {
 	d.mu.Lock()

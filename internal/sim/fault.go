@@ -45,6 +45,7 @@ const (
 	EmptyPublish                  // a Publish is answered at once, with nothing in it
 	StaleNamespace                // the server has been started anew, and its namespaces have other indexes
 	CertificateChange             // the server has been started anew, with another certificate
+	IgnoreWrite                   // a write is answered as if it had been done, and is not
 	Kinds                         // how many there are
 )
 
@@ -102,6 +103,7 @@ var kinds = [Kinds]struct {
 	Download:      {name: "download", of: ProtocolS7, on: requests, takes: aNumber, usual: s7Ramp / 2, fixed: true},
 	Denied:        {name: "denied", of: ProtocolS7, on: requests, takes: maybeRange, fixed: true},
 	MaxItems:      {name: "max_items", of: ProtocolS7, on: requests, takes: aNumber, usual: 20, fixed: true},
+	IgnoreWrite:   {name: "ignore_write", of: anyProtocol, on: requests},
 
 	SessionLoss:       {name: "session_loss", of: ProtocolOPCUA, on: requests},
 	ChannelClose:      {name: "channel_close", of: ProtocolOPCUA, on: requests},

@@ -25,7 +25,7 @@ func (e *FaultError) Error() string { return fmt.Sprintf("fault %q: %s", e.Fault
 //	KIND[:ARGUMENT][,KEY=VALUE]...         without an argument the first KEY=VALUE may follow the colon
 //
 //	latency:200ms   jitter:50ms   late:2s   trickle:10ms   duplicate   wrong_function   cut   rst   silence
-//	refuse          slots:2       serial:1
+//	refuse          slots:2       serial:1   ignore_write
 //	exception:4     wrong_id      cap:16    unmapped:holding/100-199                                  Modbus
 //	refusal:0x8104  wrong_ref     max_items:20   unmapped:db1/100-199   denied   denied:db2           S7
 //	pdu_shrink:240  stop          download:4096                                                       S7

@@ -30,6 +30,7 @@ func TestParseFault(t *testing.T) {
 		{"denied", "denied"}, {"denied:after=1s", "denied:after=1s"}, {"denied:DB1/8-11", "denied:db1/8-11"}, {"unmapped:db2", "unmapped:db2/0-65535"},
 		{"unmapped:t/7", "unmapped:t/7-7"}, {"pdu-shrink", "pdu_shrink:240"}, {"pdu_shrink:480,every=2", "pdu_shrink:480,every=2"},
 		{"stop:after=1s,for=2s", "stop:after=1s,for=2s"}, {"download", "download:4096"}, {"download:100,after=1s", "download:100,after=1s"}, {"max_items", "max_items:20"},
+		{"ignore_write", "ignore_write"}, {"ignore-write:every=2", "ignore_write:every=2"},
 		{"wrong_id", "wrong_id"}, {"wrong-id:p=0.5", "wrong_id:p=0.5"}, {"wrong_function", "wrong_function"}, {"cut", "cut"}, {"duplicate", "duplicate"},
 	} {
 		f, err := ParseFault(c.in)

@@ -96,11 +96,17 @@ func (s *session) read(r *modbus.Request, dst []byte) modbus.ExceptionCode {
 	return 0
 }
 
+// refuses says that a write is not done, and with what it is answered. The caller holds d.mu.
+func (s *session) refuses(r *modbus.Request) (code modbus.ExceptionCode, skip bool) {
+	code = s.deny(r, false)
+	return code, code != 0 || s.d.ignores(s.elapsed())
+}
+
 // WriteCoils is of modbus.Handler.
 func (s *session) WriteCoils(_ context.Context, r *modbus.Request, src []byte) modbus.ExceptionCode {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	if code := s.deny(r, false); code != 0 {
+	if code, skip := s.refuses(r); skip {
 		return code
 	}
 	s.d.writes++
@@ -118,7 +124,7 @@ func (s *session) WriteRegisters(_ context.Context, r *modbus.Request, src []byt
 }
 
 func (s *session) write(r *modbus.Request, src []byte) modbus.ExceptionCode {
-	if code := s.deny(r, false); code != 0 {
+	if code, skip := s.refuses(r); skip {
 		return code
 	}
 	s.d.writes++
@@ -132,7 +138,7 @@ func (s *session) write(r *modbus.Request, src []byte) modbus.ExceptionCode {
 func (s *session) MaskWrite(_ context.Context, r *modbus.Request, and, or uint16) modbus.ExceptionCode {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	if code := s.deny(r, false); code != 0 {
+	if code, skip := s.refuses(r); skip {
 		return code
 	}
 	s.d.writes++

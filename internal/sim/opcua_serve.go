@@ -37,6 +37,9 @@ func (of *opcuaLife) Request(ctx context.Context, r *opcua.ServerRequest) (ua.St
 	case e.empty:
 		answerEmpty(r)
 		return opcua.NoAnswer, nil
+	case e.ignored:
+		answerWrite(r)
+		return opcua.NoAnswer, nil
 	}
 	return ua.Good, nil
 }
@@ -48,6 +51,7 @@ type opcuaEffect struct {
 	lost    bool // the session
 	tooMany bool // operations
 	empty   bool // the answer, a Publish
+	ignored bool // a Write
 }
 
 // effect throws the dice. Sessions are made without them, but for those of the connection: a device that nobody could connect to would have no faults
@@ -60,6 +64,7 @@ func (of *opcuaLife) effect(d *device, r *opcua.ServerRequest) (e opcuaEffect) {
 	e.silence = d.mode == BlackHole
 	session := !r.Session.IsNull() && r.Service != ns0.ActivateSessionRequest_Encoding_DefaultBinary
 	publish := r.Service == ns0.PublishRequest_Encoding_DefaultBinary
+	e.ignored = r.Service == ns0.WriteRequest_Encoding_DefaultBinary && d.ignores(elapsed)
 	for i := range d.faults {
 		f := &d.faults[i]
 		switch f.Kind {
@@ -109,6 +114,15 @@ func answerEmpty(r *opcua.ServerRequest) {
 	r.Answer(&ua.PublishResponse{
 		ResponseHeader: ua.ResponseHeader{Timestamp: now, RequestHandle: r.Handle},
 		SubscriptionId: 1, MoreNotifications: true, NotificationMessage: ua.NotificationMessage{SequenceNumber: 1, PublishTime: now},
+	})
+}
+
+// answerWrite answers a Write as if all of it had been done.
+func answerWrite(r *opcua.ServerRequest) {
+	n := max(operations(r), 0)
+	r.Answer(&ua.WriteResponse{
+		ResponseHeader: ua.ResponseHeader{Timestamp: ua.DateTimeOf(time.Now()), RequestHandle: r.Handle},
+		Results:        make([]ua.StatusCode, min(n, len(r.Body))), // Good, each; a value takes a byte at least
 	})
 }
 

@@ -102,7 +102,7 @@ func (s *s7Session) WriteItem(_ context.Context, r *s7.Request, it *s7.Item, src
 	defer s.d.mu.Unlock()
 	p, code := s.find(it, now, true)
 	switch {
-	case code != s7.ReturnOK:
+	case code != s7.ReturnOK, s.d.ignores(s.f.elapsed(now)):
 		return code
 	case it.Size == s7.SizeBit:
 		s.d.writes++
