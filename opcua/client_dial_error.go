@@ -52,6 +52,11 @@ type DialError struct {
 	Err         error
 }
 
+// Full says whether the server has no connection or session left.
+func (e *DialError) Full() bool {
+	return e.Status == ua.BadTooManySessions || e.Status == ua.BadTcpServerTooBusy || e.Status == ua.BadTcpNotEnoughResources
+}
+
 func (e *DialError) Error() string {
 	s := "opcua: " + e.Stage.String() + " " + e.URL
 	if e.Security != "" && e.Stage >= StageHello && e.Security != "None/None" {

@@ -196,6 +196,11 @@ type DisconnectedError struct{ Reason DisconnectReason }
 
 func (e *DisconnectedError) Error() string { return "disconnected by the PLC: " + e.Reason.String() }
 
+// Full says whether the PLC has no connection resource left.
+func (e *DisconnectedError) Full() bool {
+	return e.Reason == DisconnectCongestion || e.Reason == DisconnectRemoteCongestion
+}
+
 // UnexpectedTPDUError is a TPDU that has no place where it came.
 type UnexpectedTPDUError struct {
 	Code  TPDUCode

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"millrace/internal/resilience"
@@ -232,6 +233,7 @@ func (s *shard) dialled(e *endpoint) {
 
 // dialFailed tells those who wait, and when e may be dialled again.
 func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
+	cause = e.whose(cause, now)
 	e.dialling, e.cause = false, cause
 	e.retryAt = now.Add(e.pauseAfter(cause, now))
 	for _, u := range e.units {
@@ -258,11 +260,13 @@ const sessionWindow = 3
 // unproven says whether the session is too young to count as one that works.
 func (e *endpoint) unproven(now time.Time) bool { return now.Sub(e.opened) < e.profile.Floor }
 
-// pauseAfter returns how long e is not dialled after a dial that failed: by the back-off, and at least half of the cap when sessions fail more often than not.
+// pauseAfter returns how long e is not dialled after a dial that failed: by the back-off, and at least half of the cap when sessions fail more often than not, or when a connection of our own
+// is in the way: that comes free when the device gives it up, whose time-outs are longer, and each dial before is one more for it to refuse.
 func (e *endpoint) pauseAfter(cause error, now time.Time) time.Duration {
 	r := e.units[0].machine.rand
 	wait := e.backoff.Next(r)
-	if !errors.Is(cause, errSessions) && e.breaker.Fail(now, false) {
+	broken := !errors.Is(cause, errSessions) && e.breaker.Fail(now, false)
+	if held := (*heldError)(nil); broken || errors.As(cause, &held) && !errors.Is(cause, syscall.ECONNREFUSED) { // which a device that starts says too
 		half := e.profile.Cap / 2
 		wait = max(wait, half+time.Duration(r.Int64N(int64(half)+1)))
 	}

@@ -49,6 +49,7 @@ type endpoint struct {
 	held      int       // slots taken by the session, or by its dial
 	growAt    time.Time // when the session may dial what it may have beyond held, zero when that was not asked for
 	halfOpen  int       // connections that the device may count still although they have ended
+	unheardOf bool      // the session that is being closed ended since nothing of it was acknowledged
 	count     slotCount
 	backoff   resilience.Backoff
 	breaker   resilience.Breaker // of its sessions

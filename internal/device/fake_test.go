@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -30,6 +31,7 @@ const (
 	refuses        // RST to the dial; a connection that is there breaks
 	hangsUp        // FIN: a connection that is there ends, the next dial works
 	mute           // takes connections, and does not answer the handshake
+	noRoom         // takes connections and ends them at once
 )
 
 // plc is a fake device with a register per tag that counts its reads.
@@ -186,6 +188,8 @@ func (d *fakeDriver) Open(ctx context.Context, a Addr, lim Limits, o Observer) (
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	case refuses:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	case noRoom:
+		return nil, &net.OpError{Op: "read", Net: "tcp", Err: io.EOF}
 	case fine, silent, hangsUp:
 	}
 	p.mu.Lock()

@@ -94,9 +94,12 @@ func (u *unit) saysNothing(n int) string {
 func plain(err error) string {
 	var dns *net.DNSError
 	var hinted interface{ Hint() string }
+	var held *heldError
 	switch {
 	case err == nil:
 		return "no failure is known"
+	case errors.As(err, &held):
+		return (&heldError{held.ago, errors.New(plain(held.err))}).Error()
 	case errors.As(err, &hinted) && hinted.Hint() != "":
 		return err.Error() // it says what it is a sign of, which is more than the same fault means elsewhere
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -281,6 +281,9 @@ func (e *endpoint) answers(u *unit) bool {
 // hangUp ends e's session, and tells the devices that held on to it. With keep what the device has for the session may be gone on with later.
 func (s *shard) hangUp(e *endpoint, cause error, now time.Time, keep bool) {
 	e.open = false
+	if k, is := FaultOf(cause, false); is && k == FaultUnheard {
+		e.unheardOf = true
+	}
 	e.push(job{kind: jobClose, keep: keep})
 	var asked *errReconnect
 	lost := event{kind: evLost, at: now, asked: errors.As(cause, &asked)}
@@ -434,9 +437,13 @@ func (s *shard) turned(e *endpoint, g *group) {
 		ev.kind = evTimedOut
 	default:
 		g.owed = true
-		u.cause = o.err
+		cause := o.err
+		if e.unheard {
+			cause = e.whose(cause, o.ended) // protocols without a handshake turn us away so
+		}
+		u.cause = cause
 		if e.open {
-			s.hangUp(e, o.err, o.ended, true)
+			s.hangUp(e, cause, o.ended, true)
 		}
 		return
 	}

@@ -2,13 +2,61 @@ package device
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 )
 
 // slotCount is what others see of an endpoint's slots. The shard writes it.
-type slotCount struct{ used, limit, halfOpen atomic.Int32 }
+type slotCount struct {
+	used, limit, halfOpen atomic.Int32
+	ended                 atomic.Int64 // age of the Runtime at which the last of halfOpen did
+}
+
+// halfOpenSince returns when the last connection ended that the device may count still, the zero time without one.
+func (c *slotCount) halfOpenSince(rt *Runtime) time.Time {
+	if c.halfOpen.Load() == 0 {
+		return time.Time{}
+	}
+	return rt.clock.start.Add(time.Duration(c.ended.Load()))
+}
+
+// heldError is a dial that was turned away by a device that may count a connection of ours still that has ended.
+type heldError struct {
+	ago time.Duration // since it ended
+	err error
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("a connection of ours that ended %v ago, of which it has not heard, may hold its place there still: %v", e.ago.Round(time.Second), e.err)
+}
+func (e *heldError) Unwrap() error { return e.err }
+
+// whose is the error of a dial with what is known of our own connections there.
+func (e *endpoint) whose(cause error, now time.Time) error {
+	ago := now.Sub(e.count.halfOpenSince(e.rt))
+	if e.halfOpen == 0 || ago > heldFor || !turnedAway(cause) {
+		return cause
+	}
+	return &heldError{ago, cause}
+}
+
+// heldFor is how long a device counts a connection that is dead: TCP's own keep-alive ends one after two hours and eleven minutes.
+const heldFor = 2*time.Hour + 11*time.Minute
+
+// turnedAway says whether a dial ended as where there is no room for it.
+func turnedAway(err error) bool {
+	k, is := FaultOf(err, true)
+	return is && (k == FaultRefused || k == FaultHungUp) || full(err)
+}
+
+// full says whether the device said that it has no connection left.
+func full(err error) bool {
+	var e interface{ Full() bool }
+	return errors.As(err, &e) && e.Full()
+}
 
 // showSlots brings the counts of e's slots up to date.
 func (e *endpoint) showSlots() {
@@ -88,9 +136,11 @@ func (s *shard) giveSlots(e *endpoint) {
 // closed takes the end of e's session. A device that did not confirm it may count the connections as open still: they are half open. Its slots are free for all that, since our side has
 // ended, and our system goes on telling the device.
 func (s *shard) closed(e *endpoint) {
-	if e.outcome.unconfirmed {
+	if e.outcome.unconfirmed || e.unheardOf {
 		e.halfOpen += e.held
+		e.count.ended.Store(int64(s.rt.age(e.outcome.ended)))
 	}
+	e.unheardOf = false
 	s.giveSlots(e)
 }
 

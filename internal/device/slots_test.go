@@ -2,6 +2,7 @@ package device
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,4 +132,55 @@ func TestAPoolGrowsWithAReload(t *testing.T) {
 		}
 		b.quit()
 	})
+}
+
+// A device that turns us away while it may count a connection of ours that is dead is said to do so, and dialled seldom until it gives that up. One that was let know of the end is not.
+func TestOurOwnConnectionIsInTheWay(t *testing.T) {
+	for _, c := range []struct {
+		how  mode // how it turns us away
+		dead bool // it has not heard of the end
+		why  string
+		most int // dials in two minutes
+	}{
+		{noRoom, true, "of which it has not heard, may hold its place there still: it closed the connection", 50},
+		{refuses, true, "of which it has not heard, may hold its place there still: it refuses the connection: nothing listens on that port", 120},
+		{noRoom, false, "it closed the connection", 120},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{})
+			s := b.spec(1, time.Second, 1)
+			s.Profile.MinCalls = 1000 // the breaker of its sessions stays closed
+			b.apply(s)
+			b.run()
+			time.Sleep(5 * time.Second)
+			if c.dead {
+				b.plc(1).set(silent)
+				for b.status(s.Name).State != Cooling {
+					time.Sleep(time.Second)
+				}
+				b.plc(1).set(c.how)
+			} else {
+				b.plc(1).change(func(p *plc) { p.mode, p.broken = noRoom, p.sessions })
+			}
+			time.Sleep(10 * time.Second)
+			before := b.plc(1).dialled()
+			time.Sleep(2 * time.Minute)
+			st := b.status(s.Name)
+			if !strings.HasSuffix(st.Reason, c.why) || c.dead != strings.Contains(st.Reason, "a connection of ours that ended 2m") {
+				t.Errorf("mode %d: %q, want %q", c.how, st.Reason, c.why)
+			}
+			if ago := time.Since(st.HalfOpenSince); (st.HalfOpen > 0) != c.dead || c.dead && (ago < 2*time.Minute || ago > 3*time.Minute) || !c.dead && !st.HalfOpenSince.IsZero() {
+				t.Errorf("mode %d: %d half open, for %v", c.how, st.HalfOpen, ago)
+			}
+			if n := b.plc(1).dialled() - before; n > c.most || n < 10 {
+				t.Errorf("mode %d: %d dials in two minutes", c.how, n)
+			}
+			b.plc(1).set(fine)
+			time.Sleep(s.Profile.Cap + time.Second)
+			if st := b.status(s.Name); st.State != Ready || st.HalfOpen != 0 || !st.HalfOpenSince.IsZero() {
+				t.Errorf("mode %d: back, it is %v, %d half open since %v", c.how, st.State, st.HalfOpen, st.HalfOpenSince)
+			}
+			b.quit()
+		})
+	}
 }

@@ -9,22 +9,23 @@ import (
 
 // Status is one device at this moment.
 type Status struct {
-	Name         string
-	Number       uint32
-	Protocol     string            // Spec.Driver
-	Labels       map[string]string // Spec.Labels; nobody changes it
-	Endpoint     string            // the address as a URL
-	State        State
-	Reason       string    // why it is in State, in plain words
-	Since        time.Time // of State
-	DownSince    time.Time // the first failure of the outage that runs, zero without one
-	RetryAt      time.Time // when it is tried again, of one that is down and waits
-	Configured   time.Time // when its configuration took effect
-	Shares       string    // devices that share connections have equal ones
-	OutOfService bool      // the switch is on
-	Slots        int       // connections that its endpoint may hold
-	SlotsUsed    int       // that it holds, dials included, over all devices and routes
-	HalfOpen     int       // connections of ours that the device may count still: they ended while it was silent, and it was not read since
+	Name          string
+	Number        uint32
+	Protocol      string            // Spec.Driver
+	Labels        map[string]string // Spec.Labels; nobody changes it
+	Endpoint      string            // the address as a URL
+	State         State
+	Reason        string    // why it is in State, in plain words
+	Since         time.Time // of State
+	DownSince     time.Time // the first failure of the outage that runs, zero without one
+	RetryAt       time.Time // when it is tried again, of one that is down and waits
+	Configured    time.Time // when its configuration took effect
+	Shares        string    // devices that share connections have equal ones
+	OutOfService  bool      // the switch is on
+	Slots         int       // connections that its endpoint may hold
+	SlotsUsed     int       // that it holds, dials included, over all devices and routes
+	HalfOpen      int       // connections of ours that the device may count still: they ended while it was silent, and it was not read since
+	HalfOpenSince time.Time // when the last of them ended, zero without one
 
 	Route        int // which of Routes is in use
 	Routes       []RouteStatus
@@ -115,6 +116,7 @@ func (u *unit) status(s *Status, r *Runtime, now time.Time) {
 	s.Phi, s.Suspicion = u.foreseen(r, r.age(now))
 	if c := u.count; c != nil {
 		s.Slots, s.SlotsUsed, s.HalfOpen = int(c.limit.Load()), int(c.used.Load()), int(c.halfOpen.Load())
+		s.HalfOpenSince = c.halfOpenSince(r)
 	}
 	for _, g := range u.groups {
 		x := GroupStatus{Name: g.spec.Name, Interval: g.spec.Interval, Every: g.kept, Tags: len(g.spec.Tags), Active: g.active, Requests: g.requests,

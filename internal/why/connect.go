@@ -304,6 +304,24 @@ func findLogin(f *Facts, x *Finding) bool {
 }
 
 // findFull: the device says that it has no connection, or session, left.
+// findOwnSession: it turns us away, and may count a connection of ours that is dead.
+func findOwnSession(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultRefused, device.FaultHungUp, device.FaultReset, device.FaultClosed, device.FaultHandshake)
+	if of == nil || f.Device.HalfOpen == 0 || f.Device.HalfOpenSince.IsZero() || of.Last.Before(f.Device.HalfOpenSince) {
+		return false
+	}
+	var full interface{ Full() bool }
+	if of.Kind == device.FaultHandshake && !(errors.As(of.Err, &full) && full.Full()) {
+		return false
+	}
+	ago := short(f.Now.Sub(f.Device.HalfOpenSince))
+	x.Title = fmt.Sprintf("%s turns the gateway away, and may still hold the place of our own connection that ended %s ago", f.address(), ago)
+	x.fault(f, of)
+	x.add("we lost a connection there %s ago, and the device did not let us know that it heard of its end", ago)
+	f.addSlots(x)
+	return true
+}
+
 func findFull(f *Facts, x *Finding) bool {
 	of := f.failingBy(device.FaultHandshake)
 	if of == nil {
@@ -312,9 +330,9 @@ func findFull(f *Facts, x *Finding) bool {
 	var d *opcua.DialError
 	var dr *s7.DisconnectedError
 	switch {
-	case errors.As(of.Err, &dr) && (dr.Reason == s7.DisconnectCongestion || dr.Reason == s7.DisconnectRemoteCongestion):
+	case errors.As(of.Err, &dr) && dr.Full():
 		x.add("disconnect reason %d (%s)", uint8(dr.Reason), dr.Reason)
-	case errors.As(of.Err, &d) && (d.Status == ua.BadTooManySessions || d.Status == ua.BadTcpServerTooBusy || d.Status == ua.BadTcpNotEnoughResources):
+	case errors.As(of.Err, &d) && d.Full():
 		x.add("at %s, status %v", d.Stage, d.Status)
 	default:
 		return false

@@ -169,6 +169,18 @@ var injections = []injection{
 	{"login", "BadIdentityTokenRejected", func(f *Facts) {
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageActivate, User: "UserName", Status: ua.BadIdentityTokenRejected, Err: ua.BadIdentityTokenRejected})
 	}},
+	{"own_session", "we lost a connection there 40s ago", func(f *Facts) {
+		f.down(device.FaultHungUp, io.EOF)
+		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
+	}},
+	{"own_session", "congestion at connect", func(f *Facts) {
+		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectRemoteCongestion}})
+		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
+	}},
+	{"handshake_refused", "reason 3", func(f *Facts) { // which is not for want of room
+		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectAddressUnknown}})
+		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
+	}},
 	{"sessions_full", "BadTooManySessions", func(f *Facts) {
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageCreate, Status: ua.BadTooManySessions, Err: ua.BadTooManySessions})
 	}},
