@@ -86,7 +86,8 @@ func (p Policy) checkKey(c *Certificate) error {
 	return nil
 }
 
-// keyKind reports whether key is of the kind that p works with. With ECC_nistP256 .NET takes certificates of P-384 too, whose signatures are longer; others do not, and nor do we.
+// keyKind reports whether key is of the kind that p works with. With ECC_nistP256 a certificate of P-384 is
+// allowed too [OPC 10000-12 7.8.4.11]; its signatures are longer, open62541 has no room for them, and nor have we.
 func (p Policy) keyKind(key crypto.PublicKey) error {
 	_, ok := key.(*rsa.PublicKey)
 	if p.suite().ecc {

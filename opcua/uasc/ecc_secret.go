@@ -123,8 +123,8 @@ func readSecret(b []byte) (x sealedSecret, ok bool) {
 	at := d.At()
 	x.sender, x.receiver = d.Bytes(), d.Bytes()
 	x.at = d.At()
-	// Stacks disagree whether the length counts what follows it, as an ExtensionObject's does, or all of it: open62541 before 1.5.6 wrote the second. That of the whole
-	// stands beside it anyway.
+	// Stacks disagree whether the length counts what follows it, as an ExtensionObject's does, or all of it: open62541 before 1.5.5 wrote the second. That of the
+	// whole stands beside it anyway.
 	whole := length == follows || length == int64(len(b))
 	ok = !d.Bad() && id == ua.NumericId(0, secretType) && mask == secretMask && whole && keys == x.at-at
 	sealed := len(b) - eccSignatureBytes - x.at

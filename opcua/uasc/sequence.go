@@ -40,7 +40,8 @@ func (s *sequence) next() uint32 {
 	return s.last
 }
 
-// take reports whether n may come now, and takes it if so. A channel may start anywhere, with full too: .NET began with 1 there for years.
+// take reports whether n may come now, and takes it if so. A channel may start anywhere, with full too: .NET counted with ECC as with RSA
+// until 2024 at least.
 func (s *sequence) take(n uint32, rule SequenceRule) bool {
 	wraps := s.last > sequenceWrap && n < sequenceStart && !s.full
 	follows := n == s.last+1 && (n != 0 || s.full) || rule == SequenceGreater && n > s.last
