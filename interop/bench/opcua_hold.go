@@ -130,15 +130,18 @@ func collected() (int64, error) {
 }
 
 // storm is the child whose clients all come at once, each from an address of its own, and come again, each time later, when the server is too busy. It prints how many were
-// in within a minute and in the end, after how many seconds the last one was, how often one was refused or failed, and how often their private key was used. keys are light or ordinary.
+// in within a minute and in the end, after how many seconds the last one was, how often one was refused or failed, and how often their private key was used. keys are light, ordinary or curve, which is ECC_nistP256.
 func storm(ctx context.Context, keys, url, sessions string) error {
 	n, err := strconv.Atoi(sessions)
 	if err != nil {
 		return err
 	}
 	identity := uaIdentity
-	if keys == "light" {
+	switch keys {
+	case "light":
 		identity = lightIdentity
+	case "curve":
+		identity = curveIdentity
 	}
 	me, err := identity()
 	if err != nil {

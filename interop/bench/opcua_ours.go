@@ -25,8 +25,13 @@ type trusting struct{}
 
 func (trusting) Validate(time.Time, []byte, uasc.Use) error { return nil }
 
-func uaIdentity() (*uasc.Identity, error) {
-	return uasc.NewIdentity(uasc.IdentityConfig{ApplicationURI: "urn:bench:peer", Hosts: []string{"127.0.0.1"}, Now: time.Now()})
+func uaIdentity() (*uasc.Identity, error) { return newUAIdentity(false) }
+
+// curveIdentity is one for ECC_nistP256.
+func curveIdentity() (*uasc.Identity, error) { return newUAIdentity(true) }
+
+func newUAIdentity(ecc bool) (*uasc.Identity, error) {
+	return uasc.NewIdentity(uasc.IdentityConfig{ECC: ecc, ApplicationURI: "urn:bench:peer", Hosts: []string{"127.0.0.1"}, Now: time.Now()})
 }
 
 // steady is where the values of our server are. Keys from uaValues on are those that change.
@@ -75,13 +80,18 @@ func millraceUAServer(ctx context.Context) (string, func() error, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	curve, err := curveIdentity()
+	if err != nil {
+		return "", nil, err
+	}
 	space, err := uaSpace()
 	if err != nil {
 		return "", nil, err
 	}
 	s, err := opcua.NewServer(opcua.ServerConfig{
-		Space: space, Identity: me, Trust: trusting{}, MaxConns: uaConns, Quotas: opcua.ServerQuotas{Sessions: uaConns},
-		Security: []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}, {Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt}},
+		Space: space, Identity: me, ECCIdentity: curve, Trust: trusting{}, MaxConns: uaConns, Quotas: opcua.ServerQuotas{Sessions: uaConns},
+		Security: []uasc.Security{{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}, {Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt},
+			{Policy: uasc.ECCNistP256, Mode: ua.MessageSecurityModeSignAndEncrypt}},
 	})
 	if err != nil {
 		return "", nil, err
@@ -100,7 +110,11 @@ func millraceUAServer(ctx context.Context) (string, func() error, error) {
 func uaConfig(me *uasc.Identity) opcua.Config {
 	cfg := opcua.Config{Policy: "None", Timeout: 30 * time.Second, DialTimeout: time.Minute}
 	if me != nil {
-		cfg.Policy, cfg.Mode, cfg.Identity, cfg.AnyServer = "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, me, true
+		policy := uasc.Basic256Sha256
+		if uasc.ECCNistP256.Takes(me.Key) {
+			policy = uasc.ECCNistP256
+		}
+		cfg.Policy, cfg.Mode, cfg.Identity, cfg.AnyServer = policy.String(), ua.MessageSecurityModeSignAndEncrypt, me, true
 	}
 	return cfg
 }
