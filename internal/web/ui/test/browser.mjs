@@ -18,8 +18,8 @@ const built = spawnSync('go', ['build', '-o', binary, './serve'], { cwd: here, s
 if (built.status !== 0) process.exit(1);
 
 // serve starts the server and answers its address and what to tell it.
-async function serve(listen) {
-  const p = spawn(binary, ['--listen', listen, '--token', token, '--devices', '40', '--tags', '250'], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function serve(listen, devices = 40, tags = 250) {
+  const p = spawn(binary, ['--listen', listen, '--token', token, '--devices', String(devices), '--tags', String(tags)], { stdio: ['pipe', 'pipe', 'inherit'] });
   const url = await new Promise((resolve, reject) => {
     createInterface({ input: p.stdout }).once('line', resolve);
     p.once('exit', (code) => reject(new Error(`serve ended with ${code}`)));
@@ -236,6 +236,27 @@ async function sizes(browser, server) {
   }
 }
 
+// many shows ten thousand devices: what is drawn stays bounded, and all of them can be found.
+async function many(browser) {
+  const server = await serve('127.0.0.1:0', 10_000, 1);
+  const page = await newPage(browser);
+  const nodes = () => page.evaluate(() => document.querySelectorAll('*').length);
+  try {
+    await go(page, server.url, '/');
+    await eventually('ten thousand devices are counted', async () => (await page.locator('main').innerText()).includes('All 10,000 devices are read'));
+    check('and not all of them drawn', (await nodes()) < 8000, await nodes());
+    server.say('down press-1500');
+    await eventually('one that goes down is shown', async () => (await page.locator('[data-device=press-1500]').getAttribute('data-state')) === 'cooling');
+    await go(page, server.url, '/tags');
+    await page.fill('[aria-label=Device]', 'press-1500');
+    await eventually('its tags are found by its name', async () => (await text(page, '.table .foot')) === '1 tags');
+    check('the list of devices is short', (await nodes()) < 1000, await nodes());
+  } finally {
+    await page.context().close();
+    await server.stop();
+  }
+}
+
 let server;
 let browser;
 try {
@@ -249,6 +270,7 @@ try {
   await maintenance(page, server);
   await tokenInAddress(browser, server);
   await sizes(browser, server);
+  await many(browser);
   server = await restart(page, server);
   await operator(browser);
   check('no script error and nothing against the content policy', noise.length === 0, noise.join(' | '));

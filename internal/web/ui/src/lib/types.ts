@@ -86,7 +86,8 @@ export interface Summary {
   values: { read: number; filtered: number; queued: number; journaled: number; dropped: Record<string, number> };
   residue: number;
   sinks: Sink[];
-  alarms: Alarm[];
+  alarms: Alarm[]; // the worst hundred
+  alarm_count: number; // all of them
 }
 
 export interface Series {
