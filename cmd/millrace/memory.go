@@ -74,7 +74,7 @@ func (k *heapKeeper) look() {
 		k.percent = next
 		debug.SetGCPercent(next)
 	}
-	if k.looks++; k.looks >= heapIdle && free > 2*max(garbageRoom, k.rate*uint64(garbageTime/time.Second)) {
+	if k.looks++; k.looks >= heapIdle && free > max(garbageRoom, k.rate*uint64(garbageTime/time.Second))*3/2 {
 		k.looks = 0
 		debug.FreeOSMemory() // what a start, a reload or an outage took for a while
 	}
