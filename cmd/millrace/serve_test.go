@@ -141,6 +141,34 @@ func TestServeToTrustedClients(t *testing.T) {
 	}
 }
 
+// A server that names ECC_nistP256 has a certificate of its own for it, which trust list shows beside the other one.
+func TestServeWithACurve(t *testing.T) {
+	dir := t.TempDir()
+	m := plant(t, sim.ModbusConfig{Devices: 1, ByPort: true})
+	r := startRig(t, dir, strings.Replace(serveConfig(t, dir, m, "press"), "users: users.txt}", "users: users.txt, trust: any, security: [ECC_nistP256]}", 1), rigOptions{})
+	r.reads("press", 1)
+	me, err := uasc.NewIdentity(uasc.IdentityConfig{ECC: true, ApplicationURI: "urn:test:client", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pki := filepath.Join(dir, "data", pkiFolder)
+	own, err := uasc.LoadIdentity(filepath.Join(pki, "own", "cert-ecc.der"), filepath.Join(pki, "own", "key-ecc.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dialOPC(t, r.url("closed"), opcua.Config{Identity: me, ServerCertificate: own.Raw, User: opcua.User{Name: "shift", Password: "pass word"}})
+	if c.Security().Policy != uasc.ECCNistP256 {
+		t.Errorf("%v", c.Security())
+	}
+	if v := served(t, c, "press/x"); v.Status != ua.Good {
+		t.Errorf("press/x is %v", v)
+	}
+	out, errs, code := millrace(t, "trust", "list", "--pki", pki)
+	if code != exitOK || !strings.Contains(out, own.Fingerprint()) || strings.Count(out, "CN=Millrace") != 2 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 // What would not be one field of a line, or a remark, is no name of a user.
 func TestNamesOfUsers(t *testing.T) {
 	for name, good := range map[string]bool{"shift": true, "Jürgen": true, "a b": false, "": false, "#x": false} {
