@@ -70,12 +70,23 @@ func (c *clientChoice) keep() {
 		&e.EndpointUrl, &e.SecurityPolicyUri, &e.TransportProfileUri, &a.ApplicationUri, &a.ProductUri, &a.GatewayServerUri, &a.DiscoveryProfileUri,
 		&a.ApplicationName.Locale, &a.ApplicationName.Text,
 	} {
-		*s = strings.Clone(*s)
+		*s = keptText(*s)
 	}
 }
 
+// keptText returns s for long: the names that all endpoints share are there already.
+func keptText(s string) string {
+	if s == profileBinary {
+		return profileBinary
+	}
+	if p, ok := uasc.PolicyByURI(s); ok {
+		return p.URI()
+	}
+	return strings.Clone(s)
+}
+
 func keptPolicy(t ua.UserTokenPolicy) ua.UserTokenPolicy {
-	t.PolicyId, t.SecurityPolicyUri = strings.Clone(t.PolicyId), strings.Clone(t.SecurityPolicyUri)
+	t.PolicyId, t.SecurityPolicyUri = strings.Clone(t.PolicyId), keptText(t.SecurityPolicyUri)
 	t.IssuedTokenType, t.IssuerEndpointUrl = strings.Clone(t.IssuedTokenType), strings.Clone(t.IssuerEndpointUrl)
 	return t
 }

@@ -12,7 +12,7 @@ import (
 type clientFeed struct {
 	// telling is held while a receiver is told: messages come one at a time, from the reader, or while a connection is being recovered or a gap filled, from there.
 	telling sync.Mutex
-	note    Notification // what is being told; telling's
+	note    *Notification // what is being told, made with the first one; telling's
 
 	mu        sync.Mutex               // never held across I/O, a hook or a receiver
 	client    *Client                  // through whose connection it comes
@@ -381,10 +381,19 @@ func (f *clientFeed) tell(c *Client, s *Subscription, m *publishMessage, filled 
 	f.mu.Unlock()
 	f.telling.Lock()
 	defer f.telling.Unlock()
-	f.note = Notification{
+	note := f.noted()
+	*note = Notification{
 		Subscription: s, Sequence: m.sequence, Published: m.published, Filled: filled, message: m.d, blocks: m.blocks, items: items,
 		generation: generation, lim: c.cfg.Limits,
 	}
-	s.cfg.Notify(&f.note)
-	f.note = Notification{}
+	s.cfg.Notify(note)
+	*note = Notification{}
+}
+
+// noted returns what is told to a receiver, the same one each time. The caller holds telling.
+func (f *clientFeed) noted() *Notification {
+	if f.note == nil {
+		f.note = new(Notification)
+	}
+	return f.note
 }

@@ -125,8 +125,9 @@ func (s *Subscription) readAll(ctx context.Context, c *Client) error {
 	f.mu.Unlock()
 	f.telling.Lock()
 	defer f.telling.Unlock()
-	f.note = Notification{Subscription: s, Published: ua.DateTimeOf(time.Now()), Filled: true, generation: generation, read: values}
-	s.cfg.Notify(&f.note)
-	f.note = Notification{}
+	note := f.noted()
+	*note = Notification{Subscription: s, Published: ua.DateTimeOf(time.Now()), Filled: true, generation: generation, read: values}
+	s.cfg.Notify(note)
+	*note = Notification{}
 	return nil
 }
