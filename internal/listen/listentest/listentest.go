@@ -57,7 +57,7 @@ func Run(t testing.TB, s Simulator) {
 }
 
 func (r *Serving) run(f func(context.Context) error) {
-	ctx, stop := context.WithCancel(context.Background()) // the test's own ends before what is to be closed first
+	ctx, stop := context.WithCancel(context.WithoutCancel(r.t.Context())) // the test's own ends before what is to be closed first
 	r.stop, r.done = stop, make(chan error, 1)
 	go func() { r.done <- f(ctx); close(r.done) }()
 	r.t.Cleanup(r.End)
@@ -133,7 +133,7 @@ func Conn(t testing.TB) (c *listen.Conn, far net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ln, conns, release, ended := NewPipes(), make(chan *listen.Conn, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- l.Serve(ctx, ln, func(_ context.Context, c *listen.Conn) error {
