@@ -24,7 +24,7 @@ func newSteady(tb testing.TB, sec uasc.Security, n int) *steadyServer {
 	tb.Helper()
 	s := &steadyServer{tb: tb, n: n, done: make(chan struct{})}
 	var err error
-	if s.server, err = uasc.NewServer(uasc.ServerConfig{Identity: testIdentity(tb, "server"), Security: []uasc.Security{sec}, Discovery: true, Trust: trustsAll{}}); err != nil {
+	if s.server, err = uasc.NewServer(uasc.ServerConfig{Identity: testIdentityFor(tb, "server", sec.Policy), Security: []uasc.Security{sec}, Discovery: true, Trust: trustsAll{}}); err != nil {
 		tb.Fatal(err)
 	}
 	if s.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -50,12 +50,12 @@ func newSteady(tb testing.TB, sec uasc.Security, n int) *steadyServer {
 // client returns a client that talks to s, without the talk before: its channel is open, and a session is taken for granted.
 func (s *steadyServer) client(sec uasc.Security) *Client {
 	s.tb.Helper()
-	cfg, err := Config{Identity: testIdentity(s.tb, "client"), AnyServer: true, Timeout: time.Minute}.withDefaults()
+	cfg, err := Config{Identity: testIdentityFor(s.tb, "client", sec.Policy), AnyServer: true, Timeout: time.Minute}.withDefaults()
 	if err != nil {
 		s.tb.Fatal(err)
 	}
 	c := newClient("opc.tcp://"+s.ln.Addr().String(), cfg)
-	if err := c.dialChoice(context.Background(), &clientChoice{security: sec, endpoint: ua.EndpointDescription{ServerCertificate: testIdentity(s.tb, "server").Raw}}); err != nil {
+	if err := c.dialChoice(context.Background(), &clientChoice{security: sec, endpoint: ua.EndpointDescription{ServerCertificate: testIdentityFor(s.tb, "server", sec.Policy).Raw}}); err != nil {
 		s.tb.Fatal(err)
 	}
 	c.session = &clientSession{timeout: time.Hour}
@@ -131,7 +131,7 @@ func (s *steadyServer) bodies() (read, publish []byte) {
 func (s *steadyServer) seqAt([]byte) int { return 4 + zeroResponseBytes + 4 + 4 + 1 }
 
 var steadySecurity = []uasc.Security{
-	{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}, {Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt},
+	{Policy: uasc.None, Mode: ua.MessageSecurityModeNone}, {Policy: uasc.Basic256Sha256, Mode: ua.MessageSecurityModeSignAndEncrypt}, curved,
 }
 
 func TestClientReadsDoNotAllocate(t *testing.T) {
