@@ -79,15 +79,21 @@ func (q *eventQueue) tell(event func(device.Event)) {
 }
 
 func (q *eventQueue) teach(lesson func(string, device.Limits)) {
-	q.mu.Lock()
-	all := q.lessons
-	if len(all) > 0 {
-		q.lessons = map[string]device.Limits{} // a map never shrinks, and all devices learn at the start
-	}
-	q.mu.Unlock()
-	for name, l := range all {
+	for name, l := range q.takeLessons() {
 		lesson(name, l)
 	}
+}
+
+// takeLessons returns the lessons that are there, nil when none is: a map that is empty stays in the queue, where others write to it.
+func (q *eventQueue) takeLessons() map[string]device.Limits {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lessons) == 0 {
+		return nil
+	}
+	all := q.lessons
+	q.lessons = map[string]device.Limits{} // a map never shrinks, and all devices learn at the start
+	return all
 }
 
 // limitsJSON is how learned limits lie in the store.
