@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"encoding/pem"
 	"net"
 	"net/netip"
@@ -92,31 +93,42 @@ func (d OPCUA) NeedsIdentity(a device.Addr) (pki string, ok bool) {
 }
 
 // EnsureIdentities returns our own certificates in the folder pki, of RSA and for elliptic curves, each of which is made where it is not there: valid for 20 years, with
-// the names and addresses of this host, and those of hosts, under which clients find our servers.
+// the names and addresses of this host, and those of hosts, under which clients find our servers. Both are of one application, whatever this host is called by now. Beside one of RSA
+// that was there, the other one is nil when it cannot be saved: a folder that nothing can be written to did until there were curves.
 func EnsureIdentities(pki string, hosts ...string) (rsa, ecc *uasc.Identity, err error) {
-	if rsa, err = ensureIdentity(pki, ownCert, ownKey, hosts, false); err != nil {
+	cfg := identityConfig(hosts)
+	rsa, before, err := ensureIdentity(pki, ownCert, ownKey, cfg)
+	if err != nil {
 		return nil, nil, err
 	}
-	ecc, err = ensureIdentity(pki, ownECCCert, ownECCKey, hosts, true)
+	cfg.ECC, cfg.ApplicationURI = true, cmp.Or(rsa.ApplicationURI, cfg.ApplicationURI)
+	ecc, there, err := ensureIdentity(pki, ownECCCert, ownECCKey, cfg)
+	if err != nil && before && !there {
+		return rsa, nil, nil
+	}
 	return rsa, ecc, err
 }
 
-func ensureIdentity(pki, cert, key string, hosts []string, ecc bool) (*uasc.Identity, error) {
+// identityConfig says what our certificates are made with.
+func identityConfig(hosts []string) uasc.IdentityConfig {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "localhost"
 	}
+	return uasc.IdentityConfig{ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: ownHosts(host, hosts), Now: time.Now()}
+}
+
+// ensureIdentity returns one certificate of the folder, and whether it was there, or is there and cannot be read.
+func ensureIdentity(pki, cert, key string, cfg uasc.IdentityConfig) (id *uasc.Identity, there bool, err error) {
 	cert, key = filepath.Join(pki, cert), filepath.Join(pki, key)
 	if err := os.MkdirAll(filepath.Dir(cert), 0o700); err != nil {
-		return nil, &OptionError{"pki", pki, err.Error()}
+		return nil, false, &OptionError{"pki", pki, err.Error()}
 	}
-	id, _, err := uasc.LoadOrCreateIdentity(cert, key, uasc.IdentityConfig{
-		ApplicationName: "Millrace", ApplicationURI: "urn:" + strings.ToLower(host) + ":millrace", Hosts: ownHosts(host, hosts), Now: time.Now(), ECC: ecc,
-	})
+	id, made, err := uasc.LoadOrCreateIdentity(cert, key, cfg)
 	if err != nil {
-		return nil, &OptionError{"pki", pki, err.Error()}
+		return nil, !made, &OptionError{"pki", pki, err.Error()}
 	}
-	return id, nil
+	return id, !made, nil
 }
 
 // mostOwnHosts bounds the names in our certificate: a host of containers has many addresses, and peers refuse long certificates.
