@@ -254,8 +254,11 @@ func (s *opcuaSession) garbled(st *opcuaState, start int) bool {
 			return false
 		}
 	}
-	for n := range st.plan.nodes {
-		if i := slices.Index(s.into.ID[start:], st.plan.nodes[n].id); i >= 0 && ua.StatusCode(s.into.Quality[start+i]).Code() == ua.BadDecodingError {
+	for i := start; i < s.into.Len(); i++ {
+		if ua.StatusCode(s.into.Quality[i]).Code() != ua.BadDecodingError {
+			continue // nearly all: only for the others a node is looked for
+		}
+		if n := slices.IndexFunc(st.plan.nodes, func(x opcuaNode) bool { return x.id == s.into.ID[i] }); n >= 0 {
 			s.tell(st, n, ua.BadDecodingError)
 		}
 	}
