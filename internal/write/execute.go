@@ -157,6 +157,7 @@ func (j *job) wish(ctx, waiting context.Context) {
 			if r.Err != nil && may.MayHaveHappened {
 				r = may
 			}
+			j.path.settle(j.entry)
 			j.judge(ctx, r, err, r.Read)
 			return
 		}

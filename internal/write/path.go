@@ -85,6 +85,7 @@ type entry struct {
 	out     Outcome
 	quality string // of out.Old, when it is not good
 	pending bool
+	settled bool // of a desired value: nothing waits any more, it was written or will not be
 	ended   bool
 }
 

@@ -55,13 +55,20 @@ func (p *Path) Would(o *Order) (v tag.Value, against string) {
 	return v, ""
 }
 
+// settle has e be none that waits: to see how it went may take long, and whoever takes it back meanwhile is not to be told that he has.
+func (p *Path) settle(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.settled = true
+}
+
 // Wished returns the desired value of a tag that waits to be written, the newest, and whether one does.
 func (p *Path) Wished(name string) (Outcome, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var newest *entry
 	for e := range p.wishing {
-		if e.order.Tag == name && (newest == nil || e.began.After(newest.began)) {
+		if e.order.Tag == name && !e.settled && (newest == nil || e.began.After(newest.began)) {
 			newest = e
 		}
 	}
@@ -85,7 +92,7 @@ func (p *Path) TakeBack(name string, c Caller, why string) (int, error) {
 	defer p.mu.Unlock()
 	n := 0
 	for e, cancel := range p.wishing {
-		if e.order.Tag == name {
+		if e.order.Tag == name && !e.settled {
 			cancel(&refusal{Overtaken, clip(text)})
 			n++
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/internal/device"
 	"millrace/internal/tag"
 )
 
@@ -102,6 +103,24 @@ func TestTakeBack(t *testing.T) {
 		}
 		if n, err := g.TakeBack("press/temp", shift, ""); n != 0 || err != nil {
 			t.Errorf("nothing to take back: %d, %v", n, err)
+		}
+	})
+}
+
+// A desired value that was written and is still being looked at does not wait any more: to take it back is too late.
+func TestTakeBackTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, desired())
+		g.plant.onWrite = func(tag.Value) (device.Result, error) { return device.Result{}, nil } // which the device only says
+		done := g.start(order(7))
+		if out, ok := g.Wished("press/temp"); ok {
+			t.Errorf("waits still: %+v", out)
+		}
+		if n, err := g.TakeBack("press/temp", shift, ""); n != 0 || err != nil {
+			t.Errorf("%d taken back, %v", n, err)
+		}
+		if out := <-done; out.End != Differs {
+			t.Errorf("%+v", out)
 		}
 	})
 }
