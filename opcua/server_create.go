@@ -34,11 +34,11 @@ func (s *Server) serveCreateSession(ctx context.Context, c *call, d *ua.Decoder,
 	if status != ua.Good {
 		return out, status
 	}
-	if status = s.admitSession(x, c.conn); status != ua.Good {
-		s.rejected(status)
+	if out, status = s.giveKey(ctx, c, x, out); status != ua.Good {
 		return out, status
 	}
-	if out, status = s.giveKey(ctx, c, x, out); status != ua.Good {
+	if status = s.admitSession(x, c.conn); status != ua.Good { // last, so that nothing is left of a session whose client is refused
+		s.rejected(status)
 		return out, status
 	}
 	return s.appendCreated(out, x, c.conn, s.endpoints(s.endpointURL(c.conn, req.EndpointUrl)), signature), ua.Good

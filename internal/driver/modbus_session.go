@@ -17,6 +17,7 @@ type modbusSession struct {
 	pool    *modbusPool
 	obs     device.Observer
 	window  int // that is set
+	turns   *modbus.Turns
 	learner windowLearner
 	socket  tcpProbe // of client
 
@@ -63,7 +64,7 @@ func (m Modbus) Open(ctx context.Context, a device.Addr, lim device.Limits, o de
 	if err != nil {
 		return nil, err
 	}
-	cfg.Turns = m.turns
+	s.turns, cfg.Turns = m.turns, m.turns
 	if lim.Connections > 1 || opts.heartbeat > 0 {
 		s.pool, err = openPool(ctx, &opts, cfg, max(1, lim.Connections))
 	} else {
@@ -113,7 +114,7 @@ func (s *modbusSession) Grow(ctx context.Context, a device.Addr, lim device.Limi
 		return err
 	}
 	s.complete(&cfg, &opts)
-	cfg.Window = s.window
+	cfg.Window, cfg.Turns = s.window, s.turns
 	if s.pool, err = growPool(ctx, &opts, cfg, lim.Connections, s.client); err != nil {
 		return err
 	}
