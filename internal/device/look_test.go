@@ -55,6 +55,7 @@ func factsOf(s *Status) Status {
 	f := keep(s)
 	f.RTT, f.Jitter, f.Timeout, f.Loss, f.Load, f.Phi, f.Suspicion, f.TCP, f.RequestCost, f.ByteCost = 0, 0, 0, 0, 0, 0, "", TCPSample{}, 0, 0
 	f.Reads, f.Timeouts, f.Late, f.Foreign, f.Refused, f.Slots, f.SlotsUsed, f.HalfOpen = 0, 0, 0, 0, 0, 0, 0, 0
+	f.HalfOpenSince = time.Time{}
 	for i := range f.Routes {
 		f.Routes[i].RTT = 0
 	}

@@ -316,3 +316,17 @@ func (u *unit) smallest() *group {
 	}
 	return best
 }
+
+// reads says whether g has anything to read.
+func (g *group) reads() bool {
+	g.unit.mu.Lock()
+	defer g.unit.mu.Unlock()
+	return g.active > 0
+}
+
+// asks says whether g's plan has requests.
+func (g *group) asks() bool {
+	g.unit.mu.Lock()
+	defer g.unit.mu.Unlock()
+	return g.requests > 0
+}
