@@ -106,8 +106,13 @@ func (t *Target) within(f float64) error {
 	if f >= low && f <= high {
 		return nil
 	}
-	if math.IsNaN(f) && math.IsInf(low, -1) && math.IsInf(high, 1) {
+	switch noLow, noHigh := math.IsInf(low, -1), math.IsInf(high, 1); {
+	case noLow && noHigh: // only NaN comes here
 		return nil
+	case noLow:
+		return fmt.Errorf("%g is not at most %g", f, high)
+	case noHigh:
+		return fmt.Errorf("%g is not at least %g", f, low)
 	}
 	return fmt.Errorf("%g is not between %g and %g", f, low, high)
 }

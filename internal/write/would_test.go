@@ -31,7 +31,7 @@ func TestWould(t *testing.T) {
 			change func(o *Order)
 			want   string
 		}{
-			"a value": {value(19), ""}, "no value": {none, ""}, "above max": {value(51), "51 is not between -Inf and 50"},
+			"a value": {value(19), ""}, "no value": {none, ""}, "above max": {value(51), "51 is not at most 50"},
 			"the condition on the value": {value(21), "does not hold"}, "no such tag": {func(o *Order) { o.Tag = "x" }, "no such tag"},
 			"a text": {func(o *Order) { o.Value = tag.Value{Kind: tag.String} }, "the tag has numbers"},
 			"nobody": {func(o *Order) { o.Caller.Role = 0 }, "the role write"},
