@@ -33,7 +33,11 @@ type s7Choice struct {
 func (c *s7Compiler) merge() error {
 	slices.SortStableFunc(c.wants, compareWants)
 	var best *s7Choice
-	for _, runs := range c.ways() {
+	ways := c.ways()
+	for i, runs := range ways {
+		if slices.ContainsFunc(ways[:i], func(w []s7Run) bool { return slices.Equal(w, runs) }) {
+			continue // as of tags side by side, which all gaps merge alike: to pack them is what takes time and room
+		}
 		choice, err := c.choose(runs)
 		if err != nil {
 			return err

@@ -134,7 +134,7 @@ func s7BaseOf(lim device.Limits) s7PlanBase {
 
 // plan plans tags. The error is joined of one *device.TagError a tag that cannot be read.
 func (b s7PlanBase) plan(tags []device.TagSpec) (*s7Plan, error) {
-	c := s7Compiler{s7PlanBase: b, plan: &s7Plan{s7PlanBase: b}}
+	c := s7Compiler{s7PlanBase: b, plan: &s7Plan{s7PlanBase: b}, wants: make([]s7Want, 0, len(tags))}
 	c.plan.tags = tags
 	for i := range tags {
 		err := c.add(&tags[i], i)
