@@ -79,7 +79,7 @@ func keptText(s string) string {
 	if s == profileBinary {
 		return profileBinary
 	}
-	if p, ok := uasc.PolicyByURI(s); ok {
+	if p, ok := uasc.PolicyByURI(s); ok && s == p.URI() { // "" is None for a channel, and that of the channel for a token
 		return p.URI()
 	}
 	return strings.Clone(s)
