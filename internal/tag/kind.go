@@ -48,20 +48,6 @@ func (k Kind) String() string {
 	return kindNames[e]
 }
 
-// ParseKind returns the kind with that name.
-func ParseKind(s string) (Kind, bool) {
-	var array Kind
-	if n := len(s); n > 2 && s[n-2:] == "[]" {
-		s, array = s[:n-2], Array
-	}
-	for k, name := range kindNames {
-		if name != "" && name == s {
-			return Kind(k) | array, true
-		}
-	}
-	return Null, false
-}
-
 // IsArray says whether k is an array of k.Elem().
 func (k Kind) IsArray() bool { return k&Array != 0 }
 
