@@ -166,6 +166,7 @@ func FuzzOPCUAAddress(f *testing.F) {
 		"ns=1;b=aGVsbG8=", "ns=2;s=a;Int16;;Int32", "ns=2;s=a ;", "/0:nsu=x", "i=1;DisplayName"} {
 		f.Add(s)
 	}
+	f.Add("/a" + strings.Repeat(":", maxNodeText-2)) // too long when it is escaped
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := parseOPCUA(s)
 		if err != nil {

@@ -25,15 +25,14 @@ func (p *opcuaPoint) parsePath(s string) error {
 	if len(steps) > 1 && steps[0] == (opcuaStep{name: "Root"}) {
 		steps = steps[1:]
 	}
-	if len(steps) > maxPath || len(s) > maxNodeText {
-		return bad("the path is too long")
-	}
 	var b strings.Builder
 	for _, st := range steps {
 		b.WriteByte('/')
 		st.write(&b)
 	}
-	p.path = b.String()
+	if p.path = b.String(); len(steps) > maxPath || len(p.path) > maxNodeText { // escaping makes it longer
+		return bad("the path is too long: %d elements and %d bytes are the most", maxPath, maxNodeText)
+	}
 	return nil
 }
 
