@@ -31,14 +31,14 @@ func (a Addr) String() string {
 // TagSpec is one tag to read, and to write when Writable.
 type TagSpec struct {
 	ID           tag.ID
+	Writable     bool
+	OutOfService bool
 	Name         string  // full name: device/tag
 	Address      string  // what the driver reads, in any dialect that it accepts, type and word order included
 	Scale        float64 // engineering value = raw*Scale + Bias; Scale 0 is no scaling
 	Bias         float64
 	Unit         string
 	Deadband     Deadband
-	Writable     bool
-	OutOfService bool
 	WriteRule    string // the rule of the write path, "" for its default; the device does not look at it
 }
 

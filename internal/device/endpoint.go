@@ -23,23 +23,25 @@ type endpoint struct {
 	label  func()             // marks the goroutine of a job, and those that begin in it, as the device's in profiles
 
 	// Owned by the shard.
+	busy      bool
+	open      bool // there is a session, and no close of it is queued
+	dialling  bool // a jobOpen is queued or runs
+	unheard   bool // nothing was asked on this session yet
+	proven    bool // this session was counted as one that works
+	unheardOf bool // the session that is being closed ended since nothing of it was acknowledged
+
 	profile   *resilience.Profile // of the most patient of units
 	units     []*unit
 	holders   int // units that have an address here, wherever they are
 	queue     []job
 	errands   []*errand // writes and read-backs that wait, in front of all reads
 	inRow     int       // errands since the last read that waited for one
-	busy      bool
 	begun     time.Time // when the job that runs was started
 	load      loadState
 	perSecond float64 // most requests, 0 for no limit
-	open      bool    // there is a session, and no close of it is queued
-	dialling  bool    // a jobOpen is queued or runs
 	opened    time.Time
 	subnet    *subnet   // nil before the first dial
 	dialAt    time.Time // begin of the last dial
-	unheard   bool      // nothing was asked on this session yet
-	proven    bool      // this session was counted as one that works
 	retryAt   time.Time
 	cause     error     // why the last dial failed
 	notBefore time.Time // end of the pause after connect
@@ -49,7 +51,6 @@ type endpoint struct {
 	held      int       // slots taken by the session, or by its dial
 	growAt    time.Time // when the session may dial what it may have beyond held, zero when that was not asked for
 	halfOpen  int       // connections that the device may count still although they have ended
-	unheardOf bool      // the session that is being closed ended since nothing of it was acknowledged
 	count     slotCount
 	backoff   resilience.Backoff
 	breaker   resilience.Breaker // of its sessions
@@ -82,15 +83,15 @@ const (
 
 type job struct {
 	kind  jobKind
+	mark  markKind
+	keep  bool      // jobClose may leave on the device what a later dial can go on with
+	less  bool      // of jobRead: one tag alone
 	unit  *unit     // the first that waits, for jobOpen
 	group *group    // to read; for jobMark the one that has a tag back in service, or nil
-	keep  bool      // jobClose may leave on the device what a later dial can go on with
 	due   time.Time // zero for a turn that is not on schedule
-	less  bool      // of jobRead: one tag alone
 	by    time.Time // of jobRead: the deadline by which turns are ordered
 	at    time.Time // not before; zero when not reckoned yet
-	mark  markKind
-	grow  int // of jobRead: connections that the session may have from now on, 0 as it has
+	grow  int       // of jobRead: connections that the session may have from now on, 0 as it has
 
 	errand *errand // for jobErrand
 }
@@ -110,9 +111,8 @@ type outcome struct {
 	said charge
 	sign resilience.Sign
 
-	missing float64 // of part: share of the values that did not come
-
-	unconfirmed bool // of jobClose: the device did not let know that it heard of it
+	unconfirmed bool    // of jobClose: the device did not let know that it heard of it
+	missing     float64 // of part: share of the values that did not come
 	ended       time.Time
 }
 

@@ -127,10 +127,11 @@ type action struct {
 // A device with several addresses goes to the next one where it would go down, by Opening, and is down when all of them have failed.
 type machine struct {
 	state   State
-	since   time.Time     // when state began
-	failing time.Time     // the first failure since the last whole read, zero without one
 	down    bool          // an outage runs: the tags are marked
 	fresh   bool          // nothing was read on this session yet
+	less    bool          // the repetition that waits is to be the lesser way
+	since   time.Time     // when state began
+	failing time.Time     // the first failure since the last whole read, zero without one
 	opened  time.Time     // when the session was had
 	settle  time.Duration // how old a session must be to count as one that works
 	choice  choice        // of its addresses
@@ -138,7 +139,6 @@ type machine struct {
 	probes  int // reads that prove it after an outage
 	breaker resilience.Breaker
 	retries resilience.Retries
-	less    bool // the repetition that waits is to be the lesser way
 	backoff resilience.Backoff
 	rand    resilience.Rand
 	actions []action // returned by Step, valid until the next one

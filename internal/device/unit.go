@@ -23,26 +23,27 @@ type unit struct {
 	table  *table
 
 	// Owned by the shard.
+	moving  bool // it goes to target when the job that runs has ended
+	tended  bool // in shard.tending
+	known   bool // active told so when it was read last
+	waiting bool // for its endpoint's dial
+	sign    resilience.Sign
+
 	machine  machine
 	endpoint *endpoint
 	lanes    []lane    // its addresses, when it has several
 	target   int       // the one that it is going to, or at
-	moving   bool      // it goes there when the job that runs has ended
 	arrived  time.Time // at its address
-	tended   bool      // in shard.tending
 	standby  timer     // when a standby is no longer wanted
 	watch    timer     // when its silence is to be looked at
-	sign     resilience.Sign
-	leftFor  string   // what failed on the address that was left last
-	scout    scout    // of another unit; of is nil for all others
-	active   *TagSpec // tells who is in charge of a redundant pair, nil for none; never changes
-	known    bool     // it did so when it was read last
-	passive  int      // reads in a row that said that the other one is
-	timer    timer    // the end of Cooling, or of Draining
-	stretch  float64  // of its intervals, by name; 0 is 1
+	leftFor  string    // what failed on the address that was left last
+	scout    scout     // of another unit; of is nil for all others
+	active   *TagSpec  // tells who is in charge of a redundant pair, nil for none; never changes
+	passive  int       // reads in a row that said that the other one is
+	timer    timer     // the end of Cooling, or of Draining
+	stretch  float64   // of its intervals, by name; 0 is 1
 
 	stretchWhy, shedWhy string
-	waiting             bool // for its endpoint's dial
 	ladder              resilience.Ladder
 	lastOK              time.Time
 	cause               error // the failure heard of last
@@ -56,18 +57,18 @@ type unit struct {
 	altered atomic.Uint64 // the number of the last change of a fact
 
 	mu        sync.Mutex // guards what follows; held for a few instructions
+	reckoned  bool       // a silence was found when somebody asked
+	wishless  bool       // no wishes any more
+	untold    bool       // learned holds news
+	shared    bool       // of them, some are of the connection: for the others on it too
 	rto       resilience.RTO
 	predictor resilience.Predictor
-	reckoned  bool          // a silence was found when somebody asked
 	waited    time.Duration // by the request that timed out last
 	health    health
 	cost      resilience.Cost
 	priced    int    // samples of cost when it was looked at last
 	limits    Limits // configured, negotiated and learned: what plans are made for
 	learned   Limits // without what was configured: what OnLearned gets
-	wishless  bool   // no wishes any more
-	untold    bool   // learned holds news
-	shared    bool   // of them, some are of the connection: for the others on it too
 	life      life
 	link      *link      // of its endpoint; nil until it has one
 	count     *slotCount // of its endpoint, nil before it has one
@@ -79,12 +80,11 @@ type unit struct {
 // life is what Status says of a unit beyond its state.
 type life struct {
 	state                                            State
+	outOfService, pinned                             bool // pinned to its route
 	reason, outReason                                string
 	since, downSince                                 time.Time
-	outOfService                                     bool
 	route                                            int // which of lanes it is at
 	routeSince                                       time.Time
-	pinned                                           bool
 	suspicion                                        string
 	switches                                         uint64 // of its route
 	outages, timeouts, late, foreign, refused, reads uint64
