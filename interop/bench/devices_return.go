@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -98,7 +100,20 @@ func returnRun(ctx context.Context, w io.Writer, set settings, protocol string, 
 	tried, failed := last[dials]-first[dials], last[failures]-first[failures]
 	fmt.Fprintf(w, "%-8s %-8s %9.0f %10s %10s %10s %9.0f %8.1f%% %12.0f\n", protocol, v.name, manyDevices-gone[`millrace_devices{state="ready"}`],
 		seconds(half), seconds(most), seconds(all), tried, 100*max(failed, tried-manyDevices)/manyDevices, manyDevices-last[`millrace_devices{state="ready"}`])
+	if all == 0 {
+		return p.printStatus(ctx, w)
+	}
 	return nil
+}
+
+// printStatus writes what the gateway says of itself: which devices are not there at this moment, since when, and why.
+func (p *plant) printStatus(ctx context.Context, w io.Writer) error {
+	out, err := exec.CommandContext(ctx, p.millrace, "status", "--server", "http://127.0.0.1:"+p.web).Output()
+	if bad := (*exec.ExitError)(nil); err != nil && !(errors.As(err, &bad) && bad.ExitCode() == 1) { // 1 is that something is wrong
+		return fmt.Errorf("millrace status: %w", err)
+	}
+	_, err = w.Write(out)
+	return err
 }
 
 func seconds(d time.Duration) string {
