@@ -221,10 +221,11 @@ func servedTags(cfg *config.Config) []serve.Tag {
 	for _, d := range cfg.Devices {
 		for _, g := range d.Groups {
 			for _, t := range g.Tags {
-				s := serve.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Number: d.Number, Unit: t.Unit, Low: t.Deadband.Low, High: t.Deadband.High}
+				terms := t.Terms()
+				s := serve.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Number: d.Number, Unit: terms.Unit, Low: terms.Deadband.Low, High: terms.Deadband.High}
 				s.Address, s.Kind = described(known[d.Driver], t)
 				if t.Writable {
-					s.Writable, s.Role = true, roleFor(cfg, t.WriteRule)
+					s.Writable, s.Role = true, roleFor(cfg, terms.WriteRule)
 				}
 				s.Address = strings.TrimSpace(d.Addr.String() + " " + s.Address)
 				list = append(list, s)

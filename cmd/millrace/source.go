@@ -37,7 +37,7 @@ func listTags(cfg *config.Config) []web.Tag {
 	for _, d := range cfg.Devices {
 		for _, g := range d.Groups {
 			for _, t := range g.Tags {
-				w := web.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Group: g.Name, Unit: t.Unit, Writable: t.Writable, OutOfService: t.OutOfService}
+				w := web.Tag{ID: t.ID, Name: t.Name, Device: d.Name, Group: g.Name, Unit: t.Terms().Unit, Writable: t.Writable, OutOfService: t.OutOfService}
 				var k tag.Kind
 				if w.Address, k = described(known[d.Driver], t); k != tag.Null {
 					w.Type = k.String()
@@ -59,7 +59,7 @@ func described(p protocol, t device.TagSpec) (address string, k tag.Kind) {
 		}
 	}
 	switch {
-	case t.Scale == 0:
+	case t.Terms().Scale == 0:
 	case k.IsArray():
 		k = tag.Float64 | tag.Array
 	default:

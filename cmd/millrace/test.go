@@ -121,8 +121,8 @@ func cycleOf(ctx context.Context, speak driver.Dialect, d device.Spec, timeout t
 		if err != nil && r.Quality.IsBad() {
 			r.reason = err.Error()
 		}
-		if t.Scale != 0 {
-			r.Scale(t.Scale, t.Bias)
+		if terms := t.Terms(); terms.Scale != 0 {
+			r.Scale(terms.Scale, terms.Bias)
 		}
 		rows = append(rows, r)
 	}

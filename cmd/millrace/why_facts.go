@@ -64,7 +64,7 @@ func (g *gateway) tagStates(s *device.Spec) []why.TagState {
 	for _, group := range s.Groups {
 		for _, t := range group.Tags {
 			address, _ := described(known, t)
-			out = append(out, why.TagState{Name: t.Name, Group: group.Name, Address: address, Deadband: deadbandWords(t.Deadband), OutOfService: t.OutOfService})
+			out = append(out, why.TagState{Name: t.Name, Group: group.Name, Address: address, Deadband: deadbandWords(t.Terms().Deadband), OutOfService: t.OutOfService})
 			ids = append(ids, t.ID)
 		}
 	}

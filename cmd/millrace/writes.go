@@ -113,13 +113,14 @@ func writeTargets(cfg *config.Config) ([]*writing.Target, error) {
 		if !t.Writable {
 			return
 		}
-		r := rules[t.WriteRule]
+		name := t.Terms().WriteRule
+		r := rules[name]
 		if r == nil {
 			var ok bool
-			if r, ok = cfg.Write.Rule(t.WriteRule); !ok {
+			if r, ok = cfg.Write.Rule(name); !ok {
 				return // Load has refused it
 			}
-			rules[t.WriteRule] = r
+			rules[name] = r
 		}
 		w := &writing.Target{Device: d.Name, Spec: t, Rule: r}
 		w.Kind = rawKind(known[d.Driver], t)

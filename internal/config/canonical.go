@@ -22,27 +22,42 @@ type spelling struct {
 
 // fillTag makes t from its draft: with its address in canonical form, and with the scale that the address carries.
 func (l *loader) fillTag(t *device.TagSpec, d *tagDraft, driver string, sc *scope) error {
-	var err error
-	if *t, err = d.fill(sc); err != nil {
+	said, err := d.fill(sc)
+	if err != nil {
 		return err
 	}
-	if err := l.checkRule(t); err != nil {
+	if err := l.checkRule(&said); err != nil {
 		return fmt.Errorf("tag %s: %w", d.name, err)
 	}
-	own, scale := t.Scale, ""
-	t.Address, scale, _ = strings.Cut(l.canonical(driver, t.Address, d.address.constant()), " scale=")
+	address, scale, _ := strings.Cut(l.canonical(driver, d.address.fill(sc), d.address.constant()), " scale=")
+	own := said.Scale
 	if scale != "" {
-		if err := setAttr(t, "scale", scale); err != nil {
+		if err := setAttr(&said, "scale", scale); err != nil {
 			return fmt.Errorf("tag %s: scale inside the address: %w", d.name, err)
 		}
 	}
-	if own != 0 && own != t.Scale {
-		return fmt.Errorf("tag %s: scale=%g and the scale=%g inside the address differ; leave one of them out", d.name, own, t.Scale)
+	if own != 0 && own != said.Scale {
+		return fmt.Errorf("tag %s: scale=%g and the scale=%g inside the address differ; leave one of them out", d.name, own, said.Scale)
 	}
-	if t.Bias != 0 && t.Scale == 0 {
-		t.Scale = 1 // a Scale of 0 is no scaling at all, bias included
+	if said.Bias != 0 && said.Scale == 0 {
+		said.Scale = 1 // a Scale of 0 is no scaling at all, bias included
 	}
+	*t = device.TagSpec{Name: sc.id + "/" + d.name, Address: address, Writable: said.writable, Shared: l.sharedTerms(said.Terms)}
 	return nil
+}
+
+// sharedTerms returns the one copy of t that all tags with it have.
+func (l *loader) sharedTerms(t device.Terms) *device.Terms {
+	if t == (device.Terms{}) {
+		return nil
+	}
+	one := l.terms[t]
+	if one == nil {
+		c := t // not every t: most are there already
+		one = &c
+		l.terms[t] = one
+	}
+	return one
 }
 
 // canonical returns what the driver makes of an address, or the address itself when the driver refuses it: Compile will say why. Addresses

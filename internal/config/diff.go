@@ -74,7 +74,7 @@ func sameSpec(a, b device.Spec) bool {
 func sameGroup(a, b device.Group) bool {
 	return a.Name == b.Name && a.Interval == b.Interval && slices.EqualFunc(a.Tags, b.Tags, func(x, y device.TagSpec) bool {
 		x.ID, y.ID = 0, 0
-		return x == y
+		return x.Equal(y)
 	})
 }
 

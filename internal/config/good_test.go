@@ -63,7 +63,8 @@ func dump(c *Config) string {
 		for _, g := range d.Groups {
 			fmt.Fprintf(&b, "  group %s every %v\n", g.Name, g.Interval)
 			for _, t := range g.Tags {
-				fmt.Fprintf(&b, "    %s %q scale=%v bias=%v unit=%q deadband=%+v rw=%v\n", t.Name, t.Address, t.Scale, t.Bias, t.Unit, t.Deadband, t.Writable)
+				x := t.Terms()
+				fmt.Fprintf(&b, "    %s %q scale=%v bias=%v unit=%q deadband=%+v rw=%v\n", t.Name, t.Address, x.Scale, x.Bias, x.Unit, x.Deadband, t.Writable)
 			}
 		}
 	}

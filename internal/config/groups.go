@@ -116,7 +116,7 @@ func compileKey(spec *device.Spec, g device.Group) [sha256.Size]byte {
 		if t.Writable {
 			b = append(b, " rw"...)
 		}
-		if t.Scale != 0 || t.Bias != 0 {
+		if t.Terms().Scale != 0 {
 			b = append(b, " scaled"...)
 		}
 	}

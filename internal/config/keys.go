@@ -148,18 +148,18 @@ var groupKeys = mapping[groupDraft]{
 }
 
 // tagKeys are what can follow the address in the string of a tag, and the columns of a CSV file of tags.
-var tagKeys = mapping[device.TagSpec]{
+var tagKeys = mapping[tagAttrs]{
 	name: "tag",
-	keys: []key[device.TagSpec]{
-		number("scale", "", "Engineering value = raw value * scale + bias.", func(t *device.TagSpec) *float64 { return &t.Scale }).checked(notZero),
-		number("bias", "", "See scale.", func(t *device.TagSpec) *float64 { return &t.Bias }),
-		text("unit", "", "The unit of the engineering value: °C, bar, 1/min.", func(t *device.TagSpec) *string { return &t.Unit }),
+	keys: []key[tagAttrs]{
+		number("scale", "", "Engineering value = raw value * scale + bias.", func(t *tagAttrs) *float64 { return &t.Scale }).checked(notZero),
+		number("bias", "", "See scale.", func(t *tagAttrs) *float64 { return &t.Bias }),
+		text("unit", "", "The unit of the engineering value: °C, bar, 1/min.", func(t *tagAttrs) *string { return &t.Unit }),
 		deadbandKey(),
-		number("low", "", "Lower end of the tag's range: what a deadband in percent refers to (without a range, to the last value), and what may be written.", func(t *device.TagSpec) *float64 { return &t.Deadband.Low }),
-		number("high", "", "Upper end of that range.", func(t *device.TagSpec) *float64 { return &t.Deadband.High }),
-		boolean("every", "", "Keep every value read, changed or not.", func(t *device.TagSpec) *bool { return &t.Deadband.Every }),
-		boolean("rw", "", "The tag may be written. Without it, it is read-only.", func(t *device.TagSpec) *bool { return &t.Writable }),
-		text("write", "", "The rule for writing the tag, one of write: rules:. Without it the defaults of a rule hold.", func(t *device.TagSpec) *string { return &t.WriteRule }),
+		number("low", "", "Lower end of the tag's range: what a deadband in percent refers to (without a range, to the last value), and what may be written.", func(t *tagAttrs) *float64 { return &t.Deadband.Low }),
+		number("high", "", "Upper end of that range.", func(t *tagAttrs) *float64 { return &t.Deadband.High }),
+		boolean("every", "", "Keep every value read, changed or not.", func(t *tagAttrs) *bool { return &t.Deadband.Every }),
+		boolean("rw", "", "The tag may be written. Without it, it is read-only.", func(t *tagAttrs) *bool { return &t.writable }),
+		text("write", "", "The rule for writing the tag, one of write: rules:. Without it the defaults of a rule hold.", func(t *tagAttrs) *string { return &t.WriteRule }),
 	},
 }
 

@@ -55,6 +55,7 @@ type loader struct {
 	sharedOptions map[string]map[string]string // of addresses, by what is in them
 	compiled      map[[sha256.Size]byte][]tagFault
 	csvTags       map[string][]tagDraft
+	terms         map[device.Terms]*device.Terms
 
 	spellings map[spelling]string // canonical addresses
 }
@@ -86,7 +87,7 @@ func newLoader(path string, drivers map[string]device.Driver) *loader {
 		path: path, dir: filepath.Dir(path), drivers: drivers,
 		ports: map[string]int{}, schemes: map[string]string{},
 		read: map[string][]byte{}, noted: map[string]bool{},
-		ids: map[string]Place{}, compiled: map[[sha256.Size]byte][]tagFault{}, csvTags: map[string][]tagDraft{},
+		ids: map[string]Place{}, compiled: map[[sha256.Size]byte][]tagFault{}, csvTags: map[string][]tagDraft{}, terms: map[device.Terms]*device.Terms{},
 		spellings: map[spelling]string{},
 		cfg:       &Config{Path: path},
 	}

@@ -16,8 +16,14 @@ type tagDraft struct {
 	name    string
 	at      Place // of its address
 	address pattern
-	attrs   []attr         // those that refer to parameters
-	spec    device.TagSpec // all that does not
+	attrs   []attr   // those that refer to parameters
+	said    tagAttrs // by those that do not
+}
+
+// tagAttrs is what stands behind the address of a tag.
+type tagAttrs struct {
+	device.Terms
+	writable bool
 }
 
 // attr is key=value behind the address of a tag.
@@ -76,7 +82,7 @@ func (l *loader) attr(tagName, word string, at Place) (attr, bool) {
 	return attr{name, v, at}, true
 }
 
-// setAttrs puts what does not depend on parameters into t.spec, checks it, and keeps the rest in t.attrs.
+// setAttrs puts what does not depend on parameters into t.said, checks it, and keeps the rest in t.attrs.
 func (l *loader) setAttrs(t *tagDraft, attrs []attr) bool {
 	for i, a := range attrs {
 		for _, other := range attrs[:i] {
@@ -89,7 +95,7 @@ func (l *loader) setAttrs(t *tagDraft, attrs []attr) bool {
 			t.attrs = append(t.attrs, a)
 			continue
 		}
-		if err := setAttr(&t.spec, a.key, a.value.text); err != nil {
+		if err := setAttr(&t.said, a.key, a.value.text); err != nil {
 			l.failf(a.at, "tag %s: %s: %v", t.name, a.key, err)
 			return false
 		}
@@ -97,24 +103,24 @@ func (l *loader) setAttrs(t *tagDraft, attrs []attr) bool {
 	if len(t.attrs) > 0 {
 		return true
 	}
-	if err := checkTag(&t.spec); err != nil {
+	if err := checkTag(&t.said); err != nil {
 		l.failf(t.at, "tag %s: %v", t.name, err)
 		return false
 	}
 	return true
 }
 
-func setAttr(t *device.TagSpec, name, value string) error {
+func setAttr(t *tagAttrs, name, value string) error {
 	return tagKeys.keys[tagKeys.index(name)].set(t, value)
 }
 
 // checkTag checks what the attributes of a tag say together.
-func checkTag(t *device.TagSpec) error {
+func checkTag(t *tagAttrs) error {
 	d := t.Deadband
 	switch {
 	case d.Every && (d.Abs != 0 || d.Percent != 0):
 		return errors.New("every keeps all values, a deadband does not; take one of them")
-	case (d.Low != 0 || d.High != 0) && d.Percent == 0 && !t.Writable:
+	case (d.Low != 0 || d.High != 0) && d.Percent == 0 && !t.writable:
 		return errors.New("low and high are the range of a deadband in percent, and there is none, or of what may be written, and the tag is read-only")
 	case (d.Low != 0 || d.High != 0) && d.Low >= d.High:
 		return fmt.Errorf("low=%g is not below high=%g", d.Low, d.High)
@@ -122,10 +128,10 @@ func checkTag(t *device.TagSpec) error {
 	return nil
 }
 
-func deadbandKey() key[device.TagSpec] {
-	return key[device.TagSpec]{
+func deadbandKey() key[tagAttrs] {
+	return key[tagAttrs]{
 		facts: facts{name: "deadband", form: formDeadband, doc: "Keep a value only when it is further from the last one kept than this: `0.5` in the engineering unit, or `2%` of the range from low to high. A change of quality is always kept."},
-		scalar: func(t *device.TagSpec, s string) error {
+		scalar: func(t *tagAttrs, s string) error {
 			digits, percent := strings.CutSuffix(s, "%")
 			v, err := parseNumber(digits)
 			if err != nil || v < 0 || percent && v > 100 {
@@ -141,23 +147,21 @@ func deadbandKey() key[device.TagSpec] {
 	}
 }
 
-// fill returns the tag of a device.
-func (t *tagDraft) fill(s *scope) (device.TagSpec, error) {
-	spec := t.spec
-	spec.Name = s.id + "/" + t.name
-	spec.Address = t.address.fill(s)
+// fill returns what is said of the tag of a device.
+func (t *tagDraft) fill(s *scope) (tagAttrs, error) {
+	said := t.said
 	for _, a := range t.attrs {
 		v := a.value.fill(s)
-		if err := setAttr(&spec, a.key, v); err != nil {
-			return spec, fmt.Errorf("tag %s: %s: %w", t.name, a.key, err)
+		if err := setAttr(&said, a.key, v); err != nil {
+			return said, fmt.Errorf("tag %s: %s: %w", t.name, a.key, err)
 		}
 	}
 	if len(t.attrs) > 0 {
-		if err := checkTag(&spec); err != nil {
-			return spec, fmt.Errorf("tag %s: %w", t.name, err)
+		if err := checkTag(&said); err != nil {
+			return said, fmt.Errorf("tag %s: %w", t.name, err)
 		}
 	}
-	return spec, nil
+	return said, nil
 }
 
 // word is one word of a tag's string; offset is where it begins, in bytes.

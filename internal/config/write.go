@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"millrace/internal/device"
 	"millrace/internal/write"
 )
 
@@ -107,11 +106,11 @@ func (l *loader) resolveWrite() {
 }
 
 // checkRule says what is wrong with the rule that a tag names.
-func (l *loader) checkRule(t *device.TagSpec) error {
+func (l *loader) checkRule(t *tagAttrs) error {
 	switch _, ok := l.doc.write.Rule(t.WriteRule); {
 	case t.WriteRule == "":
 		return nil
-	case !t.Writable:
+	case !t.writable:
 		return fmt.Errorf("write=%s is a rule for writing, and the tag is read-only; add rw", t.WriteRule)
 	case !ok:
 		names := make([]string, len(l.doc.write.Rules))

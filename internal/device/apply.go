@@ -98,7 +98,7 @@ func sameAddr(a, b Addr) bool {
 }
 
 func sameGroup(a, b Group) bool {
-	return a.Name == b.Name && a.Interval == b.Interval && slices.Equal(a.Tags, b.Tags)
+	return a.Name == b.Name && a.Interval == b.Interval && slices.EqualFunc(a.Tags, b.Tags, TagSpec.Equal)
 }
 
 // uniqueness holds what may be there only once in a gateway.

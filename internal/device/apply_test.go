@@ -304,7 +304,7 @@ func TestStatesAreTold(t *testing.T) {
 func TestSameSpecKnowsEveryField(t *testing.T) {
 	full := Spec{Name: "a", Number: 1, Driver: "fake", Reason: "x", Slots: 1, RequestsPerSecond: 1, PauseAfterConnect: 1,
 		Addr: Addr{Options: map[string]string{"a": "1"}}, Profile: resilience.LAN(), Limits: Limits{Holes: []Span{{}}},
-		Groups: []Group{{Tags: []TagSpec{{ID: 1}}}}, Routes: []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}}
+		Groups: []Group{{Tags: []TagSpec{{ID: 1, Shared: &Terms{}}}}}, Routes: []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}}
 	same := full
 	same.Learned = Limits{Window: 3}
 	if !sameSpec(&full, &same) {
@@ -314,7 +314,7 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 	var walk func(path string, at func(s *Spec) reflect.Value)
 	walk = func(path string, at func(s *Spec) reflect.Value) {
 		other := full
-		other.Groups = []Group{{Tags: []TagSpec{{ID: 1}}}}
+		other.Groups = []Group{{Tags: []TagSpec{{ID: 1, Shared: &Terms{}}}}}
 		other.Limits.Holes = []Span{{}}
 		other.Routes = []Route{{Addr: Addr{Options: map[string]string{"a": "1"}}}}
 		other.Addr.Options = map[string]string{"a": "1"}
@@ -328,6 +328,9 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 			for i := range v.NumField() {
 				walk(path+"."+v.Type().Field(i).Name, func(s *Spec) reflect.Value { return at(s).Field(i) })
 			}
+			return
+		case reflect.Pointer:
+			walk(path, func(s *Spec) reflect.Value { return at(s).Elem() })
 			return
 		case reflect.Slice:
 			walk(path+"[0]", func(s *Spec) reflect.Value { return at(s).Index(0) })

@@ -33,13 +33,33 @@ type TagSpec struct {
 	ID           tag.ID
 	Writable     bool
 	OutOfService bool
-	Name         string  // full name: device/tag
-	Address      string  // what the driver reads, in any dialect that it accepts, type and word order included
-	Scale        float64 // engineering value = raw*Scale + Bias; Scale 0 is no scaling
-	Bias         float64
-	Unit         string
-	Deadband     Deadband
-	WriteRule    string // the rule of the write path, "" for its default; the device does not look at it
+	Name         string // full name: device/tag
+	Address      string // what the driver reads, in any dialect that it accepts, type and word order included
+	Shared       *Terms // nil for the zero Terms; nobody changes what it leads to
+}
+
+// Terms is what holds of the values of many tags alike, which share one: a tag of its own for each would take most of what a tag takes.
+type Terms struct {
+	Scale     float64 // engineering value = raw*Scale + Bias; Scale 0 is no scaling
+	Bias      float64
+	Unit      string
+	Deadband  Deadband
+	WriteRule string // the rule of the write path, "" for its default; the device does not look at it
+}
+
+// Terms returns the terms of t.
+func (t *TagSpec) Terms() Terms {
+	if t.Shared == nil {
+		return Terms{}
+	}
+	return *t.Shared
+}
+
+// Equal says whether t and o are the same tag, read and written in the same way.
+func (t TagSpec) Equal(o TagSpec) bool {
+	same := t.Terms() == o.Terms()
+	t.Shared, o.Shared = nil, nil
+	return same && t == o
 }
 
 // Deadband suppresses small changes of a good value. A change of quality always passes. The zero value passes a value only when it differs.

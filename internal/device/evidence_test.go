@@ -283,7 +283,7 @@ func TestTold(t *testing.T) {
 			return tag.Uint16, n, tag.Good
 		}
 		s := b.spec(1, time.Second, 1)
-		s.Groups[0].Tags[0].Deadband = Deadband{Abs: 100}
+		s.Groups[0].Tags[0].Shared = &Terms{Deadband: Deadband{Abs: 100}}
 		if v, ok := b.Told(s.Groups[0].Tags[0].ID); ok {
 			t.Errorf("before there is such a tag: %v", v)
 		}

@@ -46,7 +46,7 @@ func (t *table) scaleRows(b *tag.Batch) {
 			continue
 		}
 		t.cells[pos].turn = t.turn
-		if s := t.tags[pos].spec; s.Scale != 0 {
+		if s := t.tags[pos].spec.Shared; s != nil && s.Scale != 0 {
 			scale(b, i, s.Scale, s.Bias)
 		}
 	}
@@ -100,12 +100,21 @@ func (t *table) passRows(b *tag.Batch, seq uint64) (read, filtered int) {
 func (t *table) pass(pos int, b *tag.Batch, i int) bool {
 	c := &t.cells[pos]
 	v := b.Value(i)
-	if p := &c.passed; p.any && p.quality == b.Quality[i] && !t.tags[pos].spec.Deadband.passes(c, v) {
+	if p := &c.passed; p.any && p.quality == b.Quality[i] && !t.tags[pos].spec.passes(c, v) {
 		return false
 	}
 	c.passed = passed{any: true, quality: b.Quality[i], kind: v.Kind, bits: v.Bits}
 	c.setTold(v.Aux)
 	return true
+}
+
+// passes says whether v is news by t's deadband.
+func (t *TagSpec) passes(c *cell, v tag.Value) bool {
+	var d Deadband
+	if t.Shared != nil {
+		d = t.Shared.Deadband
+	}
+	return d.passes(c, v)
 }
 
 // passes says whether v is far enough from what passed last, both of the same quality.

@@ -93,8 +93,7 @@ func turnBench(t testing.TB, n int, change bool) (*endpoint, *group) {
 	b.book.forgetful = true
 	s := b.spec(1, time.Second, n)
 	for i := range s.Groups[0].Tags {
-		s.Groups[0].Tags[i].Scale = 0.1
-		s.Groups[0].Tags[i].Deadband.Abs = 0.5
+		s.Groups[0].Tags[i].Shared = &Terms{Scale: 0.1, Deadband: Deadband{Abs: 0.5}}
 	}
 	var v uint64
 	b.plc(1).value = func(tag.ID) (tag.Kind, uint64, tag.Quality) {

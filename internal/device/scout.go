@@ -219,8 +219,8 @@ func (u *unit) charge(b *tag.Batch) charge {
 	if !ok || b.Quality[i].IsBad() {
 		return chargeUnknown
 	}
-	if s := u.active.Scale; s != 0 {
-		v = v*s + u.active.Bias
+	if t := u.active.Terms(); t.Scale != 0 {
+		v = v*t.Scale + t.Bias
 	}
 	if v == u.spec.Routing.Active.Value {
 		return chargeThis

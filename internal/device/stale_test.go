@@ -81,8 +81,8 @@ func TestSuccessor(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		n := b.spec(1, time.Second, 4)
 		n.Groups[0].Tags[1].Address = "999"
-		n.Groups[0].Tags[2].Scale = 10
-		n.Groups[0].Tags[3].Unit = "bar"
+		n.Groups[0].Tags[2].Shared = &Terms{Scale: 10}
+		n.Groups[0].Tags[3].Shared = &Terms{Unit: "bar"}
 		b.apply(n)
 		time.Sleep(10 * time.Second)
 		for i, want := range []string{"uncertain (last usable value) 1", "bad (no communication) null", "bad (no communication) null", "uncertain (last usable value) 1"} {
@@ -121,7 +121,7 @@ func TestPredecessorIsSilent(t *testing.T) {
 		<-begun
 		b.plc(1).change(func(p *plc) { p.partial = 0 })
 		s := b.spec(1, time.Second, 2)
-		s.Groups[0].Tags[1].Unit = "bar"
+		s.Groups[0].Tags[1].Shared = &Terms{Unit: "bar"}
 		b.apply(s) // while a turn runs that will bring the first tag only
 		time.Sleep(10 * time.Second)
 		rows := b.book.of(101)

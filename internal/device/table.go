@@ -156,7 +156,8 @@ func (t *table) inherit(o *table) {
 
 // sameSource says whether a and b make the same value of what the device has.
 func sameSource(a, b *TagSpec) bool {
-	return a.Address == b.Address && a.Scale == b.Scale && a.Bias == b.Bias
+	x, y := a.Terms(), b.Terms()
+	return a.Address == b.Address && x.Scale == y.Scale && x.Bias == y.Bias
 }
 
 // index returns the position of id, -1 when there is none. hint is where it probably is: rows come in the order of IDs as a rule.

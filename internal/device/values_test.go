@@ -41,7 +41,7 @@ func TestDeadband(t *testing.T) {
 		{"percent of infinity", Deadband{Percent: 10}, []float64{1, math.Inf(1), math.Inf(1), 1, math.Inf(-1), math.Inf(1)}, "110111"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
+			tab := tableOf([]TagSpec{{ID: 7, Shared: &Terms{Deadband: c.d}}}, new(atomic.Uint64))
 			got := ""
 			for _, v := range c.in {
 				b := &tag.Batch{Received: 1}
@@ -65,7 +65,7 @@ func TestDeadband(t *testing.T) {
 
 // A change of quality passes whatever the deadband; a value that is not good passes when it differs.
 func TestQualityPassesTheDeadband(t *testing.T) {
-	tab := tableOf([]TagSpec{{ID: 7, Deadband: Deadband{Abs: 100}}}, new(atomic.Uint64))
+	tab := tableOf([]TagSpec{{ID: 7, Shared: &Terms{Deadband: Deadband{Abs: 100}}}}, new(atomic.Uint64))
 	got := ""
 	for _, r := range []struct {
 		q tag.Quality
@@ -105,7 +105,7 @@ func TestDeadbandOfOtherKinds(t *testing.T) {
 		{"64 bits from end to end", Deadband{Abs: 1}, []tag.Value{whole(tag.Int64, math.MinInt64), whole(tag.Int64, math.MaxInt64)}, "11"},
 		{"another kind", Deadband{Abs: 5}, []tag.Value{whole(tag.Int16, 1), whole(tag.Int32, 1)}, "11"},
 	} {
-		tab := tableOf([]TagSpec{{ID: 7, Deadband: c.d}}, new(atomic.Uint64))
+		tab := tableOf([]TagSpec{{ID: 7, Shared: &Terms{Deadband: c.d}}}, new(atomic.Uint64))
 		got := ""
 		for _, v := range c.in {
 			b := &tag.Batch{Received: 1}
@@ -145,7 +145,7 @@ func TestScale(t *testing.T) {
 		{tag.String, 0, []byte("x"), "x", tag.String},
 		{tag.Int16 | tag.Array, 0, array, "[4.9,5,35]", tag.Float64 | tag.Array},
 	} {
-		tab := tableOf([]TagSpec{{ID: 7, Scale: 0.1, Bias: 5}, {ID: 8}}, new(atomic.Uint64))
+		tab := tableOf([]TagSpec{{ID: 7, Shared: &Terms{Scale: 0.1, Bias: 5}}, {ID: 8}}, new(atomic.Uint64))
 		b := &tag.Batch{Received: 1}
 		for _, id := range []tag.ID{7, 8} {
 			if c.aux != nil {
@@ -212,7 +212,7 @@ func TestMarks(t *testing.T) {
 
 func TestSequences(t *testing.T) {
 	var clock atomic.Uint64
-	tab := tableOf([]TagSpec{{ID: 1}, {ID: 2, Deadband: Deadband{Abs: 10}}}, &clock)
+	tab := tableOf([]TagSpec{{ID: 1}, {ID: 2, Shared: &Terms{Deadband: Deadband{Abs: 10}}}}, &clock)
 	take := func(a, b int64) string {
 		in := &tag.Batch{Received: 1}
 		in.Append(1, 1, tag.Good, tag.Int64, uint64(a))

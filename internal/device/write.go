@@ -199,11 +199,7 @@ func (t *table) means(writes []Write) bool {
 	defer t.mu.RUnlock()
 	return !slices.ContainsFunc(writes, func(w Write) bool {
 		i := t.index(w.Tag.ID, 0)
-		if i < 0 {
-			return true
-		}
-		s := t.tags[i].spec
-		return s.Address != w.Tag.Address || s.Scale != w.Tag.Scale || s.Bias != w.Tag.Bias
+		return i < 0 || !sameSource(t.tags[i].spec, &w.Tag)
 	})
 }
 

@@ -406,8 +406,8 @@ func (p *plc) left() []uint64 {
 func TestWriteAcrossAReload(t *testing.T) {
 	for name, change := range map[string]func(s *TagSpec){
 		"address": func(s *TagSpec) { s.Address += "0" },
-		"scale":   func(s *TagSpec) { s.Scale = 10 },
-		"bias":    func(s *TagSpec) { s.Bias = 1 },
+		"scale":   func(s *TagSpec) { s.Shared = &Terms{Scale: 10} },
+		"bias":    func(s *TagSpec) { s.Shared = &Terms{Bias: 1} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			writing(t, func(b *bench) {

@@ -124,7 +124,8 @@ func (p *opcuaPlan) add(t *device.TagSpec) error {
 		p.out = append(p.out, t.ID)
 		return nil
 	}
-	p.nodes = append(p.nodes, opcuaNode{id: t.ID, point: point, every: t.Deadband.Every, deadband: p.deadbandOf(t)})
+	terms := t.Terms()
+	p.nodes = append(p.nodes, opcuaNode{id: t.ID, point: point, every: terms.Deadband.Every, deadband: p.deadbandOf(&terms)})
 	return nil
 }
 
@@ -139,7 +140,7 @@ func canWriteAttribute(attr uint32) bool {
 
 // deadbandOf returns the deadband that the server is asked for. A tag's own is in engineering units; one in percent of a range is held back here, since what the
 // server takes percent of is the range that it has itself.
-func (p *opcuaPlan) deadbandOf(t *device.TagSpec) float64 {
+func (p *opcuaPlan) deadbandOf(t *device.Terms) float64 {
 	d := p.opts.deadband
 	switch {
 	case t.Deadband.Every:

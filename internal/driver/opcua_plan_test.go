@@ -129,10 +129,10 @@ func TestOPCUAPlan(t *testing.T) {
 
 func TestOPCUADeadbands(t *testing.T) {
 	tags := specs("i=1", "i=2", "i=3", "i=4")
-	tags[0].Deadband.Abs = 0.5
-	tags[1].Deadband.Abs, tags[1].Scale = 0.5, -0.1
-	tags[2].Deadband.Every = true
-	tags[3].Deadband.Percent = 2
+	tags[0].Shared = &device.Terms{Deadband: device.Deadband{Abs: 0.5}}
+	tags[1].Shared = &device.Terms{Deadband: device.Deadband{Abs: 0.5}, Scale: -0.1}
+	tags[2].Shared = &device.Terms{Deadband: device.Deadband{Every: true}}
+	tags[3].Shared = &device.Terms{Deadband: device.Deadband{Percent: 2}}
 	for query, want := range map[string][4]float64{
 		"":               {0, 0, 0, 0},
 		"?deadband=off":  {0, 0, 0, 0},

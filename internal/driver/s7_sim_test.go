@@ -283,7 +283,7 @@ func polled(t *testing.T, a device.Addr, points []point) (*device.Runtime, <-cha
 	spec := device.Spec{Name: "d", Number: 1, Driver: "s7", Addr: a, Profile: resilience.LAN(), Groups: []device.Group{{Name: "g", Interval: 10 * time.Millisecond, Tags: specsOf(points)}}}
 	spec.Profile.Cap = spec.Profile.Floor
 	for i := range spec.Groups[0].Tags {
-		spec.Groups[0].Tags[i].Deadband.Every = true
+		spec.Groups[0].Tags[i].Shared = &device.Terms{Deadband: device.Deadband{Every: true}}
 	}
 	if _, err := rt.Apply([]device.Spec{spec}); err != nil {
 		t.Fatal(err)

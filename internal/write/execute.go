@@ -91,7 +91,7 @@ func (j *job) prepare() *refusal {
 
 // known is the kind of the raw value that the device had last, Null when that is not to be seen.
 func (t *Target) known(last *device.Last) tag.Kind {
-	if t.Spec.Scale == 0 && !last.Quality.IsBad() {
+	if t.Spec.Terms().Scale == 0 && !last.Quality.IsBad() {
 		return last.Value.Kind
 	}
 	return tag.Null

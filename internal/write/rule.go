@@ -94,7 +94,7 @@ func (t *Target) limits() (low, high float64) {
 	if r.HasMax {
 		high = r.Max
 	}
-	if d := t.Spec.Deadband; d.Low < d.High {
+	if d := t.Spec.Terms().Deadband; d.Low < d.High {
 		low, high = max(low, d.Low), min(high, d.High)
 	}
 	return low, high

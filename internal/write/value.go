@@ -18,7 +18,7 @@ import (
 // kind returns the kind of the engineering value that t takes, Null when only the device knows it.
 func (t *Target) kind() tag.Kind {
 	switch {
-	case t.Spec == nil, t.Spec.Scale == 0:
+	case t.Spec == nil, t.Spec.Terms().Scale == 0:
 		return t.Kind
 	case t.Kind.IsArray():
 		return tag.Float64 | tag.Array
@@ -258,7 +258,7 @@ func integer(v tag.Value, k tag.Kind) (tag.Value, error) {
 
 // raw undoes the scaling of an engineering value, and makes it of the kind that the device has. known is the kind of the device's value where the address does not say it.
 func (t *Target) raw(v tag.Value, known tag.Kind) (tag.Value, error) {
-	if t.Spec.Scale == 0 {
+	if t.Spec.Terms().Scale == 0 {
 		k := t.Kind
 		if k == tag.Null {
 			k = known
@@ -288,7 +288,8 @@ func (t *Target) unscaled(v tag.Value) (tag.Value, error) {
 	if !ok {
 		return v, mismatch(v, "the tag has numbers")
 	}
-	f = (f - t.Spec.Bias) / t.Spec.Scale
+	terms := t.Spec.Terms()
+	f = (f - terms.Bias) / terms.Scale
 	k := t.Kind.Elem()
 	if near := math.Round(f); isInteger(k) || k == tag.Null && math.Abs(f-near) <= 1e-9*max(1, math.Abs(f)) {
 		f = near
@@ -298,10 +299,11 @@ func (t *Target) unscaled(v tag.Value) (tag.Value, error) {
 
 // engineering is the value that the gateway shows when the device has raw.
 func (t *Target) engineering(raw tag.Value) tag.Value {
-	if t.Spec.Scale == 0 {
+	terms := t.Spec.Terms()
+	if terms.Scale == 0 {
 		return raw
 	}
-	return raw.Scaled(t.Spec.Scale, t.Spec.Bias)
+	return raw.Scaled(terms.Scale, terms.Bias)
 }
 
 // same says whether got is want, both as the gateway shows them, within tolerance.

@@ -31,7 +31,9 @@ func TestConditionsThatDoNotCompile(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	scaled := func(k tag.Kind) *Target { return &Target{Kind: k, Spec: &device.TagSpec{Scale: 0.1, Bias: -40}} }
+	scaled := func(k tag.Kind) *Target {
+		return &Target{Kind: k, Spec: &device.TagSpec{Shared: &device.Terms{Scale: 0.1, Bias: -40}}}
+	}
 	for _, c := range []struct {
 		target *Target
 		text   string
@@ -81,7 +83,7 @@ func TestValues(t *testing.T) {
 
 // The range of a tag, as its own and as its rule says.
 func TestRange(t *testing.T) {
-	tg := &Target{Rule: &Rule{Min: 0, HasMin: true}, Spec: &device.TagSpec{Deadband: device.Deadband{Low: -5, High: 80}}}
+	tg := &Target{Rule: &Rule{Min: 0, HasMin: true}, Spec: &device.TagSpec{Shared: &device.Terms{Deadband: device.Deadband{Low: -5, High: 80}}}}
 	for f, ok := range map[float64]bool{-1: false, 0: true, 80: true, 80.1: false, math.Inf(1): false, math.NaN(): false} {
 		if err := tg.within(f); (err == nil) != ok {
 			t.Errorf("%v: %v", f, err)

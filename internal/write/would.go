@@ -21,8 +21,8 @@ func (t *Target) Range() (low, high float64) {
 	if k == tag.Int8 || k == tag.Int16 || k == tag.Int32 {
 		least, most = -math.Ldexp(1, 8*k.Width()-1), math.Ldexp(1, 8*k.Width()-1)-1
 	}
-	if s := t.Spec.Scale; s != 0 {
-		a, b := least*s+t.Spec.Bias, most*s+t.Spec.Bias
+	if s := t.Spec.Terms(); s.Scale != 0 {
+		a, b := least*s.Scale+s.Bias, most*s.Scale+s.Bias
 		least, most = min(a, b), max(a, b)
 	}
 	return max(low, least), min(high, most)

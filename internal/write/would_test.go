@@ -68,7 +68,7 @@ func TestRangeToShow(t *testing.T) {
 		hold("a float", math.Inf(-1), math.Inf(1))
 		x.Kind = tag.Uint16
 		hold("a whole number", 0, 65535)
-		x.Kind, x.Spec.Scale, x.Spec.Bias = tag.Int16, -0.5, 1
+		x.Kind, x.Spec.Shared = tag.Int16, &device.Terms{Scale: -0.5, Bias: 1}
 		hold("scaled downwards", 1-16383.5, 1+16384)
 		r.Min, r.HasMin = -10, true
 		hold("with a limit", -10, 1+16384)
