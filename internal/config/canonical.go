@@ -46,7 +46,7 @@ func (l *loader) fillTag(t *device.TagSpec, d *tagDraft, driver string, sc *scop
 	return nil
 }
 
-// sharedTerms returns the one copy of t that all tags with it have.
+// sharedTerms returns t as it is there once for all tags with the same, nil for the zero Terms.
 func (l *loader) sharedTerms(t device.Terms) *device.Terms {
 	if t == (device.Terms{}) {
 		return nil

@@ -22,7 +22,7 @@ gateway: {name: x}
 templates:
   press:
     params: {base: 0}
-    groups: {g: {tags: {t: "holding:{base}", u: "coil:1"}}}
+    groups: {g: {tags: {t: "holding:{base} unit=bar deadband=2", u: "coil:1"}}}
 devices:
   - {id: a, template: press, address: "modbus://127.0.0.1/1"}
   - {id: b, template: press, address: "modbus://127.0.0.2/1"}
@@ -61,6 +61,7 @@ func TestDiff(t *testing.T) {
 		{"a profile", edit(`127.0.0.2/1"`, `127.0.0.2/1", profile: site`), "devices changed: b"},
 		{"the template", edit("coil:1", "coil:2"), "devices changed: a, b, c, d"},
 		{"a tag's unit", edit("coil:1", "coil:1 unit=K"), "devices changed: a, b, c, d"},
+		{"a tag's deadband", edit("deadband=2", "deadband=3"), "devices changed: a, b, c, d"},
 		{"added and removed", edit("id: b", "id: z"), "devices added: z; devices removed: b"},
 		{"sinks", edit("id: gone", "id: new", "{id: turn,", "{id: turn, from: oldest,"), "sinks added: new; sinks changed: turn; sinks removed: gone"},
 		{"a sink's password", edit("{id: turn, type: postgres, url: \"postgres://u:p@", "{id: turn, type: postgres, url: \"postgres://u:q@"), "sinks changed: turn"},
@@ -74,6 +75,24 @@ func TestDiff(t *testing.T) {
 		if got := Diff(old, c.new); got.String() != c.want || got.Empty() != (c.want == "nothing changed") {
 			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
 		}
+	}
+}
+
+// What the tags of many devices have in common is in memory once, whether it comes from a template or from lines of their own.
+func TestTermsAreShared(t *testing.T) {
+	c := mustLoad(t, strings.Replace(before, "sinks:", `  - {id: e, address: "modbus://127.0.0.5/1", groups: {g: {tags: {t: "holding:7 deadband=2 unit=bar", u: "holding:8 unit=bar"}}}}
+sinks:`, 1))
+	first, last := c.Devices[0].Groups[0].Tags, c.Devices[len(c.Devices)-1].Groups[0].Tags
+	if x := first[0].Terms(); x.Unit != "bar" || x.Deadband.Abs != 2 || last[1].Terms().Deadband.Abs != 0 {
+		t.Errorf("%+v and %+v", x, last[1].Terms())
+	}
+	for _, d := range c.Devices {
+		if d.Groups[0].Tags[0].Shared != first[0].Shared {
+			t.Errorf("%s has terms of its own", d.Name)
+		}
+	}
+	if first[1].Shared != nil || last[1].Shared == last[0].Shared {
+		t.Error("tags share what they do not have in common")
 	}
 }
 

@@ -38,7 +38,7 @@ type TagSpec struct {
 	Shared       *Terms // nil for the zero Terms; nobody changes what it leads to
 }
 
-// Terms is what holds of the values of many tags alike, which share one: a tag of its own for each would take most of what a tag takes.
+// Terms is what the values of a tag mean and how they are kept. Thousands of tags have the same: they share one, so two TagSpecs are compared with Equal.
 type Terms struct {
 	Scale     float64 // engineering value = raw*Scale + Bias; Scale 0 is no scaling
 	Bias      float64
@@ -47,7 +47,7 @@ type Terms struct {
 	WriteRule string // the rule of the write path, "" for its default; the device does not look at it
 }
 
-// Terms returns the terms of t.
+// Terms returns the terms of t, a copy.
 func (t *TagSpec) Terms() Terms {
 	if t.Shared == nil {
 		return Terms{}
