@@ -66,11 +66,11 @@ func subscribed(t *testing.T, c *ours.Client, nodes []ua.NodeId) []ua.DataValue 
 			if told[handle].Has != 0 {
 				continue
 			}
-			if v.Has |= ua.HasStatus; left == 1 {
+			v.Has |= ua.HasStatus
+			told[handle] = v
+			if left--; left == 0 {
 				close(all)
 			}
-			told[handle] = v
-			left--
 		}
 		if err := m.Err(); err != nil {
 			t.Error(err)
