@@ -141,6 +141,7 @@ func (s *shard) move(u *unit, now time.Time) {
 	u.session, u.lastOK, u.arrived = 0, time.Time{}, now
 	u.passive, u.sign = 0, resilience.NoSign
 	u.swapRoute(u.target, now, s.rt.age(now))
+	u.forgive()
 	for _, g := range u.groups {
 		g.plan, g.planned = nil, 0
 	}

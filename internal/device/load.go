@@ -25,9 +25,14 @@ type loadState struct {
 	named   *unit         // of whom it was said; it may be elsewhere by now
 }
 
-// weigh notes that a turn of g took so long, and looks at the load of its endpoint now and then.
-func (s *shard) weigh(e *endpoint, g *group, took time.Duration, now time.Time) {
-	g.busy = smooth(g.busy, max(took, e.spacing(g)))
+// weigh notes that a turn of g took so long, and looks at the load of its endpoint now and then. came says that it brought something.
+func (s *shard) weigh(e *endpoint, g *group, took time.Duration, came bool, now time.Time) {
+	switch {
+	case came:
+		g.busy, g.vain = smooth(g.busy, max(took, e.spacing(g))+g.vain), 0
+	case !g.unit.machine.down:
+		g.vain += took
+	}
 	at := s.rt.age(now)
 	if at-e.load.at < loadLook {
 		return
@@ -37,6 +42,13 @@ func (s *shard) weigh(e *endpoint, g *group, took time.Duration, now time.Time) 
 	e.showLoad(load)
 	s.crowd(e, load, now)
 	s.shed(e, load, now)
+}
+
+// forgive forgets the time of turns without an answer: they led to an outage, or to another address, and say nothing of what turns take.
+func (u *unit) forgive() {
+	for _, g := range u.groups {
+		g.vain = 0
+	}
 }
 
 // spacing returns how long a turn of g keeps others waiting by the rate of its endpoint alone.
@@ -49,16 +61,23 @@ func (e *endpoint) spacing(g *group) time.Duration {
 	return time.Duration(float64(g.requests) / e.perSecond * float64(time.Second))
 }
 
-// share returns what part of its endpoint's time g takes.
+// share returns what part of its endpoint's time g takes. A device that is down takes that of its probes, which nobody answers.
 func (g *group) share() float64 {
-	m := &g.unit.machine
-	switch {
-	case m.state.connected():
+	switch m := &g.unit.machine; {
+	case m.state >= OutOfService:
+	case m.down && g.unit.endpoint.open && g.unit.smallest() == g:
+		return float64(g.unit.patience()) / float64(max(g.every, g.unit.spec.Profile.Cap))
+	case !m.down && m.state.connected():
 		return float64(g.busy) / float64(g.every)
-	case m.state == Cooling && g.unit.smallest() == g: // a device that is down takes the time of its probes
-		return float64(g.busy) / float64(max(g.every, g.unit.spec.Profile.Cap))
 	}
 	return 0
+}
+
+// patience returns how long u's next request waits for its answer.
+func (u *unit) patience() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rto.Timeout()
 }
 
 // predicted returns the load of e.

@@ -315,3 +315,49 @@ func TestLoadIsOfTheAddress(t *testing.T) {
 		b.quit()
 	})
 }
+
+// Waiting for a device that is silent is not work: neither its own intervals are stretched for it nor, once it is back, those of others on its connection.
+func TestSilenceIsNoLoad(t *testing.T) {
+	for _, alone := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{})
+			b.book.forgetful = true
+			b.plc(1).latency = 5 * time.Millisecond
+			specs := b.units(3)
+			silence := func(on bool) {
+				b.plc(1).change(func(p *plc) {
+					if p.dead = ""; on {
+						p.dead = specs[0].Addr.Path
+					}
+				})
+			}
+			if alone {
+				specs = specs[:1]
+			}
+			for i := range specs {
+				g := b.spec(uint32(10+i), 10*time.Second, 2).Groups[0]
+				g.Name = "slow"
+				specs[i].Groups = append(specs[i].Groups, g)
+			}
+			b.apply(specs...)
+			b.run()
+			time.Sleep(20 * time.Second)
+			silence(true)
+			for range 120 {
+				time.Sleep(time.Second)
+				if s := b.status(specs[0].Name); s.Load > 0.5 {
+					t.Fatalf("alone %v: silent, %v: its connection is busy %v of the time", alone, s.State, s.Load)
+				}
+			}
+			silence(false)
+			time.Sleep(2 * time.Minute)
+			if s := b.status(specs[0].Name); s.State != Ready || s.Load > 0.05 {
+				t.Errorf("alone %v: back again it is %v, and the connection is busy %v of the time", alone, s.State, s.Load)
+			}
+			if said := append(b.did("load"), b.did("stretch")...); len(said) > 0 {
+				t.Errorf("alone %v: said of load:\n%s", alone, strings.Join(said, "\n"))
+			}
+			b.quit()
+		})
+	}
+}

@@ -356,6 +356,7 @@ func (s *shard) begin(e *endpoint, j job) {
 // ended takes what became of e's job. What follows from it may begin the next one at once, which has e.job and e.outcome from then on.
 func (s *shard) ended(e *endpoint) {
 	j, took, at := e.job, e.outcome.ended.Sub(e.begun), e.outcome.ended
+	came := e.outcome.err == nil || e.outcome.part
 	e.busy = false
 	s.unwatch(e)
 	switch j.kind {
@@ -363,7 +364,7 @@ func (s *shard) ended(e *endpoint) {
 		s.dialled(e)
 	case jobRead:
 		s.turned(e, j.group)
-		s.weigh(e, j.group, took, at)
+		s.weigh(e, j.group, took, came, at)
 	case jobClose:
 		s.closed(e)
 	case jobMark:

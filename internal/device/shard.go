@@ -288,6 +288,7 @@ func (s *shard) act(u *unit, a action, now time.Time) {
 		u.mu.Unlock()
 	case actDown:
 		u.outage()
+		u.forgive()
 		s.rt.counters.outages.Add(1)
 		e.push(job{kind: jobMark, unit: u, mark: markDown})
 	case actUp:
