@@ -257,7 +257,7 @@ func (t *trial) end() {
 		add(device.FaultLate, d.Late, nil)
 	})
 	d.Groups = []device.GroupStatus{{Name: "once", Interval: time.Second, Tags: len(t.facts.Tags), Active: len(t.facts.Tags), LastRead: now}}
-	t.facts.Now, t.facts.All = now, []device.Status{*d}
+	t.facts.Now, t.facts.All = now, func(yield func(*device.Status) bool) { yield(d) }
 }
 
 // missing says whether a device has no such address.

@@ -34,11 +34,7 @@ func (g *gateway) facts(name string) (why.Facts, bool) {
 	if f.Device, ok = g.runtime.Device(of); !ok {
 		return f, false
 	}
-	for s := range g.runtime.Devices() {
-		o := *s
-		o.Groups, o.Routes = slices.Clone(s.Groups), slices.Clone(s.Routes)
-		f.All = append(f.All, o)
-	}
+	f.All = g.runtime.Devices()
 	f.Evidence, _ = g.runtime.Evidence(of)
 	cfg := g.config()
 	if i := slices.IndexFunc(cfg.Devices, func(s device.Spec) bool { return s.Name == of }); i >= 0 {

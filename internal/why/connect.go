@@ -25,13 +25,14 @@ func findOwnLimit(f *Facts, x *Finding) bool {
 	}
 	x.Title = "The gateway has no connection left for " + f.Device.Name
 	x.fault(f, of)
-	open := 0
-	for i := range f.All {
-		if s := f.All[i].State; s == device.Ready || s == device.Degraded || s == device.Suspect {
+	open, all := 0, 0
+	for d := range f.All {
+		all++
+		if s := d.State; s == device.Ready || s == device.Degraded || s == device.Suspect {
 			open++
 		}
 	}
-	x.add("%d of %s are connected", open, many(len(f.All), "device"))
+	x.add("%d of %s are connected", open, many(all, "device"))
 	x.add("its endpoint may hold %s", many(f.Device.Slots, "connection"))
 	return true
 }
@@ -47,8 +48,7 @@ func findSubnet(f *Facts, x *Finding) bool {
 		return false
 	}
 	down, well, others := map[string]string{}, map[string]bool{}, 0
-	for i := range f.All {
-		o := &f.All[i]
+	for o := range f.All {
 		net, ok := subnetOf(o.Endpoint)
 		switch up := o.State == device.Ready || o.State == device.Degraded; {
 		case !ok || net != here:
@@ -98,9 +98,9 @@ func findUnit(f *Facts, x *Finding) bool {
 	}
 	var answer []string
 	units := 0
-	for i := range f.All {
-		o := &f.All[i]
-		if o.Shares != f.Device.Shares || o.Name == f.Device.Name {
+	for i := range f.sharers {
+		o := &f.sharers[i]
+		if o.Name == f.Device.Name {
 			continue
 		}
 		units++

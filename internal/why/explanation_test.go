@@ -17,7 +17,7 @@ func TestExplanationAsJSON(t *testing.T) {
 	f.Evidence.Happenings = []device.Happening{{At: before(time.Minute), From: device.Ready, To: device.Suspect, Reason: "no answer"}}
 	f.Evidence.RTT.History = []device.RTTEpoch{{Began: before(10 * time.Minute), Samples: 300, Median: 5 * time.Millisecond, P99: 8 * time.Millisecond}}
 	f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded))
-	b, err := json.Marshal(Make(*f))
+	b, err := json.Marshal(Make(f.Facts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestExplanationAsJSON(t *testing.T) {
 	f = healthy()
 	f.ask()
 	f.Evidence.TCP = device.TCPSample{}
-	if e := Make(*f); !e.Well() || e.What != "tag" || e.Of != "press1/t0" || e.Device != "press1" || e.TCP != nil {
+	if e := Make(f.Facts); !e.Well() || e.What != "tag" || e.Of != "press1/t0" || e.Device != "press1" || e.TCP != nil {
 		t.Errorf("%+v", e)
 	}
 }

@@ -97,20 +97,6 @@ func (f *Facts) refusedSince(at time.Time) bool {
 	return of != nil && of.First.After(at)
 }
 
-// sharers returns all devices on the same connection, this one among them.
-func (f *Facts) sharers() []*device.Status {
-	var out []*device.Status
-	for i := range f.All {
-		if f.All[i].Shares == f.Device.Shares {
-			out = append(out, &f.All[i])
-		}
-	}
-	if out == nil {
-		out = append(out, &f.Device)
-	}
-	return out
-}
-
 // findLimited: the user's own limits do not let the intervals be kept.
 func findLimited(f *Facts, x *Finding) bool {
 	if quiet := f.Spec.PauseAfterConnect; f.polled() && f.lastRead().Before(f.Device.Since) && f.Now.Sub(f.Device.Since) < quiet {
@@ -124,7 +110,8 @@ func findLimited(f *Facts, x *Finding) bool {
 		return false
 	}
 	wanted, missed := 0.0, uint64(0)
-	for _, d := range f.sharers() {
+	for i := range f.sharers {
+		d := &f.sharers[i]
 		for _, g := range d.Groups {
 			wanted += float64(g.Requests) / g.Interval.Seconds()
 			missed += g.Missed
@@ -135,7 +122,7 @@ func findLimited(f *Facts, x *Finding) bool {
 	}
 	x.Title = fmt.Sprintf("Its own limit holds it back: the intervals need %.3g requests a second, requests_per_second allows %.3g", wanted, rate)
 	x.add("%s missed so far", many(int(missed), "poll"))
-	x.add("%s on the connection", many(len(f.sharers()), "device"))
+	x.add("%s on the connection", many(len(f.sharers), "device"))
 	if f.Spec.PauseAfterConnect > 0 {
 		x.add("and %s of quiet behind each connect", short(f.Spec.PauseAfterConnect))
 	}
@@ -149,7 +136,8 @@ func findBusy(f *Facts, x *Finding) bool {
 	}
 	busy, most, culprit, missed, said := 0.0, 0.0, "", uint64(0), ""
 	var took, interval time.Duration
-	for _, d := range f.sharers() {
+	for i := range f.sharers {
+		d := &f.sharers[i]
 		if d.LoadWhy != "" {
 			said = d.LoadWhy
 		}
@@ -170,7 +158,7 @@ func findBusy(f *Facts, x *Finding) bool {
 	if said != "" {
 		x.add("%s", said)
 	}
-	x.add("%s missed on this connection, by %s", many(int(missed), "poll"), many(len(f.sharers()), "device"))
+	x.add("%s missed on this connection, by %s", many(int(missed), "poll"), many(len(f.sharers), "device"))
 	f.addRTT(x)
 	return true
 }
@@ -187,8 +175,7 @@ func pace(g *device.GroupStatus) time.Duration {
 func findOverload(f *Facts, x *Finding) bool {
 	all, late := 0, 0
 	worst := time.Duration(0)
-	for i := range f.All {
-		d := &f.All[i]
+	for d := range f.All {
 		if d.Shares == f.Device.Shares || d.State != device.Ready {
 			continue
 		}

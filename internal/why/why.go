@@ -2,6 +2,7 @@
 package why
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -16,10 +17,14 @@ type Facts struct {
 	Device   device.Status
 	Spec     device.Spec // its configuration, for what the user limits; Groups may be nil
 	Evidence device.Evidence
-	Tags     []TagState      // of the device
-	Tag      *TagState       // the one that is asked about; nil asks about the whole device
-	All      []device.Status // all devices, this one among them
+	Tags     []TagState // of the device
+	Tag      *TagState  // the one that is asked about; nil asks about the whole device
 	Gateway  Gateway
+
+	// All goes through all devices, this one among them; each is valid until the next one. Nil is nobody.
+	All iter.Seq[*device.Status]
+
+	sharers []device.Status // those of All on the same connection, this one among them
 }
 
 // TagState is one tag with its last value.
@@ -153,6 +158,7 @@ type Cause struct {
 // Explain returns the findings, what explains most first: never none, for that all is well is one too. The order is that of the table of causes.
 func Explain(facts Facts) []Finding {
 	f := &facts
+	f.gather()
 	var out []Finding
 	for _, c := range Causes() {
 		x := Finding{Cause: c.ID, Layer: c.Layer, Todo: c.Todo, Confidence: c.sure, Evidence: []string{}}
@@ -173,6 +179,24 @@ const (
 	// justBefore is how long before a trouble something changed that may have caused it.
 	justBefore = 2 * time.Minute
 )
+
+// gather keeps the devices on the same connection.
+func (f *Facts) gather() {
+	if f.All == nil {
+		f.All = func(func(*device.Status) bool) {}
+	}
+	f.sharers = nil
+	for d := range f.All {
+		if d.Shares == f.Device.Shares {
+			kept := *d
+			kept.Groups, kept.Routes = slices.Clone(d.Groups), slices.Clone(d.Routes)
+			f.sharers = append(f.sharers, kept)
+		}
+	}
+	if f.sharers == nil {
+		f.sharers = []device.Status{f.Device}
+	}
+}
 
 // polled says whether the device is read on schedule.
 func (f *Facts) polled() bool {
@@ -248,9 +272,8 @@ func (f *Facts) before(at time.Time) []Moment {
 			add(h.At, h.Act+": "+h.Reason)
 		}
 	}
-	for i := range f.All {
-		o := &f.All[i]
-		if o.Name != f.Device.Name && o.Shares == f.Device.Shares {
+	for i := range f.sharers {
+		if o := &f.sharers[i]; o.Name != f.Device.Name {
 			add(o.DownSince, o.Name+", behind the same connection, went down")
 		}
 	}

@@ -30,8 +30,27 @@ var noon = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 // before returns a time so long before the moment of the facts.
 func before(d time.Duration) time.Time { return noon.Add(-d) }
 
+// facts are Facts with devices that a test can change.
+type facts struct {
+	Facts
+	all []device.Status
+}
+
+// each goes through all devices as a gateway does: each is overwritten by the next.
+func (f *facts) each(yield func(*device.Status) bool) {
+	var s device.Status
+	for i := range f.all {
+		groups := append(s.Groups[:0], f.all[i].Groups...)
+		s = f.all[i]
+		s.Groups = groups
+		if !yield(&s) {
+			return
+		}
+	}
+}
+
 // healthy returns the facts of a device with which all is well: press, one of four that are alone on their connections.
-func healthy() *Facts {
+func healthy() *facts {
 	status := func(n int) device.Status {
 		return device.Status{
 			Name: fmt.Sprintf("press%d", n), Number: uint32(n), Protocol: "modbus", Endpoint: fmt.Sprintf("modbus://10.1.%d.7:502/1", n), State: device.Ready, Reason: "connected", Since: before(time.Hour),
@@ -39,8 +58,9 @@ func healthy() *Facts {
 			Groups: []device.GroupStatus{{Name: "fast", Interval: time.Second, Tags: 3, Active: 3, Requests: 1, Took: 6 * time.Millisecond, LastRead: before(500 * time.Millisecond)}},
 		}
 	}
-	f := &Facts{
-		Now: noon, Device: status(1), Spec: device.Spec{Profile: resilience.LAN()}, All: []device.Status{status(1), status(2), status(3), status(4)},
+	f := &facts{all: []device.Status{status(1), status(2), status(3), status(4)}}
+	f.Facts = Facts{
+		Now: noon, Device: status(1), Spec: device.Spec{Profile: resilience.LAN()}, All: f.each,
 		Gateway: Gateway{Started: before(time.Hour), CPU: -1, Free: -1},
 		Evidence: device.Evidence{
 			RTT:   device.RTTPicture{Began: before(4 * time.Minute), Samples: 240, Min: 4 * time.Millisecond, Median: 5 * time.Millisecond, P99: 7 * time.Millisecond, Max: 9 * time.Millisecond, Usual: 5 * time.Millisecond},
@@ -55,27 +75,27 @@ func healthy() *Facts {
 }
 
 // down takes the device down for a minute by faults of a kind.
-func (f *Facts) down(k device.FaultKind, err error) {
+func (f *facts) down(k device.FaultKind, err error) {
 	f.Device.State, f.Device.DownSince, f.Device.Since, f.Device.Reason = device.Cooling, before(time.Minute), before(3*time.Second), "down"
 	f.Device.RetryAt, f.Device.Outages = noon.Add(2*time.Second), 1
 	f.fails(k, err, 17)
-	f.All[0] = f.Device
+	f.all[0] = f.Device
 	f.quality(tag.UncertainLastUsable)
 }
 
 // fails adds a fault of the last minute.
-func (f *Facts) fails(k device.FaultKind, err error, n uint64) {
+func (f *facts) fails(k device.FaultKind, err error, n uint64) {
 	f.Evidence.Faults = append([]device.Fault{{Kind: k, Count: n, Total: n, First: before(time.Minute), Last: before(3 * time.Second), Err: err}}, f.Evidence.Faults...)
 }
 
-func (f *Facts) quality(q tag.Quality) {
+func (f *facts) quality(q tag.Quality) {
 	for i := range f.Tags {
 		f.Tags[i].Quality = q
 	}
 }
 
 // ask asks about the first tag.
-func (f *Facts) ask() *TagState {
+func (f *facts) ask() *TagState {
 	f.Tag = &f.Tags[0]
 	return f.Tag
 }
@@ -88,240 +108,240 @@ func dialError(err error) error {
 type injection struct {
 	cause string
 	names string
-	make  func(f *Facts)
+	make  func(f *facts)
 }
 
 // injections has every cause, some of them in several ways.
 var injections = []injection{
-	{"well", "240", func(*Facts) {}},
-	{"well", "0 outages", func(f *Facts) { f.ask() }},
-	{"well", "idle for 1s", func(f *Facts) { f.Device.State, f.Device.Since = device.Idle, before(time.Second) }},
-	{"draining", "draining for 3s", func(f *Facts) { f.Device.State, f.Device.Since = device.Draining, before(3*time.Second) }},
-	{"out_of_service", "valve is changed, for 1h0m0s", func(f *Facts) {
+	{"well", "240", func(*facts) {}},
+	{"well", "0 outages", func(f *facts) { f.ask() }},
+	{"well", "idle for 1s", func(f *facts) { f.Device.State, f.Device.Since = device.Idle, before(time.Second) }},
+	{"draining", "draining for 3s", func(f *facts) { f.Device.State, f.Device.Since = device.Draining, before(3*time.Second) }},
+	{"out_of_service", "valve is changed, for 1h0m0s", func(f *facts) {
 		f.Device.State, f.Device.OutOfService, f.Device.Reason = device.OutOfService, true, "out of service: valve is changed"
 	}},
-	{"tag_out_of_service", "1 of the device's 3 tags", func(f *Facts) {
+	{"tag_out_of_service", "1 of the device's 3 tags", func(f *facts) {
 		t := f.ask()
 		t.OutOfService, t.Quality = true, tag.BadOutOfService
 	}},
-	{"tag_no_place", "PDU 240", func(f *Facts) {
+	{"tag_no_place", "PDU 240", func(f *facts) {
 		f.Device.Limits.PDU = 240
 		f.ask().Quality = tag.BadConfigurationError
 	}},
-	{"tag_refused", "area 3, 7-9", func(f *Facts) {
+	{"tag_refused", "area 3, 7-9", func(f *facts) {
 		f.Device.Limits.Holes = []device.Span{{Area: 3, From: 7, To: 9}}
 		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Unit: 1, Address: 7, Quantity: 3, Exception: modbus.IllegalDataAddress}, 2)
 		f.ask().Quality = tag.BadNodeIDUnknown
 	}},
-	{"tag_refused", "0x0A", func(f *Facts) {
+	{"tag_refused", "0x0A", func(f *facts) {
 		err := &s7.Error{Function: s7.FuncRead, Item: s7.Item{Area: s7.AreaDB, DB: 7, Count: 1}, Code: s7.ReturnNoObject}
 		f.fails(device.FaultRefusal, err, 1)
 		f.Device.Groups[0].Refusal = err.Error()
 		f.ask().Quality = tag.BadNodeIDUnknown
 	}},
-	{"tag_left_out", "degraded: answers only part", func(f *Facts) {
+	{"tag_left_out", "degraded: answers only part", func(f *facts) {
 		f.Device.State, f.Device.Reason = device.Degraded, "answers only part of what it is asked"
 		f.ask().Quality = tag.UncertainLastUsable
 	}},
-	{"tag_waiting", "every 1m0s, last never yet", func(f *Facts) {
+	{"tag_waiting", "every 1m0s, last never yet", func(f *facts) {
 		f.Device.Groups[0].Interval, f.Device.Groups[0].LastRead = time.Minute, time.Time{}
 		t := f.ask()
 		t.Quality, t.At, t.Value = tag.BadWaitingForInitialData, time.Time{}, ""
 	}},
-	{"own_limit", "17 times", func(f *Facts) {
+	{"own_limit", "17 times", func(f *facts) {
 		f.down(device.FaultOwn, errors.New("the gateway has as many connections open as it may"))
 	}},
-	{"config_changed", "configured 1m10s ago", func(f *Facts) {
+	{"config_changed", "configured 1m10s ago", func(f *facts) {
 		f.Device.Configured = before(70 * time.Second)
 		f.down(device.FaultRefused, dialError(syscall.ECONNREFUSED))
 	}},
-	{"config_changed", "exception 2", func(f *Facts) {
+	{"config_changed", "exception 2", func(f *facts) {
 		f.Device.Configured = before(70 * time.Second)
 		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 1)
 		f.Tags[1].Quality = tag.BadNodeIDUnknown
 	}},
-	{"subnet_down", "press1, press2, press3", func(f *Facts) {
+	{"subnet_down", "press1, press2, press3", func(f *facts) {
 		f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded))
 		for i := range 3 {
-			f.All[i].Endpoint, f.All[i].State, f.All[i].DownSince = fmt.Sprintf("s7://10.1.1.%d:102", i+7), device.Cooling, before(time.Duration(60+5*i)*time.Second)
+			f.all[i].Endpoint, f.all[i].State, f.all[i].DownSince = fmt.Sprintf("s7://10.1.1.%d:102", i+7), device.Cooling, before(time.Duration(60+5*i)*time.Second)
 		}
 	}},
-	{"unit_silent", "press2, press3", func(f *Facts) {
+	{"unit_silent", "press2, press3", func(f *facts) {
 		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
-		f.All[1].Shares, f.All[2].Shares = f.Device.Shares, f.Device.Shares
+		f.all[1].Shares, f.all[2].Shares = f.Device.Shares, f.Device.Shares
 	}},
-	{"unit_silent", "exception 11", func(f *Facts) {
+	{"unit_silent", "exception 11", func(f *facts) {
 		f.down(device.FaultTimeout, &driver.UnitError{Unit: 3, Err: &modbus.Error{Function: modbus.FuncReadHolding, Unit: 3, Exception: modbus.GatewayTargetFailed}})
-		f.All[1].Shares = f.Device.Shares
+		f.all[1].Shares = f.Device.Shares
 	}},
-	{"name", "not found true", func(f *Facts) {
+	{"name", "not found true", func(f *facts) {
 		f.Device.Endpoint = "modbus://press.plant:502/1"
 		f.down(device.FaultName, dialError(&net.DNSError{Err: "no such host", Name: "press.plant", IsNotFound: true}))
 	}},
-	{"no_route", "no route to host", func(f *Facts) { f.down(device.FaultRoute, dialError(syscall.EHOSTUNREACH)) }},
-	{"certificate", "AABBCC", func(f *Facts) {
+	{"no_route", "no route to host", func(f *facts) { f.down(device.FaultRoute, dialError(syscall.EHOSTUNREACH)) }},
+	{"certificate", "AABBCC", func(f *facts) {
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageOpen, Status: ua.BadSecurityChecksFailed, Fingerprint: "AABBCC", Err: ua.BadSecurityChecksFailed})
 	}},
-	{"certificate", "DDEEFF", func(f *Facts) {
+	{"certificate", "DDEEFF", func(f *facts) {
 		cert := &uasc.CertificateError{Check: uasc.CheckTrust, Status: ua.BadCertificateUntrusted, Thumbprint: "DDEEFF", Reason: "it is not in the trust list"}
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageChoose, Status: ua.BadCertificateUntrusted, Server: "DDEEFF", Err: cert})
 	}},
-	{"login", "BadIdentityTokenRejected", func(f *Facts) {
+	{"login", "BadIdentityTokenRejected", func(f *facts) {
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageActivate, User: "UserName", Status: ua.BadIdentityTokenRejected, Err: ua.BadIdentityTokenRejected})
 	}},
-	{"own_session", "we lost a connection there 40s ago", func(f *Facts) {
+	{"own_session", "we lost a connection there 40s ago", func(f *facts) {
 		f.down(device.FaultHungUp, io.EOF)
 		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
 	}},
-	{"own_session", "congestion at connect", func(f *Facts) {
+	{"own_session", "congestion at connect", func(f *facts) {
 		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectRemoteCongestion}})
 		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
 	}},
-	{"handshake_refused", "reason 3", func(f *Facts) { // which is not for want of room
+	{"handshake_refused", "reason 3", func(f *facts) { // which is not for want of room
 		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectAddressUnknown}})
 		f.Device.HalfOpen, f.Device.HalfOpenSince = 1, f.Now.Add(-40*time.Second)
 	}},
-	{"sessions_full", "BadTooManySessions", func(f *Facts) {
+	{"sessions_full", "BadTooManySessions", func(f *facts) {
 		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageCreate, Status: ua.BadTooManySessions, Err: ua.BadTooManySessions})
 	}},
-	{"sessions_full", "reason 129", func(f *Facts) {
+	{"sessions_full", "reason 129", func(f *facts) {
 		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectRemoteCongestion}})
 	}},
-	{"handshake_refused", "reason 3", func(f *Facts) {
+	{"handshake_refused", "reason 3", func(f *facts) {
 		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: &s7.DisconnectedError{Reason: s7.DisconnectAddressUnknown}})
 	}},
-	{"handshake_refused", "960", func(f *Facts) {
+	{"handshake_refused", "960", func(f *facts) {
 		f.down(device.FaultHandshake, &s7.HandshakeError{Stage: s7.StageSetup, Called: []byte{2, 1}, Err: &s7.GrantError{Asked: 960, Granted: 9}})
 	}},
-	{"port_closed", "17 times", func(f *Facts) { f.down(device.FaultRefused, dialError(syscall.ECONNREFUSED)) }},
-	{"foreign_answers", "transaction 9", func(f *Facts) {
+	{"port_closed", "17 times", func(f *facts) { f.down(device.FaultRefused, dialError(syscall.ECONNREFUSED)) }},
+	{"foreign_answers", "transaction 9", func(f *facts) {
 		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Why: "unit"}})
 		f.fails(device.FaultForeign, nil, 4)
 		f.Device.Foreign = 4
 	}},
-	{"foreign_answers", "foreign reply (length)", func(f *Facts) {
+	{"foreign_answers", "foreign reply (length)", func(f *facts) {
 		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Length: 2, Why: "length"}})
 		f.fails(device.FaultForeign, nil, 4)
 		f.Device.Foreign = 4
 	}},
-	{"hangs_up", "reset (RST) by the other side 17 times", func(f *Facts) { f.down(device.FaultReset, syscall.ECONNRESET) }},
-	{"hangs_up", "closed (FIN) by the other side 17 times", func(f *Facts) { f.down(device.FaultHungUp, io.EOF) }},
-	{"handshake_silent", "17 times", func(f *Facts) {
+	{"hangs_up", "reset (RST) by the other side 17 times", func(f *facts) { f.down(device.FaultReset, syscall.ECONNRESET) }},
+	{"hangs_up", "closed (FIN) by the other side 17 times", func(f *facts) { f.down(device.FaultHungUp, io.EOF) }},
+	{"handshake_silent", "17 times", func(f *facts) {
 		f.down(device.FaultMute, &s7.HandshakeError{Stage: s7.StageConnect, Called: []byte{2, 1}, Err: os.ErrDeadlineExceeded})
 	}},
-	{"no_answer", "17 times", func(f *Facts) { f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded)) }},
-	{"unheard", "2 not acknowledged", func(f *Facts) {
+	{"no_answer", "17 times", func(f *facts) { f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded)) }},
+	{"unheard", "2 not acknowledged", func(f *facts) {
 		f.Evidence.TCP.Unacked = 2
 		f.down(device.FaultUnheard, syscall.ETIMEDOUT)
 	}},
-	{"silent", "51 times without an answer", func(f *Facts) {
+	{"silent", "51 times without an answer", func(f *facts) {
 		f.Device.Timeouts = 51
 		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
 	}},
-	{"limited", "412 polls missed", func(f *Facts) {
+	{"limited", "412 polls missed", func(f *facts) {
 		f.Spec.RequestsPerSecond = 8
 		f.Device.Groups[0].Requests, f.Device.Groups[0].Missed = 20, 412
-		f.All[0] = f.Device
+		f.all[0] = f.Device
 	}},
-	{"limited", "pause_after_connect is 10s", func(f *Facts) {
+	{"limited", "pause_after_connect is 10s", func(f *facts) {
 		f.Spec.PauseAfterConnect = 10 * time.Second
 		f.Device.Since, f.Device.Groups[0].LastRead = before(3*time.Second), time.Time{}
 	}},
-	{"gateway_overload", "late by up to 400ms", func(f *Facts) {
-		for i := range f.All {
-			f.All[i].Groups[0].Lag = 400 * time.Millisecond
+	{"gateway_overload", "late by up to 400ms", func(f *facts) {
+		for i := range f.all {
+			f.all[i].Groups[0].Lag = 400 * time.Millisecond
 		}
 		f.Device.Groups[0].Lag = 400 * time.Millisecond
 	}},
-	{"gateway_overload", "3s behind their due times", func(f *Facts) {
+	{"gateway_overload", "3s behind their due times", func(f *facts) {
 		f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices, is read 9000 times a second", 3*time.Second
 	}},
-	{"gateway_overload", "93 %", func(f *Facts) {
+	{"gateway_overload", "93 %", func(f *facts) {
 		f.Gateway.CPU, f.Gateway.OwnCPU = 0.93, 0.2
 		f.Device.Groups[0].Lag = 400 * time.Millisecond
 	}},
-	{"lossy_network", "9 of 40 segments", func(f *Facts) { f.Evidence.TCP.Resent = 9 }},
-	{"lossy_network", "3 times in a row", func(f *Facts) { f.Evidence.TCP.Backoff = 3 }},
-	{"slow_network", "80 % of an answer's time", func(f *Facts) {
+	{"lossy_network", "9 of 40 segments", func(f *facts) { f.Evidence.TCP.Resent = 9 }},
+	{"lossy_network", "3 times in a row", func(f *facts) { f.Evidence.TCP.Backoff = 3 }},
+	{"slow_network", "80 % of an answer's time", func(f *facts) {
 		f.Device.RTT, f.Evidence.TCP.RTT = 500*time.Millisecond, 400*time.Millisecond
 	}},
-	{"slow_device", "500ms", func(f *Facts) { f.Device.RTT = 500 * time.Millisecond }},
-	{"slow_device", "12 answers too late", func(f *Facts) {
+	{"slow_device", "500ms", func(f *facts) { f.Device.RTT = 500 * time.Millisecond }},
+	{"slow_device", "12 answers too late", func(f *facts) {
 		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
 		f.fails(device.FaultLate, nil, 12)
 	}},
-	{"endpoint_overload", "press2, group fast takes 1.2s, every 1s: 120 %", func(f *Facts) {
-		f.All[1].Shares, f.All[1].Groups[0].Took, f.All[1].Groups[0].Missed = f.Device.Shares, 1200*time.Millisecond, 30
+	{"endpoint_overload", "press2, group fast takes 1.2s, every 1s: 120 %", func(f *facts) {
+		f.all[1].Shares, f.all[1].Groups[0].Took, f.all[1].Groups[0].Missed = f.Device.Shares, 1200*time.Millisecond, 30
 	}},
-	{"endpoint_overload", "busy 85 % of the time", func(f *Facts) {
-		f.All[0].Load, f.All[0].LoadWhy = 0.85, "the connection of press1 is busy 85 % of the time"
+	{"endpoint_overload", "busy 85 % of the time", func(f *facts) {
+		f.all[0].Load, f.all[0].LoadWhy = 0.85, "the connection of press1 is busy 85 % of the time"
 	}},
-	{"suspected", "phi is 9.5", func(f *Facts) { f.Device.Suspicion, f.Device.Phi = "its silence is longer than ever", 9.5 }},
-	{"stretched", "every 4s in place of 1s", func(f *Facts) {
+	{"suspected", "phi is 9.5", func(f *facts) { f.Device.Suspicion, f.Device.Phi = "its silence is longer than ever", 9.5 }},
+	{"stretched", "every 4s in place of 1s", func(f *facts) {
 		f.Device.Stretch, f.Device.StretchWhy, f.Device.Groups[0].Every = 4, "the gateway is late", 4*time.Second
 	}},
-	{"dial_queue", "3412 connections wait", func(f *Facts) {
+	{"dial_queue", "3412 connections wait", func(f *facts) {
 		f.Device.State, f.Device.Since, f.Gateway.Waiting, f.Gateway.Slowed = device.Opening, before(8*time.Second), 3412, []string{"10.1.1.0/24"}
 	}},
-	{"jitter", "deviation 60ms", func(f *Facts) { f.Device.RTT, f.Device.Jitter = 50*time.Millisecond, 60*time.Millisecond }},
-	{"drops", "4 outages", func(f *Facts) {
+	{"jitter", "deviation 60ms", func(f *facts) { f.Device.RTT, f.Device.Jitter = 50*time.Millisecond, 60*time.Millisecond }},
+	{"drops", "4 outages", func(f *facts) {
 		f.fails(device.FaultClosed, io.EOF, 4)
 		f.Device.Outages = 4
 	}},
-	{"plc_stop", "changed 3600 times", func(f *Facts) { f.Evidence.Moved.Last = before(time.Minute) }},
-	{"plc_stop", "0x8404", func(f *Facts) {
+	{"plc_stop", "changed 3600 times", func(f *facts) { f.Evidence.Moved.Last = before(time.Minute) }},
+	{"plc_stop", "0x8404", func(f *facts) {
 		f.fails(device.FaultRefusal, &s7.Error{Function: s7.FuncRead, Refused: s7.ErrNotPerformed}, 5)
 	}},
-	{"access_denied", "0x8104", func(f *Facts) {
+	{"access_denied", "0x8104", func(f *facts) {
 		f.fails(device.FaultRefusal, &s7.Error{Function: s7.FuncRead, Refused: s7.ErrServiceUnknown}, 5)
 		f.quality(tag.BadUserAccessDenied)
 	}},
-	{"group_refused", "exception 2", func(f *Facts) {
+	{"group_refused", "exception 2", func(f *facts) {
 		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 5)
 		f.quality(tag.BadNodeIDUnknown)
 	}},
-	{"address_missing", "press1/t1", func(f *Facts) {
+	{"address_missing", "press1/t1", func(f *facts) {
 		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 5)
 		f.Tags[1].Quality = tag.BadNodeIDUnknown
 	}},
-	{"address_missing", "DB7 bytes 100-103", func(f *Facts) {
+	{"address_missing", "DB7 bytes 100-103", func(f *facts) {
 		f.Device.Protocol, f.Device.Limits.Holes = "s7", []device.Span{{Area: uint8(s7.AreaDB), From: 7<<16 | 100, To: 7<<16 | 103}}
 		f.Tags[1].Quality = tag.BadOutOfRange
 	}},
-	{"type_mismatch", "press1/t1", func(f *Facts) { f.Tags[1].Quality = tag.BadTypeMismatch }},
-	{"device_failure", "exception 4", func(f *Facts) {
+	{"type_mismatch", "press1/t1", func(f *facts) { f.Tags[1].Quality = tag.BadTypeMismatch }},
+	{"device_failure", "exception 4", func(f *facts) {
 		f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.ServerDeviceFailure}, 5)
 		f.quality(tag.BadDeviceFailure)
 	}},
-	{"partial", "6 requests without an answer", func(f *Facts) {
+	{"partial", "6 requests without an answer", func(f *facts) {
 		f.Device.State, f.Device.Reason = device.Degraded, "answers only part of what it is asked"
 		f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 6)
 		f.Tags[2].Quality = tag.UncertainLastUsable
 	}},
-	{"route_switched", "modbus://10.1.1.7:502/1: failed, no answer in time", func(f *Facts) {
+	{"route_switched", "modbus://10.1.1.7:502/1: failed, no answer in time", func(f *facts) {
 		f.Device.Route, f.Device.RouteChanges = 1, 1
 		f.Device.Routes = []device.RouteStatus{{Addr: f.Device.Endpoint, State: device.RouteFailed, Cause: "no answer in time"}, {Addr: "modbus://10.2.1.7:502/1", Name: "ring", State: device.RouteInUse, Since: before(time.Minute)}}
 	}},
-	{"degraded", "level single for 20s", func(f *Facts) {
+	{"degraded", "level single for 20s", func(f *facts) {
 		f.Device.State = device.Degraded
 		f.Device.Degraded = device.DegradeStatus{Level: device.DegradeSingle, Since: before(20 * time.Second), Why: "batches failed"}
 	}},
-	{"writes_paused", "last 3 requests", func(f *Facts) { f.Device.WritesPaused = "writes are paused: the last 3 requests had no answer in 2s" }},
-	{"journal", "1812 values had no room", func(f *Facts) {
+	{"writes_paused", "last 3 requests", func(f *facts) { f.Device.WritesPaused = "writes are paused: the last 3 requests had no answer in 2s" }},
+	{"journal", "1812 values had no room", func(f *facts) {
 		f.Gateway.Journal, f.Gateway.Since, f.Gateway.Dropped, f.Gateway.Free = "the disk is full", before(time.Minute), 1812, 4096
 	}},
-	{"sink_behind", "50000 values wait", func(f *Facts) {
+	{"sink_behind", "50000 values wait", func(f *facts) {
 		f.Gateway.Sinks = []Sink{{ID: "ok"}, {ID: "db", Reason: "connection refused", Since: before(time.Minute), Waiting: 50000, Behind: time.Minute}}
 	}},
-	{"reload_refused", "line 7", func(f *Facts) {
+	{"reload_refused", "line 7", func(f *facts) {
 		f.Gateway.Reload, f.Gateway.ReloadAt = "gateway.yaml: line 7: unknown key", before(time.Minute)
 	}},
-	{"clock_set", "by 1h0m0s", func(f *Facts) { f.Gateway.Clock, f.Gateway.ClockBy = before(time.Minute), time.Hour }},
-	{"deadband", "read 500ms ago: 7; passed on last: 5", func(f *Facts) {
+	{"clock_set", "by 1h0m0s", func(f *facts) { f.Gateway.Clock, f.Gateway.ClockBy = before(time.Minute), time.Hour }},
+	{"deadband", "read 500ms ago: 7; passed on last: 5", func(f *facts) {
 		t := f.ask()
 		t.Deadband, t.Told = "3", "5"
 	}},
-	{"cooling", "17 attempts", func(f *Facts) {
+	{"cooling", "17 attempts", func(f *facts) {
 		f.down(device.FaultRefused, nil)
 		f.Evidence.Faults[0].Last = before(2 * time.Hour) // and what it was is long ago
 	}},
@@ -333,7 +353,7 @@ func TestMalformedAnswersAreTheDevices(t *testing.T) {
 		f := healthy()
 		f.down(device.FaultOther, &modbus.ClosedError{Err: &modbus.ForeignError{Transaction: 9, Unit: 2, Function: 3, Length: 2, Why: why}})
 		f.fails(device.FaultForeign, nil, 4)
-		x := Explain(*f)[0]
+		x := Explain(f.Facts)[0]
 		if x.Cause != "foreign_answers" || strings.Contains(x.Title, "another device") == own || strings.Contains(x.Todo[0], "leave the tag out") != own {
 			t.Errorf("%s: %s", why, write(x))
 		}
@@ -347,7 +367,7 @@ func TestEveryCauseIsFound(t *testing.T) {
 		seen[in.cause] = true
 		f := healthy()
 		in.make(f)
-		got := Explain(*f)
+		got := Explain(f.Facts)
 		x := got[0]
 		evidence := strings.Join(x.Evidence, "\n")
 		if x.Cause != in.cause || !strings.Contains(evidence, in.names) || x.Title == "" || len(x.Todo) == 0 {
@@ -367,36 +387,36 @@ func write(x Finding) string {
 
 // What is no trouble is not explained as one.
 func TestNoFalseAlarm(t *testing.T) {
-	for what, change := range map[string]func(*Facts){
-		"a timeout now and then":    func(f *Facts) { f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 1) },
-		"one connection that broke": func(f *Facts) { f.fails(device.FaultClosed, io.EOF, 1) },
-		"an old fault": func(f *Facts) {
+	for what, change := range map[string]func(*facts){
+		"a timeout now and then":    func(f *facts) { f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 1) },
+		"one connection that broke": func(f *facts) { f.fails(device.FaultClosed, io.EOF, 1) },
+		"an old fault": func(f *facts) {
 			f.fails(device.FaultClosed, io.EOF, 9)
 			f.Evidence.Faults[0].Last = before(time.Hour)
 		},
-		"values that never change": func(f *Facts) {
+		"values that never change": func(f *facts) {
 			f.Evidence.Moved = device.Movement{Changes: 1, First: before(time.Hour), Last: before(time.Hour)}
 		},
-		"a slow but steady device": func(f *Facts) {
+		"a slow but steady device": func(f *facts) {
 			f.Device.RTT, f.Evidence.RTT.Usual, f.Evidence.TCP.RTT = 200*time.Millisecond, 190*time.Millisecond, 90*time.Millisecond
 		},
-		"another one that is down":               func(f *Facts) { f.All[2].State, f.All[2].DownSince = device.Cooling, before(time.Minute) },
-		"a busy machine on which all is in time": func(f *Facts) { f.Gateway.CPU = 0.99 },
-		"a scheduler that is a little late": func(f *Facts) {
+		"another one that is down":               func(f *facts) { f.all[2].State, f.all[2].DownSince = device.Cooling, before(time.Minute) },
+		"a busy machine on which all is in time": func(f *facts) { f.Gateway.CPU = 0.99 },
+		"a scheduler that is a little late": func(f *facts) {
 			f.Gateway.Overload, f.Gateway.Late = "group fast, of 9000 devices", 20*time.Millisecond
 		},
-		"a turn that was late":          func(f *Facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
-		"a clock that was set long ago": func(f *Facts) { f.Gateway.Clock = before(time.Hour) },
-		"answers that were late a while ago": func(f *Facts) {
+		"a turn that was late":          func(f *facts) { f.Device.Groups[0].Lag, f.Device.Groups[0].Missed = 90*time.Millisecond, 1 },
+		"a clock that was set long ago": func(f *facts) { f.Gateway.Clock = before(time.Hour) },
+		"answers that were late a while ago": func(f *facts) {
 			f.fails(device.FaultLate, nil, 9)
 			f.Evidence.Faults[0].Last = before(time.Minute)
 		},
-		"a sink that is a little behind": func(f *Facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
-		"an old sample of a connection":  func(f *Facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
+		"a sink that is a little behind": func(f *facts) { f.Gateway.Sinks = []Sink{{ID: "db", Waiting: 100, Behind: time.Second}} },
+		"an old sample of a connection":  func(f *facts) { f.Evidence.TCP.At, f.Evidence.TCP.Backoff = before(time.Hour), 7 },
 	} {
 		f := healthy()
 		change(f)
-		if got := Explain(*f); got[0].Cause != causeWell || len(got) != 1 {
+		if got := Explain(f.Facts); got[0].Cause != causeWell || len(got) != 1 {
 			t.Errorf("%s: %s", what, write(got[0]))
 		}
 	}
@@ -410,10 +430,10 @@ func TestWhatChangedBefore(t *testing.T) {
 	f.Evidence.Happenings = []device.Happening{
 		{At: before(62 * time.Second), Act: "route", Reason: "the first address does not answer"}, {At: before(time.Hour), Act: "degrade", Reason: "long ago"},
 	}
-	f.All[2].Shares, f.All[2].DownSince, f.All[2].State = f.Device.Shares, before(61*time.Second), device.Cooling
+	f.all[2].Shares, f.all[2].DownSince, f.all[2].State = f.Device.Shares, before(61*time.Second), device.Cooling
 	f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
 	var got []string
-	for _, m := range Explain(*f)[0].Before {
+	for _, m := range Explain(f.Facts)[0].Before {
 		got = append(got, m.What)
 	}
 	want := []string{"press3, behind the same connection, went down", "route: the first address does not answer", "the configuration of press1 changed", "the gateway's clock was set by 3s"}
@@ -426,15 +446,15 @@ func TestWhatChangedBefore(t *testing.T) {
 func TestSubnetNeedsAMajority(t *testing.T) {
 	f := healthy()
 	f.down(device.FaultNoAnswer, dialError(os.ErrDeadlineExceeded))
-	for i := range f.All {
-		f.All[i].Endpoint = fmt.Sprintf("s7://10.1.1.%d:102", i+7)
+	for i := range f.all {
+		f.all[i].Endpoint = fmt.Sprintf("s7://10.1.1.%d:102", i+7)
 	}
-	f.All[1].State, f.All[1].DownSince = device.Cooling, before(time.Minute)
-	if got := Explain(*f)[0]; got.Cause != "no_answer" {
+	f.all[1].State, f.all[1].DownSince = device.Cooling, before(time.Minute)
+	if got := Explain(f.Facts)[0]; got.Cause != "no_answer" {
 		t.Errorf("two of four: %s", write(got))
 	}
-	f.All[2].State, f.All[2].DownSince, f.All[3].State, f.All[3].DownSince = device.Cooling, before(50*time.Second), device.Cooling, before(61*time.Second)
-	if got := Explain(*f)[0]; got.Cause != "subnet_down" || !strings.Contains(got.Title, "All 4 devices") {
+	f.all[2].State, f.all[2].DownSince, f.all[3].State, f.all[3].DownSince = device.Cooling, before(50*time.Second), device.Cooling, before(61*time.Second)
+	if got := Explain(f.Facts)[0]; got.Cause != "subnet_down" || !strings.Contains(got.Title, "All 4 devices") {
 		t.Errorf("all four: %s", write(got))
 	}
 }
@@ -493,5 +513,18 @@ func TestNames(t *testing.T) {
 		if got := short(d); got != want {
 			t.Errorf("%d: %s, want %s", d, got, want)
 		}
+	}
+}
+
+// How many devices a gateway has costs no memory when one of them is explained: only those on its connection are kept.
+func TestOthersAreNotCopied(t *testing.T) {
+	f := healthy()
+	f.down(device.FaultOwn, syscall.EMFILE)
+	few := testing.AllocsPerRun(20, func() { Explain(f.Facts) })
+	for len(f.all) < 1000 {
+		f.all = append(f.all, f.all[3])
+	}
+	if many := testing.AllocsPerRun(20, func() { Explain(f.Facts) }); many > few+5 { // numbers above 255 take one each
+		t.Errorf("%v allocations for one of 1,000 devices, %v for one of 4", many, few)
 	}
 }

@@ -50,7 +50,7 @@ func (p *Plant) facts(d *web.Device) why.Facts {
 			f.Tags = append(f.Tags, why.TagState{Name: t.Name, Group: t.Group, Quality: p.rows[t.ID-1].sample.Quality})
 		}
 	}
-	f.All = []device.Status{f.Device}
+	f.All = func(yield func(*device.Status) bool) { yield(&f.Device) }
 	return f
 }
 
