@@ -68,6 +68,7 @@ type run struct {
 	rest    [][]Step // still to be begun
 	until   time.Time
 	holds   time.Time // since when Verify holds
+	acted   *World    // in which something was done last: what became of it is in a later one
 	resumed bool      // it is of an earlier run of the gateway
 	failure string    // why it is undone
 	outcome Outcome   // that it has when it is undone
@@ -148,7 +149,11 @@ func (e *Engine) Resume(r Record) {
 	r.Steps = slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return s.Undo })
 	x := &run{Record: r, resumed: true, phase: undoing, outcome: Interrupted, failure: "the gateway ended while it ran"}
 	if r.Outcome != Running {
-		x.phase, x.until, x.outcome = kept, r.UndoAt, r.Outcome
+		x.phase, x.until, x.outcome, x.failure = kept, r.UndoAt, r.Outcome, ""
+		if !slices.ContainsFunc(r.Steps, outlives) {
+			x.until, x.failure = time.Time{}, endedWithGateway // its devices are not in the hands of the rule any more
+			x.Reason += "; " + endedWithGateway
+		}
 	}
 	for _, s := range e.rules {
 		if s.Name == r.Rule {
@@ -158,6 +163,9 @@ func (e *Engine) Resume(r Record) {
 	e.runs = append(e.runs, x)
 	e.nextID = max(e.nextID, r.ID+1)
 }
+
+// endedWithGateway is why what helped is undone before its time.
+const endedWithGateway = "the gateway ended, and with it what was done"
 
 // Step takes the state of everything and the results of what was to be done, and says what is to be done next. A World that comes again, with results only,
 // begins nothing new.
@@ -270,6 +278,7 @@ func (e *Engine) begin(r *run, steps []Step, w *World, out *Out) int {
 		r.Steps = append(r.Steps, s)
 	}
 	if n > 0 {
+		r.acted = w
 		out.Save = append(out.Save, r.snapshot())
 	}
 	return n
@@ -277,6 +286,9 @@ func (e *Engine) begin(r *run, steps []Step, w *World, out *Out) int {
 
 // verify looks whether it helped.
 func (e *Engine) verify(r *run, w *World, out *Out) {
+	if r.acted == w {
+		return // results of other runs bring the same World again: it is how things were before anything was done
+	}
 	held, err := r.rule.verify.Eval(e.scope(w, r.Each, r.Subject))
 	if err != nil || !held {
 		r.holds = time.Time{}
@@ -307,7 +319,7 @@ func (e *Engine) succeed(r *run, w *World, out *Out, o Outcome, why string) {
 // end is the end of what r is counted for.
 func (e *Engine) end(r *run, w *World, out *Out, o Outcome, why string) {
 	r.phase, r.Outcome, r.Reason, r.Ended = over, o, why, w.Now
-	r.After = w.evidence(r.Devices)
+	r.After = r.evidenceAfter(w)
 	if r.rule != nil {
 		r.rule.counts.Runs[o]++
 		r.rule.subject(r.Subject).coolUntil = w.Now.Add(r.rule.Limit.Cooldown)
@@ -354,7 +366,7 @@ func (e *Engine) keep(r *run, w *World, out *Out) {
 		}
 	}
 	r.phase, r.Undone = over, w.Now
-	text := "what rule " + r.Rule + " had done is undone: its time is over"
+	text := "what rule " + r.Rule + " had done is undone: " + cmp.Or(r.failure, "its time is over")
 	if why := firstError(r.Steps, true); why != "" {
 		text = "what rule " + r.Rule + " had done could not all be undone: " + why
 	}

@@ -192,7 +192,7 @@ func (r *Record) undo(w *World, survived bool) []Step {
 	for _, s := range slices.Backward(r.Steps) {
 		key := [2]string{s.kind(), s.Device}
 		before, ok := r.before(s.Device)
-		if s.Undo || s.Note != "" || s.Error != "" || s.Taken != 0 || did[key] || !ok || survived && s.kind() != OutOfService || w.Device(s.Device) == nil {
+		if s.Undo || s.Note != "" || s.Error != "" || s.Taken != 0 || did[key] || !ok || survived && !outlives(s) || w.Device(s.Device) == nil {
 			continue
 		}
 		did[key] = true
@@ -218,6 +218,9 @@ func (r *Record) undo(w *World, survived bool) []Step {
 	}
 	return out
 }
+
+// outlives says whether what s did is still there when the gateway has ended.
+func outlives(s Step) bool { return s.kind() == OutOfService && s.undoable() }
 
 // kind returns the Type of the action. A step that was read from the disk has its words only.
 func (s *Step) kind() string {

@@ -90,6 +90,40 @@ func (w *World) evidence(names []string) []Evidence {
 	return out
 }
 
+// evidenceAfter returns how the devices of r are at its end. What r did last is not to be seen in the World in which it was done yet.
+func (r *run) evidenceAfter(w *World) []Evidence {
+	after := w.evidence(r.Devices)
+	if r.acted != w {
+		return after
+	}
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		at := slices.IndexFunc(after, func(a Evidence) bool { return a.Device == s.Device })
+		if at >= 0 && s.Note == "" && s.Error == "" {
+			after[at].obey(&s.do)
+		}
+	}
+	return after
+}
+
+// obey makes t what it is after d.
+func (t *Topology) obey(d *Do) {
+	switch {
+	case d.Type == Reroute && d.Route < 0:
+		t.Pinned = false
+	case d.Type == Reroute:
+		t.Route, t.Pinned = d.Route, true
+	case d.Type == Stretch:
+		t.Stretch = d.Factor
+	case d.Type == Degrade:
+		t.Degraded = d.On
+	case d.Type == Standby:
+		t.Standby = true
+	case d.Type == OutOfService:
+		t.OutOfService = d.On
+	}
+}
+
 // snapshot returns a copy of r that does not change with it.
 func (r *Record) snapshot() Record {
 	c := *r

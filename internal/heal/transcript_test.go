@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	> pause TEXT, > resume
 //	> explain slow, > dry slow, > counts
 //	> topology press03, > record 3  how a device is, what the disk says of a run
+//	> after 3                       how the devices of a run were at its end, as the disk says
 //	> lost                          the gateway ends after the next save, before anything of it is done
 //	> restart                       another Engine takes up what was kept on the disk
 func TestTranscripts(t *testing.T) {
@@ -151,6 +152,15 @@ func (b *bench) command(line string) {
 			b.t.Fatal(err)
 		}
 		fmt.Fprintf(&b.out, "  %s: %s; undone %s\n", r.Outcome, r.Reason, r.Undone.Format(time.TimeOnly))
+	case "after":
+		id, _ := strconv.ParseUint(rest, 10, 64)
+		var r Record
+		if err := json.Unmarshal(b.disk[id], &r); err != nil {
+			b.t.Fatal(err)
+		}
+		for _, a := range r.After {
+			fmt.Fprintf(&b.out, "  %s %+v\n", a.Device, a.Topology)
+		}
 	case "topology":
 		fmt.Fprintf(&b.out, "  %+v\n", b.w.Device(rest).Topology)
 	case "restart":
