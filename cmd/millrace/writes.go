@@ -66,12 +66,13 @@ type tagIndex map[string]indexedTag
 
 type indexedTag struct {
 	spec   *device.TagSpec
+	device string
 	driver string
 }
 
 func indexTags(cfg *config.Config) tagIndex {
 	x := tagIndex{}
-	eachTag(cfg, func(d *device.Spec, t *device.TagSpec) { x[t.Name] = indexedTag{t, d.Driver} })
+	eachTag(cfg, func(d *device.Spec, t *device.TagSpec) { x[t.Name] = indexedTag{t, d.Name, d.Driver} })
 	return x
 }
 
@@ -99,7 +100,7 @@ func compilerOf(cfg *config.Config) *writing.Compiler {
 			return writing.Known{}, false
 		}
 		_, k := described(known[t.driver], *t.spec)
-		return writing.Known{ID: t.spec.ID, Kind: k}, true
+		return writing.Known{ID: t.spec.ID, Kind: k, Device: t.device}, true
 	}}
 }
 
@@ -123,7 +124,10 @@ func writeTargets(cfg *config.Config) ([]*writing.Target, error) {
 			rules[name] = r
 		}
 		w := &writing.Target{Device: d.Name, Spec: t, Rule: r}
-		w.Kind = rawKind(known[d.Driver], t)
+		if p := known[d.Driver]; p != nil {
+			w.Kind = rawKind(p, t)
+			w.Check = func(raw tag.Value) error { return p.CheckValue(t.Address, raw) }
+		}
 		var err error
 		if w.Interlock, err = compiler.Compile(r, d.Name); err != nil {
 			bad = append(bad, interlockError(cfg, r, d.Name, err)...)
@@ -146,9 +150,6 @@ func roleFor(cfg *config.Config, name string) writing.Role {
 
 // rawKind is the kind of t's raw values, Null when only the device knows it.
 func rawKind(p protocol, t *device.TagSpec) tag.Kind {
-	if p == nil {
-		return tag.Null
-	}
 	what, err := p.Describe(t.Address)
 	if err != nil {
 		return tag.Null

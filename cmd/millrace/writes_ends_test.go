@@ -75,6 +75,9 @@ func TestEndsOfWritesToSimulators(t *testing.T) {
 					t.Errorf("%s: %s, %q, it had %v and has %v, want %s", name, out.End, out.Reason, out.Old, out.Read, was)
 				}
 			}
+			if out := put("press/set", 70_000); out.End != writing.Refused || out.Cause != writing.OutOfRange {
+				t.Errorf("70000 into 16 bits: %s, %q", out.End, out.Reason)
+			}
 			r.sliders(put)
 			r.stop()
 		})

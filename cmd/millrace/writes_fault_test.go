@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"millrace/internal/device"
 	"millrace/internal/journal/vfs"
@@ -102,8 +103,8 @@ func TestWritesBesideASubscription(t *testing.T) {
   - id: tank
     address: %q
     options: {security: none}
-    groups: {g: {interval: 2s, tags: {level: "ns=1;s=level rw write=level", set: '"nsu=urn:plant;s=""DB 1"".""set""" rw'}}}
-write: {rules: {level: {max: 50}}}
+    groups: {g: {interval: 2s, tags: {level: "ns=1;s=level rw write=level", set: '"nsu=urn:plant;s=""DB 1"".""set""" rw', gated: '"nsu=urn:plant;s=""DB 1"".""set""" rw write=gated'}}}
+write: {rules: {level: {max: 50}, gated: {interlock: 'tag("./level") < 50.0', max_age: 500ms, per_minute: 0}}}
 `, opcuaPlant(t))
 	r := startRig(t, dir, text, rigOptions{})
 	r.reads("tank", 1)
@@ -126,6 +127,13 @@ write: {rules: {level: {max: 50}}}
 	if out := put("level", tag.Float64Value(51)); out.End != writing.Refused || out.Cause != writing.OutOfRange {
 		t.Errorf("%+v", out)
 	}
+	until(t, "the level has not changed for longer than the interlock believes it", func() bool {
+		w, _ := r.writes.Target("tank/level")
+		return time.Since(time.Unix(0, r.runtime.Last([]tag.ID{w.Spec.ID}, nil)[0].Received)) > 500*time.Millisecond
+	})
+	until(t, "it is read anew for the interlock", func() bool {
+		return put("gated", tag.Value{Kind: tag.Int64, Bits: 7}).End == writing.Confirmed
+	})
 	r.reads("tank", 2) // what the server had sent before does not come behind it
 	if v := r.value("tank/level"); v != "14" {
 		t.Errorf("then the level is %s", v)

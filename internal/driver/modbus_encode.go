@@ -21,6 +21,9 @@ func (e *ValueError) Error() string {
 	return fmt.Sprintf("%s cannot be set to %s: %s", e.Address, e.Value, e.What)
 }
 
+// Unwritable answers true: nothing was sent, and nothing would be another time.
+func (e *ValueError) Unwritable() bool { return true }
+
 func (p *modbusPoint) refuse(v tag.Value, format string, args ...any) error {
 	return &ValueError{Address: p.String(), Value: v.String(), What: fmt.Sprintf(format, args...)}
 }

@@ -23,6 +23,9 @@ func (e *WriteError) Error() string {
 	return fmt.Sprintf("%s cannot be written: %s", e.Address, e.What)
 }
 
+// Unwritable answers true: nothing was sent, and nothing would be another time.
+func (e *WriteError) Unwritable() bool { return true }
+
 // Write writes one item after the other, each with one request. One bit of a register is set by function 16 (mask write), which leaves the
 // others alone; a device that does not know it gets a read and a write of the whole register, between which it may change another bit: then
 // that change is lost. One register is written by function 06, and by 10 where 06 is unknown. Items behind an error of the transport are not

@@ -24,6 +24,8 @@ type Dialect interface {
 	Describe(address string) (Description, error)
 	// ParseValue reads a value for an address as a person types it. An error says that it cannot be written there.
 	ParseValue(address, value string) (tag.Value, error)
+	// CheckValue says why a value cannot be written to an address, as far as that is known without asking the device.
+	CheckValue(address string, v tag.Value) error
 }
 
 // Reading is one address read once.
@@ -57,11 +59,25 @@ func (Modbus) ParseValue(address, value string) (tag.Value, error) {
 	if err != nil {
 		return tag.Value{}, err
 	}
+	return v, p.takes(v)
+}
+
+// CheckValue says why v cannot be written to an address.
+func (Modbus) CheckValue(address string, v tag.Value) error {
+	p, err := parseModbus(address)
+	if err != nil {
+		return err
+	}
+	return p.takes(v)
+}
+
+// takes says why v cannot be written to p.
+func (p *modbusPoint) takes(v tag.Value) error {
 	data, err := p.payload(v)
 	if err == nil && p.bit < 0 {
 		_, err = p.writeCall(0, data, maxWriteRegisters)
 	}
-	return v, err
+	return err
 }
 
 // ParseAssignment splits holding:5:int16=42 at the last = that an address may stand before: a text may have = in it.

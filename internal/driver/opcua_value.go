@@ -28,6 +28,20 @@ func (OPCUA) ParseValue(address, value string) (tag.Value, error) {
 	return v, err
 }
 
+// CheckValue says why v cannot be written to an address. What an address without a type takes is known to the server alone.
+func (OPCUA) CheckValue(address string, v tag.Value) error {
+	p, err := parseOPCUA(address)
+	switch {
+	case err != nil:
+		return err
+	case !canWriteAttribute(p.attr):
+		return &WriteError{p.String(), "the attribute " + opcuaAttributes[p.attr] + " is the server's"}
+	case p.attr == ua.AttributeValue && p.typ != ua.TypeNull:
+		_, err = p.encode(v, p.writeType())
+	}
+	return err
+}
+
 // parseScalar reads a text as a value of type t.
 func parseScalar(s string, t ua.TypeId) (tag.Value, bool) {
 	switch t {

@@ -28,6 +28,18 @@ func (S7) ParseValue(address, value string) (tag.Value, error) {
 	return v, err
 }
 
+// CheckValue says why v cannot be written to an address.
+func (S7) CheckValue(address string, v tag.Value) error {
+	p, err := parseS7(address)
+	if err == nil {
+		err = p.canBeWritten()
+	}
+	if err == nil {
+		_, err = p.encode(nil, v)
+	}
+	return err
+}
+
 func (p *s7Point) parseValue(s string) (tag.Value, error) {
 	if !p.isArray() {
 		return p.parseElem(s)

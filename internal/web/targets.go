@@ -59,19 +59,19 @@ func (s *Server) writeTargets(w http.ResponseWriter, r *http.Request, c write.Ca
 		if !ok || !c.Role.Has(t.Rule.Role) {
 			continue
 		}
-		v := viewTarget(t, &idx.tags[i])
+		v := s.viewTarget(t, &idx.tags[i])
 		s.judge(&v, t, write.Order{Tag: v.Tag, Caller: c}, q["text"])
 		list = append(list, v)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"user": c.User, "role": c.Role.String(), "targets": list})
 }
 
-func viewTarget(t *write.Target, g *Tag) targetView {
+func (s *Server) viewTarget(t *write.Target, g *Tag) targetView {
 	r := t.Rule
 	v := targetView{
 		ID: g.ID, Tag: g.Name, Device: g.Device, Unit: g.Unit, Role: r.Role.String(), Mode: r.Mode, Verify: r.Verify, ExpireS: r.Expire.Seconds(), Approve: r.Approve, Interlock: r.Interlock,
 	}
-	if k := t.Takes(); k != tag.Null {
+	if k := s.cfg.Writer.Takes(t); k != tag.Null {
 		v.Type = k.String()
 	}
 	if r.Approve {
@@ -91,7 +91,7 @@ func viewTarget(t *write.Target, g *Tag) targetView {
 func (s *Server) judge(v *targetView, t *write.Target, o write.Order, text []string) {
 	if len(text) > 0 {
 		var err error
-		if o.Value, err = t.Parse(text[0]); err != nil {
+		if o.Value, err = write.Parse(text[0], s.cfg.Writer.Takes(t)); err != nil {
 			v.Against = "the value cannot be used: " + err.Error()
 			return
 		}

@@ -19,6 +19,7 @@ import (
 // Writer takes orders to write. *write.Path is one.
 type Writer interface {
 	Target(name string) (*write.Target, bool)
+	Takes(t *write.Target) tag.Kind
 	Submit(ctx context.Context, o write.Order) write.Outcome
 	Approve(ctx context.Context, id uint64, c write.Caller, yes bool, why string) (write.Outcome, error)
 	Waiting() []write.Outcome
@@ -116,14 +117,14 @@ func (s *Server) order(b *writeBody, key string) (o write.Order, err error) {
 	case len(key) > maxKey:
 		return o, fmt.Errorf("an Idempotency-Key has at most %d bytes", maxKey)
 	}
-	t, ok := s.cfg.Writer.Target(b.Tag)
-	if !ok {
-		t = &write.Target{}
+	kind := tag.Null
+	if t, ok := s.cfg.Writer.Target(b.Tag); ok {
+		kind = s.cfg.Writer.Takes(t)
 	}
 	if b.Text != nil {
-		o.Value, err = t.Parse(*b.Text)
+		o.Value, err = write.Parse(*b.Text, kind)
 	} else {
-		o.Value, err = t.FromJSON(b.Value)
+		o.Value, err = write.FromJSON(b.Value, kind)
 	}
 	if err != nil {
 		return o, fmt.Errorf("the value cannot be used: %w", err)

@@ -20,6 +20,7 @@ type job struct {
 	target *Target
 	state  *tagState
 	raw    tag.Value // for the device
+	value  tag.Value // that it has then, as the gateway shows it
 	until  time.Time // when it is too late to leave
 }
 
@@ -49,6 +50,7 @@ func (p *Path) execute(ctx context.Context, e *entry, t *Target) Outcome {
 			return p.refuse(e, &refusal{TooLate, "it waited too long for another write of the tag"})
 		}
 	}
+	j.freshen(waiting)
 	if why := j.prepare(); why != nil {
 		return p.refuse(e, why)
 	}
@@ -70,6 +72,13 @@ func expiry(o *Order, r *Rule) time.Duration {
 	return r.Expire
 }
 
+// freshen has what the interlock looks at and is too old read anew: a device that sends what has changed says nothing for long of what stays. What cannot be read stays too old, and refuses.
+func (j *job) freshen(ctx context.Context) {
+	for device, ids := range j.target.Interlock.stale(j.path.cfg.Plant.Last, time.Now()) {
+		_ = j.path.cfg.Plant.ReadBack(ctx, device, ids)
+	}
+}
+
 // prepare makes the raw value, and asks the interlock before anything is written down.
 func (j *job) prepare() *refusal {
 	last := j.last()
@@ -77,6 +86,7 @@ func (j *job) prepare() *refusal {
 	if j.raw, err = j.target.raw(j.order.Value, j.target.known(&last)); err != nil {
 		return refusedValue(err)
 	}
+	j.value = j.target.nearest(j.order.Value, j.raw)
 	j.path.update(j.entry, func(o *Outcome) {
 		o.Old = last.Value
 		if j.quality = ""; !last.Quality.IsGood() {
@@ -107,7 +117,10 @@ func (j *job) check() error {
 	if !now.Before(j.until) {
 		return &refusal{TooLate, "it expired before it could leave"}
 	}
-	return j.target.Interlock.check(j.path.cfg.Plant.Last, j.order.Value, now)
+	if i := j.target.Interlock; i != nil {
+		return i.check(j.path.cfg.Plant.Last, j.value, now, i.maxAge)
+	}
+	return nil
 }
 
 func (j *job) set(end End, cause Cause, format string, args ...any) {
@@ -133,11 +146,19 @@ func (j *job) judge(ctx context.Context, r device.Result, err error, looked bool
 		_, _ = j.look(ctx) // to show what it is now; that says nothing of whose doing it is
 	case errors.As(err, &ns):
 		j.set(Refused, causeOf(err), "%s", ns.Reason)
+	case unwritable(r.Err):
+		j.set(Refused, OutOfRange, "%v", r.Err)
 	case r.Err != nil:
 		j.set(Failed, NoCause, "%v", r.Err)
 	default:
 		j.verify(ctx, looked)
 	}
+}
+
+// unwritable says whether err is of a value that its address does not take, for which nothing was sent.
+func unwritable(err error) bool {
+	var e interface{ Unwritable() bool }
+	return errors.As(err, &e) && e.Unwritable()
 }
 
 // wish has the value written at the next poll, and tries again for as long as it is wished for: a desired value may be written twice. What is newer takes its place.
@@ -151,7 +172,9 @@ func (j *job) wish(ctx, waiting context.Context) {
 		if r.MayHaveHappened {
 			may = r
 		}
-		again := r.MayHaveHappened || unsent && causeOf(err) == NotReachable || err != nil && !unsent
+		var lock *InterlockError
+		stale := errors.As(err, &lock) && lock.Stale
+		again := r.MayHaveHappened || unsent && causeOf(err) == NotReachable || err != nil && !unsent || stale
 		if !again || waiting.Err() != nil || !j.current() {
 			err = stopped(waiting, err)
 			if r.Err != nil && may.MayHaveHappened {
@@ -162,6 +185,7 @@ func (j *job) wish(ctx, waiting context.Context) {
 			return
 		}
 		pause(waiting, 250*time.Millisecond)
+		j.freshen(waiting)
 	}
 }
 

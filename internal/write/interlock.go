@@ -3,6 +3,7 @@ package write
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -21,9 +22,10 @@ type Interlock struct {
 
 // Input is a tag that an interlock looks at.
 type Input struct {
-	Key string // as the condition has it
-	Tag string // full name
-	ID  tag.ID
+	Key    string // as the condition has it
+	Tag    string // full name
+	Device string
+	ID     tag.ID
 
 	kind rule.Kind
 }
@@ -32,6 +34,8 @@ type Input struct {
 type Known struct {
 	ID   tag.ID
 	Kind tag.Kind // of the engineering value; Null when only the device knows
+
+	Device string
 }
 
 // Here stands before the name of a tag of the device that is written: tag("./door") .
@@ -88,7 +92,7 @@ func (c *Compiler) input(key, device string) (Input, error) {
 	if !ok {
 		return in, fmt.Errorf("there is no tag %q", in.Tag)
 	}
-	in.ID = k.ID
+	in.ID, in.Device = k.ID, k.Device
 	var err error
 	in.kind, err = ruleKind(k.Kind)
 	return in, err
@@ -130,29 +134,56 @@ func ruleKind(k tag.Kind) (rule.Kind, error) {
 type InterlockError struct {
 	Source string
 	What   string
+	Stale  bool // a value that it looks at is too old
 }
 
 func (e *InterlockError) Error() string { return "interlock: " + e.What }
 
-// check says why value may not be written now, nil when it may. Null asks whether anything may be: a condition that only the value decides is left to that.
-func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, value tag.Value, now time.Time) error {
+// anyAge has check take values as old as they come: a write reads those anew that are too old.
+const anyAge = time.Duration(math.MaxInt64)
+
+// stale returns the inputs that are good and older than they may be, by device.
+func (i *Interlock) stale(last func([]tag.ID, []device.Last) []device.Last, now time.Time) map[string][]tag.ID {
 	if i == nil {
 		return nil
 	}
-	v := &inputs{of: i, value: value, last: make([]device.Last, 0, len(i.inputs))}
+	var old map[string][]tag.ID
+	for n, l := range last(i.ids(), nil) {
+		if !l.Quality.IsGood() || now.Sub(time.Unix(0, l.Received)) <= i.maxAge {
+			continue
+		}
+		if old == nil {
+			old = map[string][]tag.ID{}
+		}
+		old[i.inputs[n].Device] = append(old[i.inputs[n].Device], l.ID)
+	}
+	return old
+}
+
+func (i *Interlock) ids() []tag.ID {
 	ids := make([]tag.ID, len(i.inputs))
 	for n := range i.inputs {
 		ids[n] = i.inputs[n].ID
 	}
-	v.last = last(ids, v.last)
+	return ids
+}
+
+// check says why value may not be written now, nil when it may; what it looks at may be as old as maxAge. Null asks whether anything may be: a condition that only the value decides is left to that.
+func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, value tag.Value, now time.Time, maxAge time.Duration) error {
+	v := &inputs{of: i, value: value, last: last(i.ids(), nil)}
 	for n := range v.last {
 		l := &v.last[n]
 		switch age := now.Sub(time.Unix(0, l.Received)); {
 		case !l.Quality.IsGood():
 			return i.refuse("%s is %v", i.inputs[n].Tag, l.Quality)
-		case age > i.maxAge:
-			return i.refuse("%s was read %v ago, and may be %v old", i.inputs[n].Tag, age.Round(time.Millisecond), i.maxAge)
+		case age > maxAge:
+			return &InterlockError{Source: i.rule.Source(), What: fmt.Sprintf("%s was read %v ago, and may be %v old", i.inputs[n].Tag, age.Round(time.Millisecond), maxAge), Stale: true}
+		case isNaN(l.Value):
+			return i.refuse("%s is no number", i.inputs[n].Tag)
 		}
+	}
+	if isNaN(value) {
+		return i.refuse("the value is no number")
 	}
 	ok, err := i.rule.Eval(v)
 	switch {
@@ -168,6 +199,12 @@ func (i *Interlock) check(last func([]tag.ID, []device.Last) []device.Last, valu
 		return i.refuse("%s does not hold: %s", i.rule.Source(), v.describe())
 	}
 	return nil
+}
+
+// isNaN: every comparison with it is false, so that its negation holds, whatever was meant.
+func isNaN(v tag.Value) bool {
+	f, ok := v.Float()
+	return ok && math.IsNaN(f)
 }
 
 func (i *Interlock) refuse(format string, args ...any) error {

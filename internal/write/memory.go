@@ -103,7 +103,7 @@ func valueOf(raw json.RawMessage) tag.Value {
 	if len(raw) == 0 {
 		return tag.Value{}
 	}
-	v, err := (&Target{}).FromJSON(raw)
+	v, err := FromJSON(raw, tag.Null)
 	if err != nil {
 		return tag.Value{}
 	}

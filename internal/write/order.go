@@ -20,6 +20,8 @@ type Target struct {
 	Kind      tag.Kind        // of the raw value; Null when only the device knows it
 	Rule      *Rule
 	Interlock *Interlock // nil without
+	// Check says why the device's address does not take a raw value, as far as that is known without asking the device. Nil knows nothing.
+	Check func(raw tag.Value) error
 }
 
 // Caller is who wants something.
@@ -65,7 +67,7 @@ const (
 	NoTag              // there is none, or it is not writable
 	NoRole             // the caller may not
 	BadValue           // of the wrong type
-	OutOfRange         // outside the limits
+	OutOfRange         // outside the limits, or of those that the address takes
 	Locked             // the interlock
 	TooMany            // the rate, or too many at once
 	NotReachable       // the device is down, out of service or paused

@@ -3,6 +3,7 @@ package write
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -290,26 +291,43 @@ func (t *Target) accepts(v tag.Value) *refusal {
 	if v.Kind == tag.Null {
 		return &refusal{BadValue, "there is no value"}
 	}
-	if _, err := t.raw(v, tag.Null); err != nil {
+	raw, err := t.raw(v, tag.Null)
+	if err != nil {
 		return refusedValue(err)
 	}
-	for it := v.Elems(); it.Next(); {
-		if err := t.ranged(it.Value); err != nil {
+	sent := raw.Elems()
+	for it := v.Elems(); it.Next() && sent.Next(); {
+		if err := t.ranged(it.Value, sent.Value); err != nil {
 			return refusedBy(OutOfRange, err)
 		}
 	}
-	if err := t.ranged(v); err != nil {
+	if err := t.ranged(v, raw); err != nil {
+		return refusedBy(OutOfRange, err)
+	}
+	if t.Check == nil {
+		return nil
+	}
+	if err := t.Check(raw); err != nil {
 		return refusedBy(OutOfRange, err)
 	}
 	return nil
 }
 
-func (t *Target) ranged(v tag.Value) error {
+// ranged says whether v is between the limits, and what the device has when it is sent raw for it: the nearest whole number may be past them.
+func (t *Target) ranged(v, raw tag.Value) error {
 	f, ok := v.Float()
 	if !ok || v.Kind == tag.Bool {
 		return nil
 	}
-	return t.within(f)
+	if err := t.within(f); err != nil {
+		return err
+	}
+	shown := t.nearest(v, raw)
+	f, _ = shown.Float()
+	if err := t.within(f); err != nil {
+		return fmt.Errorf("%v would be %v in the device: %w", v, shown, err)
+	}
+	return nil
 }
 
 func refusedValue(err error) *refusal {

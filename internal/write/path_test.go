@@ -2,6 +2,7 @@ package write
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -66,8 +67,13 @@ func TestRefused(t *testing.T) {
 		"interlock never read": {rule: func(r *Rule) { r.Interlock = `tag("press/level") > 5` }, want: "press/level is bad (waiting", cause: Locked},
 		"interlock too old": {rule: func(r *Rule) { r.Interlock = `tag("press/level") > 5`; r.MaxAge = time.Second }, plant: func(p *plant) {
 			p.put(3, tag.Value{Kind: tag.Int16, Bits: 9}, tag.Good)
+			p.onRead = func() error { return errors.New("no answer") }
 			time.Sleep(1500 * time.Millisecond)
 		}, want: "press/level was read 1.5s ago", cause: Locked},
+		"interlock over no number": {rule: func(r *Rule) { r.Interlock = `!(tag("press/any") > 80.0)` }, plant: func(p *plant) { p.put(4, tag.Float64Value(math.NaN()), tag.Good) },
+			want: "press/any is no number", cause: Locked},
+		"interlock, no number to write": {rule: func(r *Rule) { r.Interlock = `!(value > 80.0)` }, order: func(o *Order) { o.Value = tag.Float64Value(math.NaN()) },
+			want: "the value is no number", cause: Locked},
 		"interlock over the value": {rule: func(r *Rule) { r.Interlock = `value < 10` }, want: "the value is 20.5", cause: Locked},
 		"interlock of another kind": {rule: func(r *Rule) { r.Interlock = `tag("press/any") > 1` }, plant: func(p *plant) {
 			p.put(4, tag.Value{Kind: tag.String, Aux: []byte("x")}, tag.Good)
@@ -102,6 +108,40 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A value that the interlock looks at and that is too old is read anew, and what it is by then counts.
+func TestInterlockReadsWhatIsOld(t *testing.T) {
+	for name, open := range map[string]bool{"as it was": false, "another": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := Default()
+				r.Interlock = `!tag("./door")`
+				g := newRig(t, r)
+				g.plant.put(2, boolean(false), tag.Good)
+				g.plant.onRead = func() error { g.plant.put(2, boolean(open), tag.Good); return nil }
+				time.Sleep(time.Hour)
+				if out := g.Submit(t.Context(), order(1)); open {
+					g.want(out, Refused, "press/door is true", "refused refused")
+				} else {
+					g.want(out, Confirmed, "", "sending", "done confirmed")
+				}
+			})
+		})
+	}
+}
+
+// A wish waits for its poll for longer than what the interlock looked at is believed.
+func TestWishReadsWhatIsOld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := Default()
+		r.Mode, r.Expire, r.Interlock = Desired, time.Minute, `!tag("./door")`
+		g := newRig(t, r)
+		g.plant.put(2, boolean(false), tag.Good)
+		g.plant.hold = make(chan struct{})
+		time.AfterFunc(30*time.Second, func() { close(g.plant.hold) })
+		g.want(g.Submit(t.Context(), order(1)), Confirmed, "", "sending", "done confirmed")
+	})
+}
+
 // The interlock is asked again when the value is about to leave.
 func TestInterlockIsAskedLast(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -122,6 +162,12 @@ func TestInterlockIsAskedLast(t *testing.T) {
 	})
 }
 
+// noSuchValue is what a driver says of a value that its address does not take.
+type noSuchValue struct{}
+
+func (noSuchValue) Error() string    { return "there is no such value" }
+func (noSuchValue) Unwritable() bool { return true }
+
 func TestEndsOfTheDevice(t *testing.T) {
 	lost := errors.New("reset by peer")
 	for name, c := range map[string]struct {
@@ -137,6 +183,9 @@ func TestEndsOfTheDevice(t *testing.T) {
 		"refused by the device": {write: func(*plant, tag.Value) (device.Result, error) {
 			return device.Result{Err: errors.New("exception 3")}, nil
 		}, end: Failed, want: "exception 3"},
+		"not to be encoded": {write: func(*plant, tag.Value) (device.Result, error) {
+			return device.Result{Err: fmt.Errorf("press: %w", noSuchValue{})}, nil
+		}, end: Refused, want: "no such value"},
 		"lost on the way": {write: func(*plant, tag.Value) (device.Result, error) {
 			return device.Result{Err: lost, MayHaveHappened: true}, lost
 		}, end: Unknown, want: "reset", reads: 1},

@@ -167,7 +167,7 @@ func newRigOn(t *testing.T, fs *faultfs.FS, p *plant, r Rule) *rig {
 
 func (g *rig) target(r *Rule) *Target {
 	t := &Target{Device: "press", Spec: &device.TagSpec{ID: 1, Name: "press/temp", Address: "x", Writable: true}, Kind: tag.Float32, Rule: r}
-	known := map[string]Known{"press/door": {2, tag.Bool}, "press/level": {3, tag.Int16}, "press/any": {4, tag.Null}, "press/list": {5, tag.Int16 | tag.Array}}
+	known := map[string]Known{"press/door": {2, tag.Bool, "press"}, "press/level": {3, tag.Int16, "press"}, "press/any": {4, tag.Null, "press"}, "press/list": {5, tag.Int16 | tag.Array, "press"}}
 	var err error
 	c := Compiler{Find: func(name string) (Known, bool) { k, ok := known[name]; return k, ok }}
 	t.Interlock, err = c.Compile(r, "press")

@@ -26,35 +26,28 @@ func (t *Target) kind() tag.Kind {
 	return tag.Float64
 }
 
-// Parse reads a value for t as a person types it: 42, -1.5, true, [1,2,3], or a text.
-func (t *Target) Parse(text string) (tag.Value, error) {
-	switch t.kind().Elem() {
-	case tag.String, tag.ByteString, tag.DateTime:
-		if t.kind().IsArray() {
-			break
-		}
-		return t.FromJSON([]byte(strconv.Quote(text)))
+// Parse reads a value of kind k as a person types it: 42, -1.5, true, [1,2,3], or a text. Null is any kind.
+func Parse(typed string, k tag.Kind) (tag.Value, error) {
+	switch {
+	case k == tag.String, k == tag.ByteString, k == tag.DateTime:
+		return text(typed, k)
 	}
-	text = strings.TrimSpace(text)
-	if json.Valid([]byte(text)) {
-		return t.FromJSON([]byte(text))
+	typed = strings.TrimSpace(typed)
+	if json.Valid([]byte(typed)) {
+		return FromJSON([]byte(typed), k)
 	}
-	b, err := json.Marshal(text)
-	if err != nil {
-		return tag.Value{}, err
-	}
-	return t.FromJSON(b)
+	return text(typed, k.Elem())
 }
 
-// FromJSON reads a value for t. Numbers keep all their digits; bytes are base64, times RFC 3339.
-func (t *Target) FromJSON(raw json.RawMessage) (tag.Value, error) {
+// FromJSON reads a value of kind k; Null is any. Numbers keep all their digits; bytes are base64, times RFC 3339.
+func FromJSON(raw json.RawMessage, k tag.Kind) (tag.Value, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
 		return tag.Value{}, errors.New("it is no JSON value")
 	}
-	return fromAny(v, t.kind())
+	return fromAny(v, k)
 }
 
 // fromAny makes a value that can be one of kind k, if k is known.
@@ -294,7 +287,27 @@ func (t *Target) unscaled(v tag.Value) (tag.Value, error) {
 	if near := math.Round(f); isInteger(k) || k == tag.Null && math.Abs(f-near) <= 1e-9*max(1, math.Abs(f)) {
 		f = near
 	}
-	return convert(tag.Float64Value(f), k)
+	raw, err := convert(tag.Float64Value(f), k)
+	var te *TypeError
+	if errors.As(err, &te) {
+		return raw, &TypeError{Value: v.String(), What: "that is " + te.Value + " in the device: " + te.What, Range: te.Range}
+	}
+	return raw, err
+}
+
+// nearest is v as the device has it when it is sent raw for it: itself, where scaling takes no more than the last digits of it.
+func (t *Target) nearest(v, raw tag.Value) tag.Value {
+	terms := t.Spec.Terms()
+	f, number := v.Float()
+	if terms.Scale == 0 || !number || !isInteger(raw.Kind) {
+		return v
+	}
+	shown := t.engineering(raw)
+	g, _ := shown.Float()
+	if math.Abs(f-g) <= 1e-6*math.Abs(terms.Scale)+1e-12*max(math.Abs(f), math.Abs(terms.Bias)) {
+		return v
+	}
+	return shown
 }
 
 // engineering is the value that the gateway shows when the device has raw.

@@ -1,9 +1,11 @@
 package write
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
@@ -20,7 +22,7 @@ func TestConditionsThatDoNotCompile(t *testing.T) {
 		r := Default()
 		r.Interlock = src
 		c := Compiler{Find: func(name string) (Known, bool) {
-			k, ok := map[string]Known{"press/door": {2, tag.Bool}, "press/list": {5, tag.Int16 | tag.Array}}[name]
+			k, ok := map[string]Known{"press/door": {2, tag.Bool, "press"}, "press/list": {5, tag.Int16 | tag.Array, "press"}}[name]
 			return k, ok
 		}}
 		_, err := c.Compile(&r, "press")
@@ -67,7 +69,7 @@ func TestValues(t *testing.T) {
 		{scaled(tag.Null), "21.5", "615", "21.5"},
 		{scaled(tag.Int16 | tag.Array), "[-40, 0]", "[0,400]", "[-40,0]"},
 	} {
-		v, err := c.target.Parse(c.text)
+		v, err := Parse(c.text, c.target.kind())
 		var raw tag.Value
 		if err == nil {
 			raw, err = c.target.raw(v, tag.Null)
@@ -79,6 +81,80 @@ func TestValues(t *testing.T) {
 			t.Errorf("%v %s: %v, shown as %v", c.target.Kind, c.text, raw, c.target.engineering(raw))
 		}
 	}
+}
+
+// What the device has then counts: the nearest whole number may be past the limit that what was asked for keeps. The last digits of scaling do not count.
+func TestRangeOfWhatTheDeviceHas(t *testing.T) {
+	target := func(scale float64) *Target {
+		return &Target{Rule: &Rule{Min: 0.3, HasMin: true, Max: 13, HasMax: true}, Kind: tag.Int16, Spec: &device.TagSpec{Shared: &device.Terms{Scale: scale}}}
+	}
+	for _, c := range []struct {
+		scale, f float64
+		want     string // "" is good
+	}{
+		{5, 12, ""}, {5, 13, "13 would be 15 in the device: 15 is not at most 13"}, {5, 2, "2 would be 0 in the device: 0 is not"}, {5, 20, "20 is not"},
+		{0.1, 0.3, ""}, {0.1, 13, ""}, {0.1, 0.26, "0.26 is not"}, {0.1, 12.96, ""},
+	} {
+		why := target(c.scale).accepts(tag.Float64Value(c.f))
+		if (why == nil) != (c.want == "") || why != nil && (!strings.HasPrefix(why.reason, strings.Split(c.want, " at ")[0]) || why.cause != OutOfRange) {
+			t.Errorf("%g of scale %g: %v, want %q", c.f, c.scale, why, c.want)
+		}
+	}
+	list := target(5)
+	list.Kind |= tag.Array
+	if why := list.accepts(tag.Value{Kind: tag.Float64 | tag.Array, Aux: tag.AppendElem(tag.AppendElem(nil, tag.Float64, math.Float64bits(5)), tag.Float64, math.Float64bits(13))}); why == nil {
+		t.Error("a list with one that is past the limit in the device is accepted")
+	}
+}
+
+// What does not fit is named as it was asked for.
+func TestTooLargeToScale(t *testing.T) {
+	scaled := &Target{Rule: &Rule{}, Kind: tag.Int16, Spec: &device.TagSpec{Shared: &device.Terms{Scale: -2, Bias: 10}}}
+	if why := scaled.accepts(tag.Float64Value(65548)); why == nil || why.reason != "65548: that is -32769 in the device: it does not fit into int16" || why.cause != OutOfRange {
+		t.Errorf("%+v", why)
+	}
+}
+
+// What an address does not take is refused before anything of it is asked for or written down as on its way.
+func TestCheckOfTheAddress(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, Default())
+		target, _ := g.Target("press/temp")
+		target.Check = func(raw tag.Value) error { return errors.New(raw.String() + " is not taken") }
+		g.want(g.Submit(t.Context(), order(20.5)), Refused, "20.5 is not taken", "refused refused")
+		o := order(20.5)
+		if _, against := g.Would(&o); against != "20.5 is not taken" {
+			t.Errorf("%q", against)
+		}
+	})
+}
+
+// Where the address does not say of which kind a tag is, the device's last value does.
+func TestKindOfTheLastValue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newRig(t, Default())
+		target, _ := g.Target("press/temp")
+		target.Kind = tag.Null
+		for text, want := range map[string]tag.Value{
+			"2026-01-02T03:04:05Z": {Kind: tag.DateTime, Bits: uint64(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())},
+			"AQI=":                 {Kind: tag.ByteString, Aux: []byte{1, 2}},
+			"0123":                 {Kind: tag.String, Aux: []byte("0123")},
+			"123":                  {Kind: tag.String, Aux: []byte("123")},
+		} {
+			g.plant.put(1, tag.Value{Kind: want.Kind}, tag.Good)
+			v, err := Parse(text, g.Takes(target))
+			if err != nil || v.Kind != want.Kind || v.Bits != want.Bits || string(v.Aux) != string(want.Aux) {
+				t.Errorf("%s: %v of kind %v, %v", text, v, v.Kind, err)
+			}
+			o := order(0)
+			o.Value = v
+			g.want(g.Submit(t.Context(), o), Confirmed, "")
+		}
+		g.plant.put(1, tag.Value{Kind: tag.String}, tag.BadDeviceFailure)
+		if k := g.Takes(target); k != tag.Null {
+			t.Errorf("of a bad value it takes the kind %v", k)
+		}
+	})
 }
 
 // The range of a tag, as its own and as its rule says.
@@ -114,7 +190,7 @@ func TestRuleCheck(t *testing.T) {
 
 // One condition serves all devices whose tags are of its kinds, and looks at each one's own.
 func TestConditionsOfManyDevices(t *testing.T) {
-	known := map[string]Known{"a/door": {1, tag.Bool}, "b/door": {2, tag.Bool}, "c/door": {3, tag.Int16}, "all/stop": {9, tag.Bool}}
+	known := map[string]Known{"a/door": {1, tag.Bool, "a"}, "b/door": {2, tag.Bool, "b"}, "c/door": {3, tag.Int16, "c"}, "all/stop": {9, tag.Bool, "all"}}
 	c := Compiler{Find: func(name string) (Known, bool) { k, ok := known[name]; return k, ok }}
 	r := Default()
 	r.Interlock = `tag("./door") == false && !tag("all/stop")`

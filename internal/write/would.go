@@ -7,8 +7,14 @@ import (
 	"millrace/internal/tag"
 )
 
-// Takes returns the kind of the values that are written to t, as the gateway shows them; Null when only the device knows it.
-func (t *Target) Takes() tag.Kind { return t.kind() }
+// Takes returns the kind of the values that are written to t, as the gateway shows them: where its address does not say it, that of the value that the device had last; Null before there was one.
+func (p *Path) Takes(t *Target) tag.Kind {
+	if k := t.kind(); k != tag.Null {
+		return k
+	}
+	last := p.cfg.Plant.Last([]tag.ID{t.Spec.ID}, nil)[0]
+	return t.known(&last)
+}
 
 // Range returns between what, both included, a number for t has to be: what its rule and its own range allow, and what a whole number of the device can hold. Without a limit it is infinite.
 func (t *Target) Range() (low, high float64) {
@@ -38,6 +44,7 @@ func (p *Path) Would(o *Order) (v tag.Value, against string) {
 	case !o.Caller.Role.Has(t.Rule.Role):
 		return o.Value, "it takes the role " + t.Rule.Role.String()
 	}
+	value := o.Value
 	if o.Value.Kind != tag.Null {
 		if why := t.accepts(o.Value); why != nil {
 			return o.Value, why.reason
@@ -47,9 +54,12 @@ func (p *Path) Would(o *Order) (v tag.Value, against string) {
 		if err != nil {
 			return o.Value, err.Error()
 		}
-		v = t.engineering(raw)
+		v, value = t.engineering(raw), t.nearest(o.Value, raw)
 	}
-	if err := t.Interlock.check(p.cfg.Plant.Last, o.Value, time.Now()); err != nil {
+	if t.Interlock == nil {
+		return v, ""
+	}
+	if err := t.Interlock.check(p.cfg.Plant.Last, value, time.Now(), anyAge); err != nil {
 		return v, err.Error()
 	}
 	return v, ""

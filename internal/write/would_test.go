@@ -45,8 +45,8 @@ func TestWould(t *testing.T) {
 			t.Errorf("the door is open: %q", got)
 		}
 		time.Sleep(r.MaxAge + time.Second)
-		if got := ask(none); !strings.Contains(got, "may be 5s old") {
-			t.Errorf("what it looks at is old: %q", got)
+		if got := ask(none); !strings.Contains(got, "press/door is true") {
+			t.Errorf("what it looks at is old, and would be read anew: %q", got)
 		}
 		if got := g.stages(); len(got) != 0 || len(g.plant.sent) != 0 {
 			t.Errorf("audited %q, sent %v", got, g.plant.sent)
