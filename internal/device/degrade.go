@@ -37,12 +37,18 @@ const (
 // silence is the requests since a unit's last reply that had none.
 type silence struct {
 	timeouts int
-	waited   time.Duration // for all of them
+	waited   time.Duration // for all of them: a time at which several were on their way counts once
+	until    time.Duration // age of the Runtime at the last of them
 }
 
-func (s *silence) add(waited time.Duration) {
+// add takes a request that had waited so long when it was given up at that age of the Runtime.
+func (s *silence) add(waited, at time.Duration) {
+	if s.timeouts > 0 {
+		waited = max(min(waited, at-s.until), 0)
+	}
 	s.timeouts++
 	s.waited += waited
+	s.until = at
 }
 
 func (s silence) quiet() bool { return s.timeouts >= silentTimeouts && s.waited > silentFor }

@@ -81,14 +81,23 @@ func TestWritesPause(t *testing.T) {
 		b.quit()
 	})
 	var short silence
+	at := time.Hour
+	wait := func() { at += 200 * time.Millisecond; short.add(200*time.Millisecond, at) }
 	for range 7 {
-		short.add(200 * time.Millisecond)
+		wait()
 	}
 	if got := short.paused(); got != "" {
 		t.Errorf("7 times 200ms: %s", got)
 	}
-	if short.add(200 * time.Millisecond); short.paused() == "" {
+	if wait(); short.paused() == "" {
 		t.Error("8 times 200ms is not enough")
+	}
+	var window silence // 8 requests that were on their way together: nobody waited longer than for one of them
+	for range 8 {
+		window.add(400*time.Millisecond, time.Hour)
+	}
+	if got := window.paused(); got != "" {
+		t.Errorf("400ms once: %s", got)
 	}
 }
 

@@ -69,6 +69,8 @@ type endpoint struct {
 	patience atomic.Int64          // ns: how long the handshake on it may take, as the profile says or as long as the driver wants
 	writing  atomic.Bool           // the job is a write
 	reading  atomic.Pointer[group] // whose turn it is, or was last
+	overdue  atomic.Pointer[group] // of whom a request timed out last on this session
+	written  atomic.Bool           // that was a write
 }
 
 type jobKind uint8
@@ -147,6 +149,7 @@ func (e *endpoint) dial(ctx context.Context) error {
 	u.mu.Unlock()
 	lim.Connections = e.held
 	e.reading.Store(nil)
+	e.overdue.Store(nil)
 	e.rt.counters.opens.Add(1)
 	s, err := e.connect(ctx, u, lim)
 	if err != nil {

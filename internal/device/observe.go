@@ -55,9 +55,11 @@ func (e *endpoint) Served(requests, bytes int, took time.Duration) {
 
 func (e *endpoint) TimedOut(after time.Duration) {
 	e.rt.counters.timeouts.Add(1)
+	e.overdue.Store(e.reading.Load())
+	e.written.Store(e.writing.Load())
 	if u := e.unit(); u != nil {
 		u.mu.Lock()
-		u.health.silence.add(after)
+		u.health.silence.add(after, e.rt.age(time.Now()))
 		if !e.writing.Load() {
 			u.rto.TimedOut(after)
 			u.lost()
@@ -71,16 +73,26 @@ func (e *endpoint) TimedOut(after time.Duration) {
 	}
 }
 
+// Late takes a reply that nobody waits for any more. A session does not know whose it is: it is taken for that of the unit whose request timed out last, not for that of the unit whose
+// turn it is meanwhile, which did not have to wait.
 func (e *endpoint) Late(by time.Duration) {
 	e.rt.counters.late.Add(1)
-	if u := e.unit(); u != nil {
-		u.mu.Lock()
+	g := e.overdue.Load()
+	if g == nil {
+		g = e.reading.Load() // a duplicate
+	}
+	if g == nil {
+		return
+	}
+	u := g.unit
+	u.mu.Lock()
+	if !e.written.Load() { // as in TimedOut
 		u.rto.Late(by)
 		u.cameLate(by)
-		u.life.late++
-		u.noted().fault(FaultLate, nil, time.Now())
-		u.mu.Unlock()
 	}
+	u.life.late++
+	u.noted().fault(FaultLate, nil, time.Now())
+	u.mu.Unlock()
 }
 
 func (e *endpoint) Foreign() {

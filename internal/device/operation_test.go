@@ -98,3 +98,35 @@ func TestWritesSayNothingOfReads(t *testing.T) {
 		t.Error("the answer to a write is none")
 	}
 }
+
+// A late reply is taken for that of the unit that did not wait for it any longer, whosever turn it is, and one to a write for that of a write.
+func TestLateRepliesAreOfWhoWaited(t *testing.T) {
+	e, slow := turnBench(t, 1, false)
+	_, well := turnBench(t, 1, false)
+	for _, g := range []*group{slow, well} {
+		e.reading.Store(g)
+		for range 100 {
+			e.Replied(5 * time.Millisecond)
+		}
+	}
+	before := well.unit.rto
+	e.reading.Store(slow)
+	e.TimedOut(200 * time.Millisecond)
+	e.reading.Store(well)
+	e.Late(700 * time.Millisecond)
+	if got := slow.unit.rto.Timeout(); got < 900*time.Millisecond {
+		t.Errorf("a reply took 900ms, and the timeout is %v", got)
+	}
+	if well.unit.rto != before || well.unit.life.late != 0 || slow.unit.life.late != 1 {
+		t.Errorf("%v, before %v; late %d and %d", well.unit.rto, before, well.unit.life.late, slow.unit.life.late)
+	}
+	before = slow.unit.rto
+	e.reading.Store(slow)
+	e.writing.Store(true)
+	e.TimedOut(2 * time.Second)
+	e.writing.Store(false)
+	e.Late(700 * time.Millisecond)
+	if slow.unit.rto != before || slow.unit.life.late != 2 {
+		t.Errorf("a write was late: %v, before %v; late %d", slow.unit.rto, before, slow.unit.life.late)
+	}
+}

@@ -75,6 +75,23 @@ func TestRTOKarn(t *testing.T) {
 	}
 }
 
+// What several requests that were on their way together say is said by the first of them.
+func TestRTODoublesOnceForAWindow(t *testing.T) {
+	r := NewRTO(200*ms, 5*time.Second)
+	for range 50 {
+		r.Sample(10*ms, false)
+	}
+	for i, want := range []time.Duration{400 * ms, 800 * ms, 1600 * ms} {
+		sent := r.Timeout()
+		for range 4 {
+			r.TimedOut(sent)
+		}
+		if r.Timeout() != want {
+			t.Errorf("window %d: %v, want %v", i+1, r.Timeout(), want)
+		}
+	}
+}
+
 func TestRTOLate(t *testing.T) {
 	r := NewRTO(200*ms, 2*time.Second)
 	for range 50 {

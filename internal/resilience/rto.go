@@ -6,7 +6,7 @@ import "time"
 //
 //	SRTT += (R - SRTT)/8, RTTVAR += (|SRTT - R| - RTTVAR)/4, timeout = SRTT + max(G, 4*RTTVAR)
 //
-// within a floor and a ceiling. A timeout doubles it until the next sample. Under the rule for links that jitter (Jitter), newer samples weigh twice as much, the timeout
+// within a floor and a ceiling. A timeout doubles it until the next sample, and requests that were on their way together do so once. Under the rule for links that jitter (Jitter), newer samples weigh twice as much, the timeout
 // is SRTT + 2*RTTVAR, and only the second timeout in a row doubles it: what is lost is repeated sooner. Make one with NewRTO.
 type RTO struct {
 	quick          bool // the rule for links that jitter holds
@@ -60,9 +60,13 @@ func (r *RTO) Sample(rtt time.Duration, repeated bool) {
 // Quick says whether the rule for links that jitter holds from now on.
 func (r *RTO) Quick(on bool) { r.quick = on }
 
-// TimedOut doubles the timeout [RFC 6298 5.5]. after is what the request had waited.
+// TimedOut doubles the timeout [RFC 6298 5.5], unless it was doubled since the request was sent: of several that were on their way together each would else double what the one
+// before it has doubled. after is what the request had waited.
 func (r *RTO) TimedOut(after time.Duration) {
 	r.waited = after
+	if 2*after <= r.rto {
+		return
+	}
 	if r.quick && !r.once {
 		r.once = true
 		return
