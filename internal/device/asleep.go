@@ -24,6 +24,12 @@ func (s *shard) oversleep(now time.Time) {
 // overslept says whether a turn of g timed out since the scheduler overslept most of it. The turn behind it counts, whatever the scheduler did: a gateway that is late for hours still
 // notices who is gone.
 func (s *shard) overslept(g *group, began, ended time.Time) bool {
+	g.mine = !g.mine && s.sleptThrough(began, ended)
+	return g.mine
+}
+
+// sleptThrough says whether the scheduler overslept at least half of the time from began to ended.
+func (s *shard) sleptThrough(began, ended time.Time) bool {
 	from, to := s.slept.from, s.slept.to
 	if from.Before(began) {
 		from = began
@@ -32,8 +38,17 @@ func (s *shard) overslept(g *group, began, ended time.Time) bool {
 		to = ended
 	}
 	asleep := to.Sub(from)
-	g.mine = !g.mine && asleep > 0 && asleep >= ended.Sub(began)/2
-	return g.mine
+	return asleep > 0 && asleep >= ended.Sub(began)/2
+}
+
+// forgiven says whether e's dial that ended with err did so for the gateway's own fault: it was given up, or timed out since the gateway overslept most of it, or its end. The dial behind that one
+// counts, whatever the scheduler did.
+func (s *shard) forgiven(e *endpoint, err error, ended time.Time) bool {
+	if e.forgone {
+		return true
+	}
+	e.mine = !e.mine && timedOut(err) && (s.sleptThrough(e.begun, ended) || ended.Sub(e.begun) >= e.Connect()+e.Handshake()+oversleptFrom)
+	return e.mine
 }
 
 // readAgain has g read as if its turn had not been.

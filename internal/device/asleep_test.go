@@ -75,3 +75,68 @@ func TestOversleptReadsAreMadeAgain(t *testing.T) {
 		})
 	}
 }
+
+// A dial during which the gateway was stopped says nothing of the device: it is made again at once, and no back-off, no breaker and no rate of dials knows of it. A gateway that stops in every
+// dial notices all the same who is gone.
+func TestOversleptDialsAreMadeAgain(t *testing.T) {
+	for _, c := range []struct {
+		sleeps int
+		fails  bool
+	}{{1, false}, {3, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, Config{DialRate: 100})
+			b.plc(1).mode = blackHole
+			b.apply(b.spec(1, time.Second, 1), b.spec(2, time.Second, 1))
+			b.run()
+			for i := range c.sleeps {
+				for b.plc(1).dialled() == i {
+					time.Sleep(10 * time.Millisecond)
+				}
+				if i+1 == c.sleeps && !c.fails {
+					b.plc(1).set(fine)
+				}
+				b.sleepFor(time.Minute)
+				synctest.Wait()
+			}
+			time.Sleep(100 * time.Millisecond)
+			s, n := b.Stats(), b.status("d0001")
+			if !c.fails && (n.State != Ready || n.Outages != 0 || s.DialTimeouts != 0 || b.plc(1).dialled() != 2) {
+				t.Errorf("it is %v after %d dials, %d outages, %d timeouts: %s", n.State, b.plc(1).dialled(), n.Outages, s.DialTimeouts, n.Reason)
+			}
+			if c.fails && (n.Outages != 1 || s.DialTimeouts == 0) {
+				t.Errorf("it is %v, %d outages, %d timeouts", n.State, n.Outages, s.DialTimeouts)
+			}
+			b.plc(1).set(fine)
+			time.Sleep(20 * time.Second)
+			b.quit()
+		})
+	}
+}
+
+// A dial that the gateway gives up itself is no failure of that address: it is dialled again as soon as it is wanted.
+func TestForgoneDialsAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.plc(1).mode = refuses
+		b.plc(2).mode = blackHole
+		b.apply(b.routed(2))
+		b.run()
+		time.Sleep(100 * time.Millisecond)
+		if s := b.status("d0001"); s.Route != 1 || s.State != Opening {
+			t.Fatalf("it is %v on %d", s.State, s.Route)
+		}
+		if err := b.UseRoute("d0001", 0, "by hand"); err != nil { // in the middle of the dial
+			t.Error(err)
+		}
+		synctest.Wait()
+		b.plc(2).set(fine)
+		if err := b.UseRoute("d0001", 1, "by hand"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Millisecond)
+		if s := b.status("d0001"); s.Route != 1 || s.State != Ready {
+			t.Errorf("it is %v on %d: %s", s.State, s.Route, s.Reason)
+		}
+		b.quit()
+	})
+}

@@ -210,6 +210,10 @@ func (s *shard) dialled(e *endpoint) {
 	now := e.outcome.ended
 	if e.outcome.err != nil {
 		s.giveSlots(e)
+		if s.forgiven(e, e.outcome.err, now) {
+			s.redial(e, now)
+			return
+		}
 		if timedOut(e.outcome.err) {
 			s.notOpened(e, e.dialAt, now)
 		}
@@ -217,6 +221,7 @@ func (s *shard) dialled(e *endpoint) {
 		return
 	}
 	s.openedIn(e, now)
+	e.mine = false
 	e.dialling, e.open, e.opened, e.proven, e.growAt = false, true, now, false, time.Time{}
 	s.interrupt(e) // nothing runs: what the dial has hung on its context goes with it
 	e.notBefore = now.Add(e.pause)
@@ -228,6 +233,14 @@ func (s *shard) dialled(e *endpoint) {
 	s.stepAll()
 	if !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state.connected() }) {
 		s.hangUp(e, nil, now, false)
+	}
+}
+
+// redial has e dialled as if the dial that ended had not been, where somebody waits for it.
+func (s *shard) redial(e *endpoint, now time.Time) {
+	e.dialling = false
+	if i := slices.IndexFunc(e.units, func(u *unit) bool { return u.waiting }); i >= 0 {
+		s.askDial(e, e.units[i], now)
 	}
 }
 

@@ -26,6 +26,8 @@ type endpoint struct {
 	busy      bool
 	open      bool // there is a session, and no close of it is queued
 	dialling  bool // a jobOpen is queued or runs
+	forgone   bool // the jobOpen that runs was given up
+	mine      bool // the last dial failed for the gateway's own fault
 	unheard   bool // nothing was asked on this session yet
 	proven    bool // this session was counted as one that works
 	unheardOf bool // the session that is being closed ended since nothing of it was acknowledged

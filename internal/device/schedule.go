@@ -83,6 +83,7 @@ func (s *shard) forgoDial(e *endpoint) {
 	switch {
 	case !e.dialling || slices.ContainsFunc(e.units, func(u *unit) bool { return u.waiting }):
 	case e.busy && e.job.kind == jobOpen:
+		e.forgone = true
 		s.interrupt(e)
 	default:
 		e.queue = slices.DeleteFunc(e.queue, func(j job) bool { return j.kind == jobOpen })
@@ -148,6 +149,7 @@ func (s *shard) reap(e *endpoint) {
 func (u *unit) fire(s *shard, now time.Time) {
 	if u.machine.state == Draining {
 		if e := u.endpoint; e.busy && (e.job.unit == u || len(e.units) == 1) {
+			e.forgone = e.job.kind == jobOpen
 			s.interrupt(e)
 		}
 		return
@@ -341,7 +343,7 @@ func (s *shard) begin(e *endpoint, j job) {
 			return
 		}
 		j.unit = e.units[i]
-		e.dialAt, e.unheard = time.Now(), true
+		e.dialAt, e.unheard, e.forgone = time.Now(), true, false
 	}
 	if j.kind == jobRead {
 		e.inRow = 0
