@@ -115,6 +115,8 @@ type outcome struct {
 	said charge
 	sign resilience.Sign
 
+	barren bool // of jobRead: rows came, and not one of them has a value
+
 	unconfirmed bool    // of jobClose: the device did not let know that it heard of it
 	missing     float64 // of part: share of the values that did not come
 	ended       time.Time
@@ -323,7 +325,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	defer e.rt.free(b)
 	done, err := e.read(ctx, g, b)
 	e.inspect(err)
-	e.outcome.said = u.charge(b)
+	e.outcome.said, e.outcome.barren = u.charge(b), len(b.ID) > 0 && !usable(b)
 	e.rt.stamp(u, b)
 	part = err != nil && timedOut(err) && usable(b)
 	if part {

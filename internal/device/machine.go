@@ -78,6 +78,8 @@ type event struct {
 	less  bool      // of evReplied: it is asked for less at once than its limits allow
 	anew  bool      // of evReplied: from now on it is asked for less, or more, at once; what was before says nothing of that
 	quick bool      // of evTimedOut: the rule for links that jitter holds
+
+	barren bool // of evReplied: the device answered, and gave not one value
 }
 
 type actionKind uint8

@@ -12,7 +12,7 @@ import (
 type RouteStatus struct {
 	Addr  string // as a URL
 	Name  string
-	State string        // "in use"; "standby": a session is open and answers; "trying": it is asked, and does not answer yet; "failed": it was left for a failure; "idle"
+	State string        // "in use"; "standby": a session is open and answers; "trying": it is asked, and does not answer yet, or gives no value; "failed": it was left for a failure; "idle"
 	Cause string        // what failed there last, in words, "" when nothing did or it answers again
 	Since time.Time     // of the state, as far as it is known
 	RTT   time.Duration // smoothed, 0 when unknown
@@ -161,6 +161,8 @@ func (u *unit) show(r *RouteStatus) {
 	defer u.mu.Unlock()
 	r.Since = u.life.since
 	switch s := u.life.state; {
+	case s.polled() && u.life.barren:
+		r.State, r.Cause = RouteTrying, "it answers, and has no value of what it is asked: another device, or one without its program"
 	case s.polled():
 		r.State, r.Cause, r.RTT = RouteStandby, "", u.rto.SRTT()
 	case s == Cooling:

@@ -486,3 +486,35 @@ func TestHopsOfAnOutageAreNotRemembered(t *testing.T) {
 		b.quit()
 	})
 }
+
+// Who comes back to the first address without a value of what is asked, another PLC or one without its program, is not gone back to while the device has values elsewhere.
+func TestNoWayBackToAnotherDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		s := b.routed(2)
+		s.Routing.Standby = true
+		b.apply(s)
+		b.run()
+		time.Sleep(10 * time.Second)
+		b.plc(1).set(blackHole)
+		time.Sleep(20 * time.Second)
+		b.plc(1).change(func(p *plc) {
+			p.value = func(tag.ID) (tag.Kind, uint64, tag.Quality) { return tag.Null, 0, tag.BadNodeIDUnknown }
+		})
+		b.plc(1).set(fine)
+		time.Sleep(10 * time.Minute)
+		st := b.status("d0001")
+		if st.Route != 1 || st.State != Ready || b.last(100).Quality != tag.Good || len(b.bad()) != 0 {
+			t.Errorf("it is %v on %d, %v: %+v", st.State, st.Route, b.last(100).Quality, st.Routes)
+		}
+		if r := st.Routes[0]; r.State != RouteTrying || !strings.Contains(r.Cause, "another device") || st.Standby {
+			t.Errorf("%+v", r)
+		}
+		b.plc(1).change(func(p *plc) { p.value = nil })
+		time.Sleep(time.Minute)
+		if st := b.status("d0001"); st.Route != 0 || b.last(100).Quality != tag.Good {
+			t.Errorf("its program is back: it is on %d, %+v", st.Route, st.Routes)
+		}
+		b.quit()
+	})
+}

@@ -430,7 +430,7 @@ func (s *shard) turned(e *endpoint, g *group) {
 		}
 		return
 	case o.err == nil:
-		ev.kind = evReplied
+		ev.kind, ev.barren = evReplied, o.barren
 	case o.part:
 		ev.kind = evPartial
 	case timedOut(o.err) && s.overslept(g, e.begun, o.ended):

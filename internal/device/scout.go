@@ -148,7 +148,7 @@ func (s *shard) scouted(c *unit, ev event) {
 	switch ev.kind {
 	case evReplied, evPartial:
 		c.scout.passes++
-		if u.active != nil && (!c.known || c.passive > 0) {
+		if u.active != nil && (!c.known || c.passive > 0) || s.worse(c, ev) {
 			c.scout.passes = 0
 		}
 	case evTimedOut, evLost, evRefused:
@@ -160,6 +160,22 @@ func (s *shard) scouted(c *unit, ev event) {
 	if why := u.goes(c, ev.at); why != "" {
 		s.post(u, event{kind: evRoute, at: ev.at, route: n, why: why}, nil)
 	}
+}
+
+// worse says whether what answers at c's address has no value of what it is asked, while the device has some where it is: another PLC, or one without its program.
+func (s *shard) worse(c *unit, ev event) bool {
+	u, is := c.scout.of, false
+	if ev.barren {
+		is = u.table.anyGood(c.groups[0].spec.Tags)
+	}
+	c.mu.Lock()
+	was := c.life.barren
+	c.life.barren = is
+	c.mu.Unlock()
+	if is != was {
+		s.showScout(u, c.scout.lane)
+	}
+	return is
 }
 
 // leastPassive is how many reads in a row must say that the one in use is not in charge: while a pair changes over both may say so.

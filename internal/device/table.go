@@ -288,6 +288,16 @@ func (t *table) isOut(id tag.ID) bool {
 	return i < 0 || t.tags[i].out
 }
 
+// anyGood says whether the value of any of tags is good.
+func (t *table) anyGood(tags []TagSpec) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.ContainsFunc(tags, func(s TagSpec) bool {
+		i := t.index(s.ID, 0)
+		return i >= 0 && t.cells[i].quality.IsGood()
+	})
+}
+
 // turns returns how many takes there were, for readSince.
 func (t *table) turns() uint32 {
 	t.mu.RLock()

@@ -80,7 +80,7 @@ type unit struct {
 // life is what Status says of a unit beyond its state.
 type life struct {
 	state                                            State
-	outOfService, pinned                             bool // pinned to its route
+	outOfService, pinned, barren                     bool // pinned to its route; a scout to whom no value is given
 	reason, outReason                                string
 	since, downSince                                 time.Time
 	route                                            int // which of lanes it is at
