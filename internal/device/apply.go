@@ -25,7 +25,8 @@ func (e *UnknownError) Error() string {
 
 // Apply makes specs the devices that run. It checks and compiles everything first: with an error nothing has changed. A device whose
 // spec is equal, Learned apart, is not touched. One that changed is drained and its successor takes over its last values and, on the
-// same endpoint, its session. Apply may be called before Run, and during it. The tags of specs are kept, not copied, and so are specs that have their defaults: they must not change.
+// same endpoint, its session. Apply may be called before Run, and during it. The tags of specs are kept, not copied, and so are specs that have their defaults: they must not change. In place of a
+// spec that is equal to one that runs specs has that one afterwards, with its own Learned, so that a configuration that was loaded again is in memory once.
 func (r *Runtime) Apply(specs []Spec) (Change, error) {
 	r.apply.Lock()
 	defer r.apply.Unlock()
@@ -33,7 +34,20 @@ func (r *Runtime) Apply(specs []Spec) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
+	next.unify(specs)
 	return r.commit(next), nil
+}
+
+// unify has specs lead to what runs already where that is equal.
+func (p prepared) unify(specs []Spec) {
+	for i := range specs {
+		name := specs[i].Name
+		if runs := p.specs[name]; p.fresh[name] == nil && runs != &specs[i] {
+			learned := specs[i].Learned
+			specs[i] = *runs
+			specs[i].Learned = learned
+		}
+	}
 }
 
 // prepared is a set of devices that is checked and compiled.

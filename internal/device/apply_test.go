@@ -361,3 +361,37 @@ func TestSameSpecKnowsEveryField(t *testing.T) {
 		t.Errorf("only %d fields were tried", fields)
 	}
 }
+
+// A configuration that is loaded again and says the same is in memory once; what was learned meanwhile is the new one's.
+func TestApplyUnifiesWhatIsEqual(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		load := func() []Spec {
+			return []Spec{b.spec(1, time.Second, 3), b.spec(2, time.Second, 3), b.spec(3, time.Second, 3)}
+		}
+		first, second := load(), load()
+		b.apply(first...)
+		b.run()
+		time.Sleep(5 * time.Second)
+		second[0].Learned.MaxRegisters = 16
+		second[1].Groups[0].Interval = 2 * time.Second
+		if _, err := b.Apply(second); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []bool{true, false, true} {
+			if got := &first[i].Groups[0].Tags[0] == &second[i].Groups[0].Tags[0]; got != want {
+				t.Errorf("%s shares its tags with what ran before: %v, want %v", second[i].Name, got, want)
+			}
+		}
+		if second[0].Learned.MaxRegisters != 16 || second[1].Groups[0].Interval != 2*time.Second {
+			t.Errorf("%+v", second[:2])
+		}
+		third := load()
+		third[1].Groups[0].Interval = 2 * time.Second
+		third[2].Name = ""
+		if _, err := b.Apply(third); err == nil || &third[0].Groups[0].Tags[0] == &first[0].Groups[0].Tags[0] {
+			t.Errorf("refused with %v, and changed all the same", err)
+		}
+		b.quit()
+	})
+}
