@@ -98,6 +98,7 @@ func (q *eventQueue) takeLessons() map[string]device.Limits {
 
 // limitsJSON is how learned limits lie in the store.
 type limitsJSON struct {
+	Of           string     `json:"of,omitempty"`
 	Window       int        `json:"window,omitempty"`
 	WindowTried  time.Time  `json:"window_tried,omitzero"`
 	MaxRegisters int        `json:"max_registers,omitempty"`
@@ -118,7 +119,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth, Server: l.Server}
+	j := limitsJSON{Of: l.Of, Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth, Server: l.Server}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -130,7 +131,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth, Server: j.Server}
+	l := device.Limits{Of: j.Of, Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth, Server: j.Server}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

@@ -91,6 +91,7 @@ type Limits struct {
 	Gap          int       // addresses of no interest that may be read to save a request; -1 none
 	RequestWorth int       // bytes that cost the device as much as one more request, measured; a plan reads over gaps that cost less. Gap goes before it
 	Holes        []Span    // never read: the device refused them
+	Of           string    // of what is learned: what it was learned of, in words of our own; "" is not known
 	Server       string    // what a driver keeps of the other side for the next session besides, in its own words; no plan depends on it
 	Generation   uint64    // grows with every change; a plan compiled for an older one must be compiled anew
 }

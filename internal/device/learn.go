@@ -66,6 +66,19 @@ func (u *unit) learn(news Limits) {
 	u.alter()
 }
 
+// identity is what limits are learned of: a device of that address.
+func (u *unit) identity() string {
+	return u.spec.Driver + " " + u.driver.Endpoint(u.spec.Addr) + "/" + u.spec.Addr.Path
+}
+
+// ofThis returns what was learned, nothing when that was of another device that had u's name: it may have lain at another address.
+func (u *unit) ofThis(learned Limits) Limits {
+	if learned.Of != "" && learned.Of != u.identity() {
+		return Limits{}
+	}
+	return learned
+}
+
 // share gives the others on e's connection what u has learned of it: they would have to learn it each for itself, at the cost of a Read.
 func (e *endpoint) share(u *unit) {
 	if len(e.units) == 1 {
@@ -106,6 +119,7 @@ func (u *unit) tell() (Limits, bool) {
 	}
 	u.untold = false
 	l := u.learned
+	l.Of = u.identity()
 	l.Generation, l.Holes = u.limits.Generation, slices.Clone(l.Holes)
 	return l, true
 }

@@ -143,9 +143,6 @@ type group struct {
 // newUnit compiles the plans of spec, which has its defaults. A tag that cannot be planned is an error.
 func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u := &unit{spec: spec, driver: driver, key: spec.Driver + " " + driver.Endpoint(spec.Addr), made: time.Now(), facts: &rt.facts}
-	u.learned = merge(Limits{}, Limits{}, spec.Learned)
-	u.limits = merge(spec.Limits, spec.Limits, spec.Learned)
-	u.limits.Generation = 1
 	u.rto = resilience.NewRTO(spec.Profile.Floor, spec.Profile.Ceiling)
 	seed := rand.New(rand.NewPCG(rt.cfg.Seed, uint64(spec.Number)))
 	u.machine = newMachine(spec.Profile, seed, time.Now())
@@ -153,7 +150,6 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.offset = rt.clock.look(time.Now())
 	u.life = life{since: u.machine.since, outOfService: spec.OutOfService, outReason: spec.Reason}
 	u.timer = timer{owner: u, order: uint64(spec.Number) << 16}
-	var errs []error
 	for i, g := range spec.Groups {
 		u.groups = append(u.groups, &group{unit: u, spec: g, every: g.Interval, kept: g.Interval, stats: rt.groupStats(g.Name)})
 		u.groups[i].wake = func() { rt.mail.woken(u.groups[i]) }
@@ -162,13 +158,27 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 	u.table = newTable(spec.Groups, &rt.seq)
 	u.table.wall = u.offset
 	u.addr = spec.Addr
+	learned := u.ofThis(spec.Learned)
+	err := u.begin(learned)
+	if err != nil && !learned.equal(Limits{}) {
+		err = u.begin(Limits{}) // what was learned keeps no tag out of the configuration: it is learned again, of the tags as they are now
+	}
+	return u, errors.Join(err, u.makeLanes())
+}
+
+// begin plans all groups anew, with what was learned before.
+func (u *unit) begin(learned Limits) error {
+	u.learned = merge(Limits{}, Limits{}, learned)
+	u.limits = merge(u.spec.Limits, u.spec.Limits, learned)
+	u.limits.Generation = 1
+	var errs []error
 	for _, g := range u.groups {
+		g.planned = 0
 		if err := g.replan(); err != nil {
-			errs = append(errs, fmt.Errorf("device %s: group %s: %w", spec.Name, g.spec.Name, err))
+			errs = append(errs, fmt.Errorf("device %s: group %s: %w", u.spec.Name, g.spec.Name, err))
 		}
 	}
-	errs = append(errs, u.makeLanes())
-	return u, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // replan compiles the group's plan anew when limits or service have changed since. The error names the tags that have no place in it.
