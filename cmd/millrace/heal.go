@@ -119,7 +119,7 @@ func (h *healer) region(s *device.Status) string {
 
 func deviceState(s *device.Status, now time.Time) heal.Device {
 	d := heal.Device{
-		Name: s.Name, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss, Load: s.Load, Phi: s.Phi, Slowed: s.Stretch,
+		Name: s.Name, Labels: s.Labels, Protocol: s.Protocol, Address: s.Endpoint, State: s.State.String(), Reason: s.Reason, For: now.Sub(s.Since), RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss, Load: s.Load, Phi: s.Phi, Slowed: s.Stretch,
 		Up: s.State == device.Ready || s.State == device.Degraded, Down: !s.DownSince.IsZero() && !s.OutOfService,
 		Outages: int64(s.Outages), Timeouts: int64(s.Timeouts), Routes: max(len(s.Routes), 1),
 		Topology: heal.Topology{Route: s.Route, Pinned: s.RoutePinned, Stretch: s.Stretched, Degraded: s.Degraded.Level != device.DegradeNone, Standby: s.Standby, OutOfService: s.OutOfService},

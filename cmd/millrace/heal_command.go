@@ -153,9 +153,6 @@ func printExplanation(w io.Writer, x *heal.Explanation) error {
 	if x.Untold > 0 {
 		fmt.Fprintf(w, "and %d more for which it holds\n", x.Untold)
 	}
-	if x.Fault != "" {
-		fmt.Fprintf(w, "its condition gave no answer last: %s\n", x.Fault)
-	}
 	return nil
 }
 
@@ -248,11 +245,12 @@ func newHealHistoryCommand() *cobra.Command {
 --all each is shown with its steps and with how its devices were before and afterwards.`,
 		Example: "  millrace heal history latency_loss --limit 5 --all", Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			q := url.Values{"limit": {fmt.Sprint(limit)}}
+			rule, q := "", url.Values{"limit": {fmt.Sprint(limit)}}
 			if len(args) == 1 {
-				q.Set("rule", args[0])
+				rule = args[0]
+				q.Set("rule", rule)
 			}
-			return shown(c, cmd, "/api/v1/heal/history?"+q.Encode(), asJSON, func(w io.Writer, h *web.HealHistory) error { return printHealHistory(w, h, all) })
+			return shown(c, cmd, "/api/v1/heal/history?"+q.Encode(), asJSON, func(w io.Writer, h *web.HealHistory) error { return printHealHistory(w, h, rule, all) })
 		},
 	}
 	c.flags(cmd, false)
@@ -262,8 +260,12 @@ func newHealHistoryCommand() *cobra.Command {
 	return cmd
 }
 
-func printHealHistory(w io.Writer, h *web.HealHistory, all bool) error {
-	if len(h.Runs) == 0 {
+func printHealHistory(w io.Writer, h *web.HealHistory, rule string, all bool) error {
+	switch {
+	case len(h.Runs) == 0 && rule != "":
+		fmt.Fprintf(w, "nothing is kept of a rule %s; millrace heal list names the rules\n", rule)
+		return nil
+	case len(h.Runs) == 0:
 		fmt.Fprintln(w, "no rule has done anything yet")
 		return nil
 	}

@@ -104,6 +104,8 @@ func (r *rig) healVerbs(x heal.Record) {
 		{[]string{"explain", "slow"}, `press-1: not true: device.rtt > duration`},
 		{[]string{"dry-run", "slow"}, `nothing would be done: no condition holds`},
 		{[]string{"dry-run", "--subject", "press-1"}, `press-1: reroute from address 1 to 0`},
+		{[]string{"explain", "jitter"}, `rule jitter, for each device: not in use, it acts when heal.use names it`},
+		{[]string{"history", "nothing"}, `nothing is kept of a rule nothing`},
 		{[]string{"history"}, `slow for press-1: healed: it helped`},
 		{[]string{"history", "slow", "--all"}, `before press-1: ready, round trip`},
 		{[]string{"history"}, `slow helped: 100 % \(1 healed\)`},

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"millrace/internal/device"
 	"millrace/internal/heal"
 	"millrace/internal/rule"
 )
@@ -162,6 +164,16 @@ func (l *loader) compileRule(c *heal.Compiler, r *healRuleDraft) {
 		return
 	}
 	l.cfg.Heal.Policies = append(l.cfg.Heal.Policies, p)
+	l.warnOfNobody(r)
+}
+
+// warnOfNobody warns of patterns that are for no device: a misspelt one makes a rule that never acts.
+func (l *loader) warnOfNobody(r *healRuleDraft) {
+	for _, p := range r.on {
+		if !slices.ContainsFunc(l.cfg.Devices, func(d device.Spec) bool { ok, _ := path.Match(p.text, d.Name); return ok }) {
+			l.warnf(p.at, "rule %s: on: no device is called %s", r.Name, p.text)
+		}
+	}
 }
 
 // badRule reports what is wrong with a rule, at the place in the file as near as it is known.

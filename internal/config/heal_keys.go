@@ -175,6 +175,10 @@ type conditionDraft struct {
 // condition is a key whose value is a condition in CEL, which is compiled when all is read.
 func condition[T any](name, doc string, to func(*T) *conditionDraft) key[T] {
 	return key[T]{facts: facts{name: name, form: formText, doc: doc}, node: func(l *loader, dst *T, n *yaml.Node) {
+		if r := l.resolve(n); r.Kind == yaml.ScalarNode && !plainTag(r.Tag) {
+			l.failf(l.place(n), "%s: YAML takes %s for a tag; a condition that begins with ! stands in quotes", name, r.Tag)
+			return
+		}
 		s, ok := l.text(n, name)
 		if !ok {
 			return

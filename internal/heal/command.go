@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // maxOutput is how much of what a program says is kept: the end of it.
@@ -55,4 +56,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string { return strings.ToValidUTF8(strings.TrimSpace(string(t.b)), "\uFFFD") }
+// String returns it as text without control characters, which would move the cursor of who reads the history.
+func (t *tail) String() string {
+	text := strings.ReplaceAll(string(t.b), "\r\n", "\n")
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, strings.TrimSpace(text))
+}

@@ -21,6 +21,7 @@ func TestPrograms(t *testing.T) {
 		{`echo out; exit 3`, "out", "exit status 3"},
 		{`echo begun; sleep 600 & wait`, "begun", "it did not end within 200ms"},
 		{`echo out; sleep 3 &`, "out", ""}, // what it leaves behind holds its output
+		{`printf '\033]0;title\007\033[31mred\r\n\tGr\303\274\303\237e\302\233\377'`, "\uFFFD]0;title\uFFFD\uFFFD[31mred\n\tGrüße\uFFFD\uFFFD", ""}, // no control characters
 		{`yes | head -c 100000`, strings.TrimSpace(strings.Repeat("y\n", maxOutput/2)), ""},
 	} {
 		d := Do{Run: 7, Argv: []string{"/bin/sh", "-c", c.script, "sh", "it's; fine"}, Env: []string{"MILLRACE_RULE=slow", "MILLRACE_DEVICE=press03"}, Timeout: 10 * time.Second}

@@ -32,7 +32,8 @@ type ruleState struct {
 	begun     []time.Time         // runs in the last hour
 	stopped   string              // why too many are ill for it to act, "" when they are not
 	stoppedAt time.Time
-	fault     string // why its condition gave no answer last, "" when it did
+	fault     string // for what, and why, its condition gave no answer last, "" when it did
+	told      bool   // that fault is news no more
 	counts    Counts
 }
 
@@ -290,6 +291,7 @@ func (e *Engine) verify(r *run, w *World, out *Out) {
 		return // results of other runs bring the same World again: it is how things were before anything was done
 	}
 	held, err := r.rule.verify.Eval(e.scope(w, r.Each, r.Subject))
+	fault := noAnswer(err)
 	if err != nil || !held {
 		r.holds = time.Time{}
 	} else if r.holds.IsZero() {
@@ -298,6 +300,9 @@ func (e *Engine) verify(r *run, w *World, out *Out) {
 	switch {
 	case !r.holds.IsZero() && w.Now.Sub(r.holds) >= r.rule.Hold:
 		e.succeed(r, w, out, Healed, fmt.Sprintf("it helped: %s", r.rule.verify.Source()))
+	case !w.Now.Before(r.until) && fault != "":
+		r.fail(RolledBack, fmt.Sprintf("nothing said within %v whether it helped: %s gives no answer: %s", r.rule.Within, r.rule.verify.Source(), fault))
+		e.undo(r, w, out)
 	case !w.Now.Before(r.until):
 		r.fail(RolledBack, fmt.Sprintf("it did not help within %v: %s", r.rule.Within, e.values(r.rule.verify.Uses(), e.scope(w, r.Each, r.Subject))))
 		e.undo(r, w, out)

@@ -21,8 +21,9 @@ type Summary struct {
 	Doc     string             `json:"doc"`
 	Each    Each               `json:"each"`
 	Dry     bool               `json:"dry"`
-	State   string             `json:"state"` // watching, acting, stopped, paused
-	Why     string             `json:"why"`   // in plain words
+	State   string             `json:"state"`           // watching, acting, stopped, paused; not in use
+	Why     string             `json:"why"`             // in plain words
+	Fault   string             `json:"fault,omitempty"` // for what, and why, its condition gave no answer last
 	Firing  int                `json:"firing"`
 	Active  int                `json:"active"`          // runs under way
 	Resting int                `json:"resting"`         // subjects that rest after a run
@@ -42,7 +43,6 @@ type Explanation struct {
 	Verify  string   `json:"verify"`
 	After   string   `json:"after"` // what happens afterwards, in words
 	Limit   string   `json:"limit"` // in words
-	Fault   string   `json:"fault,omitempty"`
 	Terms   []Term   `json:"terms"`
 	Told    []Told   `json:"subjects"` // those for which the condition holds, or comes closest to it
 	Untold  int      `json:"more"`     // that it holds for too
@@ -74,7 +74,7 @@ func (e *Engine) Summaries(w *World) []Summary {
 }
 
 func (e *Engine) summary(s *ruleState, w *World) Summary {
-	x := Summary{Name: s.Name, Doc: s.Doc, Each: s.Each, Dry: s.Dry, Runs: maps.Clone(s.counts.Runs), Held: maps.Clone(s.counts.Held), Success: Success(s.counts.Runs), State: "watching"}
+	x := Summary{Name: s.Name, Doc: s.Doc, Each: s.Each, Dry: s.Dry, Runs: maps.Clone(s.counts.Runs), Held: maps.Clone(s.counts.Held), Success: Success(s.counts.Runs), State: "watching", Fault: s.fault}
 	for _, r := range e.runs {
 		if r.Rule == s.Name && r.active() {
 			x.Active++
@@ -103,6 +103,9 @@ func (e *Engine) summary(s *ruleState, w *World) Summary {
 	default:
 		x.Why = fmt.Sprintf("its condition holds for %d", x.Firing)
 	}
+	if s.fault != "" && x.State == "watching" {
+		x.Why += ", and gives no answer for " + s.fault
+	}
 	return x
 }
 
@@ -118,19 +121,29 @@ func Success(runs map[Outcome]uint64) float64 {
 
 // Explain explains the rule called name, and whether there is one.
 func (e *Engine) Explain(name string, w *World) (Explanation, bool) {
-	w.index()
 	i := slices.IndexFunc(e.rules, func(s *ruleState) bool { return s.Name == name })
 	if i < 0 {
 		return Explanation{}, false
 	}
-	s := e.rules[i]
-	x := Explanation{Summary: e.summary(s, w), When: s.When, For: s.For.String(), On: s.On, Limit: s.Limit.String(), Fault: s.fault}
+	return e.explain(e.rules[i], w), true
+}
+
+// ExplainUnused explains a rule that is not one of e's, as if it was.
+func (e *Engine) ExplainUnused(p *Policy, w *World) Explanation {
+	x := e.explain(&ruleState{Policy: p, counts: Counts{map[Outcome]uint64{}, map[string]uint64{}}}, w)
+	x.State, x.Why = "not in use", "it acts when heal.use names it"
+	return x
+}
+
+func (e *Engine) explain(s *ruleState, w *World) Explanation {
+	w.index()
+	x := Explanation{Summary: e.summary(s, w), When: s.When, For: s.For.String(), On: s.On, Limit: s.Limit.String()}
 	for _, a := range s.Do {
 		x.Do = append(x.Do, a.String())
 	}
 	x.Verify, x.After = s.verification(), s.afterwards()
 	e.tell(&x, s, w)
-	return x, true
+	return x
 }
 
 func (p *Policy) verification() string {

@@ -74,6 +74,7 @@ func deviceFields() []field[Device] {
 	return []f{
 		{"name", rule.String, "its name", func(d *Device) rule.Value { return rule.OfString(d.Name) }},
 		{"region", rule.String, "the name of its region", func(d *Device) rule.Value { return rule.OfString(d.Region) }},
+		{"labels", rule.Map, "its [labels](config.md#devices): `device.labels.site == \"north\"`; one that it does not have is not known, and `\"site\" in device.labels` asks whether it has it", func(d *Device) rule.Value { return rule.OfTexts("device", "label", d.Labels) }},
 		{"protocol", rule.String, "`modbus`, `s7`, `opcua`", func(d *Device) rule.Value { return rule.OfString(d.Protocol) }},
 		{"address", rule.String, "where it is, as a URL", func(d *Device) rule.Value { return rule.OfString(d.Address) }},
 		{"state", rule.String, "`ready`, `cooling` and so on, as the page says it", func(d *Device) rule.Value { return rule.OfString(d.State) }},

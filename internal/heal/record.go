@@ -170,7 +170,7 @@ type Result struct {
 // Event is something that people are told of.
 type Event struct {
 	At      time.Time
-	Kind    string // begun, an Outcome, stopped, going_on, undone
+	Kind    string // begun, an Outcome, stopped, going_on, undone, no_answer
 	Rule    string
 	Subject string
 	Device  string // "" when it is not about one

@@ -121,7 +121,7 @@ func (a Action) String() string {
 // FieldError is what is wrong with one part of a Rule. Its Err is a rule.Errors when the part is a condition.
 type FieldError struct {
 	Rule  string
-	Field string // when, which, verify, on, do
+	Field string // when, which, verify, hold, on, do
 	Index int    // of an action, or a pattern
 	Err   error
 }
@@ -177,6 +177,9 @@ func (c *Compiler) Compile(r Rule) (*Policy, []*FieldError) {
 	}
 	if r.Which != "" && r.Each == EachDevice {
 		bad("which", 0, fmt.Errorf("a rule for each device has one: which goes with each: region or node"))
+	}
+	if r.Verify != "" && r.Hold >= r.Within {
+		bad("hold", 0, fmt.Errorf("verify would have to hold for %v within %v, which it never can: make hold shorter or within longer", r.Hold, r.Within))
 	}
 	for i, pattern := range r.On {
 		_, err := path.Match(pattern, "")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -273,12 +274,24 @@ func (r *Runner) Rules() []Summary {
 	return r.engine.Summaries(w)
 }
 
-// Explain explains the rule called name, and whether there is one.
+// Explain explains the rule called name, also one that comes with the gateway and is not in use, and says whether there is one.
 func (r *Runner) Explain(name string) (Explanation, bool) {
 	w := r.look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.engine.Explain(name, w)
+	if x, ok := r.engine.Explain(name, w); ok {
+		return x, true
+	}
+	shipped := Shipped()
+	i := slices.IndexFunc(shipped, func(s Rule) bool { return s.Name == name })
+	if i < 0 {
+		return Explanation{}, false
+	}
+	p, errs := r.cfg.Compiler.Compile(shipped[i])
+	if len(errs) > 0 {
+		return Explanation{}, false
+	}
+	return r.engine.ExplainUnused(p, w), true
 }
 
 // DryRun returns what Engine.DryRun does, and whether there is such a rule.

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	> fail reconnect TEXT           from now on what begins so fails; > fail ends that
 //	> pause TEXT, > resume
 //	> explain slow, > dry slow, > counts
+//	> unused jitter                  explains a rule that comes along and is not in use
 //	> topology press03, > record 3  how a device is, what the disk says of a run
 //	> after 3                       how the devices of a run were at its end, as the disk says
 //	> lost                          the gateway ends after the next save, before anything of it is done
@@ -134,6 +135,15 @@ func (b *bench) command(line string) {
 		b.w.Paused = ""
 	case "explain":
 		b.explain(rest)
+	case "unused":
+		shipped := Shipped()
+		i := slices.IndexFunc(shipped, func(r Rule) bool { return r.Name == rest })
+		p, errs := b.c.Compile(shipped[i])
+		if errs != nil {
+			b.t.Fatal(errs)
+		}
+		x := b.e.ExplainUnused(p, b.world())
+		fmt.Fprintf(&b.out, "  %s: %s, %s; tried for %d\n", x.Name, x.State, x.Why, x.Watched)
 	case "dry":
 		name, subject, _ := strings.Cut(rest, " ")
 		b.dry(name, subject)
@@ -220,6 +230,10 @@ func (b *bench) assign(words []string, n *Node, d *Device) {
 			d.ByRule = v == "true"
 		case "region":
 			d.Region = v
+		case "site":
+			d.Labels = map[string]string{"site": v}
+		case "outages":
+			d.Outages = int64(number)
 		case "down":
 			if d.Down, d.Up, d.State = v == "true", v != "true", "ready"; d.Down {
 				d.State = "cooling"

@@ -12,6 +12,10 @@ import (
 // try begins the runs of a rule that are due.
 func (e *Engine) try(s *ruleState, w *World, out *Out) {
 	firing := e.firing(s, w)
+	if s.fault != "" && !s.told {
+		s.told = true
+		out.Events = append(out.Events, Event{At: w.Now, Kind: "no_answer", Rule: s.Name, Text: "its condition gives no answer for " + s.fault})
+	}
 	var due []string
 	for _, name := range firing {
 		if x := s.subject(name); w.Now.Sub(x.since) >= s.For {
@@ -40,8 +44,8 @@ func (e *Engine) firing(s *ruleState, w *World) []string {
 	s.fault = ""
 	for _, name := range e.subjects(s.Policy, w) {
 		held, err := s.when.Eval(e.scope(w, s.Each, name))
-		if missing := (*rule.MissingError)(nil); err != nil && !errors.As(err, &missing) {
-			s.fault = err.Error()
+		if text := noAnswer(err); text != "" {
+			s.fault = name + ": " + text
 		}
 		if !held {
 			continue
@@ -52,6 +56,19 @@ func (e *Engine) firing(s *ruleState, w *World) []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+// noAnswer says why a condition gave no answer. What is not known now is no fault of it.
+func noAnswer(err error) string {
+	var missing *rule.MissingError
+	var bad *rule.EvalError
+	switch {
+	case err == nil, errors.As(err, &missing):
+		return ""
+	case errors.As(err, &bad):
+		return bad.Err.Error()
+	}
+	return err.Error()
 }
 
 // subjects returns what the rule is tried for: devices in service, regions, or the node.

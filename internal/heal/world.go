@@ -33,6 +33,7 @@ type Node struct {
 type Device struct {
 	Name     string
 	Region   string
+	Labels   map[string]string // not changed
 	Protocol string
 	Address  string
 	State    string // as the API writes it

@@ -2,7 +2,10 @@ package rule
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -78,3 +81,55 @@ func (it *iterator) ConvertToNative(reflect.Type) (any, error) {
 }
 func (it *iterator) ConvertToType(ref.Type) ref.Val { return types.NewErr("an iterator is no value") }
 func (it *iterator) Equal(o ref.Val) ref.Val        { return types.Bool(ref.Val(it) == o) }
+
+// texts is a Map, as CEL sees it. It is none of CEL's own maps on purpose: with those a name that is not there is an error like any other, and here it is a value that is missing.
+type texts struct {
+	object, what string
+	m            map[string]string
+}
+
+func newTexts(object, what string, m map[string]string) *texts { return &texts{object, what, m} }
+
+func (t *texts) all() traits.Mapper {
+	return types.NewStringStringMap(types.DefaultTypeAdapter, t.m)
+}
+
+func (t *texts) Value() any                                  { return t.m }
+func (t *texts) Type() ref.Type                              { return types.MapType }
+func (t *texts) ConvertToNative(x reflect.Type) (any, error) { return t.all().ConvertToNative(x) }
+func (t *texts) ConvertToType(x ref.Type) ref.Val            { return t.all().ConvertToType(x) }
+func (t *texts) Size() ref.Val                               { return types.Int(len(t.m)) }
+func (t *texts) Contains(key ref.Val) ref.Val                { return t.all().Contains(key) }
+func (t *texts) Iterator() traits.Iterator                   { return t.all().Iterator() }
+func (t *texts) IsSet(key ref.Val) ref.Val                   { return t.Contains(key) }
+
+func (t *texts) Equal(o ref.Val) ref.Val {
+	if x, ok := o.(*texts); ok {
+		o = x.all()
+	}
+	return t.all().Equal(o)
+}
+
+func (t *texts) Get(key ref.Val) ref.Val {
+	k, ok := key.(types.String)
+	if !ok {
+		return types.NewErr("%v is no name of a %s", key, t.what)
+	}
+	v, ok := t.m[string(k)]
+	if !ok {
+		return types.WrapErr(&MissingError{t.object, t.what + " " + string(k)})
+	}
+	return types.String(v)
+}
+
+// String returns "site: north, line: 7", by name.
+func (t *texts) String() string {
+	if len(t.m) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(t.m)) {
+		parts = append(parts, fmt.Sprintf("%s: %s", k, t.m[k]))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -17,6 +17,8 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	switch n.Type().Kind() {
 	case types.ListKind:
 		return &cost.SizeEstimate{Max: s.length(n.Path())}
+	case types.MapKind:
+		return &cost.SizeEstimate{Max: maxTexts}
 	case types.StringKind:
 		return &cost.SizeEstimate{Max: maxText}
 	}

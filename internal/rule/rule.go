@@ -22,6 +22,7 @@ const (
 	MaxSource = 4096      // characters of a condition
 	MaxCost   = 1_000_000 // the most that a condition can cost by what is known of it when it is compiled, and what ends it when it runs
 	maxText   = 256       // the length of a text that the estimate reckons with
+	maxTexts  = 32        // and how many a Map has
 	maxNodes  = 50        // how deep a condition may be nested
 )
 
@@ -81,7 +82,11 @@ type key struct{ name, key string }
 func (e *Env) Compile(src string) (*Rule, error) {
 	parsed, iss := e.env.Parse(src)
 	if iss.Err() != nil {
-		return nil, e.errorsOf(iss)
+		bad := e.errorsOf(iss, nil)
+		if here := slip(src); here != "" {
+			bad[0].Message += "; " + here
+		}
+		return nil, bad
 	}
 	r := &Rule{env: e, source: src}
 	env, err := r.withKeys(parsed)
@@ -89,7 +94,10 @@ func (e *Env) Compile(src string) (*Rule, error) {
 		return nil, err
 	}
 	if r.ast, iss = env.Check(parsed); iss.Err() != nil {
-		return nil, e.errorsOf(iss)
+		return nil, e.errorsOf(iss, parsed)
+	}
+	if bad := literals(r.ast); len(bad) > 0 {
+		return nil, bad
 	}
 	if t := r.ast.OutputType(); !t.IsExactType(types.BoolType) {
 		return nil, Errors{{1, 1, fmt.Sprintf("a condition is true or false, and this is of kind %s", checker.FormatCELType(t))}}

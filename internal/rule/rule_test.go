@@ -19,10 +19,11 @@ type press struct {
 	rtt  time.Duration
 	loss float64
 	late int64
+	tell map[string]string
 }
 
 func deviceObject() *Object {
-	return &Object{Name: "device", Fields: []Var{{Name: "name", Kind: String}, {Name: "rtt", Kind: Duration}, {Name: "loss", Kind: Double}, {Name: "late", Kind: Int}}}
+	return &Object{Name: "device", Fields: []Var{{Name: "name", Kind: String}, {Name: "rtt", Kind: Duration}, {Name: "loss", Kind: Double}, {Name: "late", Kind: Int}, {Name: "labels", Kind: Map}}}
 }
 
 func (p *press) Field(i int) Value {
@@ -36,6 +37,8 @@ func (p *press) Field(i int) Value {
 		return OfDuration(p.rtt)
 	case 2:
 		return OfDouble(p.loss)
+	case 4:
+		return OfTexts("device", "label", p.tell)
 	}
 	return OfInt(p.late)
 }
@@ -89,8 +92,8 @@ func testEnv(t testing.TB) (*Env, *plant) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := &press{"press1", 120 * time.Millisecond, 0.08, 3}
-	return e, &plant{o, one, []*press{one, {"press2", time.Millisecond, 0, 0}, {"oven", 0, 1, 0}},
+	one := &press{"press1", 120 * time.Millisecond, 0.08, 3, map[string]string{"site": "north", "cost-centre": "12"}}
+	return e, &plant{o, one, []*press{one, {"press2", time.Millisecond, 0, 0, nil}, {"oven", 0, 1, 0, nil}},
 		map[string]Value{"press1/temp": OfDouble(81.5), "press1/running": OfBool(true)}}
 }
 
@@ -116,6 +119,13 @@ func TestEval(t *testing.T) {
 		{"tag('press1/temp') + 1.0 > 82.4", true, "press1/temp"},
 		{"at.getHours() < 7", true, "at"},
 		{"ok || absent > 1", true, "absent ok"},
+		{"device.labels.site == 'north' && device.labels['cost-centre'] == '12'", true, "device.labels"},
+		{"'line' in device.labels || has(device.labels.line) || !('site' in device.labels)", false, "device.labels"},
+		{"has(device.labels.site) && device.labels.size() == 2", true, "device.labels"},
+		{"device.labels.exists(k, device.labels[k] == 'north')", true, "device.labels"},
+		{"device.labels == {'site': 'north', 'cost-centre': '12'}", true, "device.labels"},
+		{"devices.filter(d, 'site' in d.labels && d.labels.site == 'north').size() == 1", true, "devices"},
+		{"device.labels != devices[1].labels", true, "device.labels devices"},
 	} {
 		r, err := e.Compile(c.src)
 		if err != nil {
@@ -138,13 +148,27 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		src, want string
 	}{
 		{"device.rtt >", "1:13: mismatched input '<EOF>'"},
-		{"ok &&\n  device.lost > 1.0", "2:9: undefined field 'lost'"},
+		{"ok &&\n  device.lost > 1.0", "2:9: a device has no 'lost'; it has name, rtt, loss, late, labels"},
+		{"devices.exists(d, d.lost > 1.0)", "1:20: a device has no 'lost'; it has name"},
 		{"ok && gadget", "1:7: nothing is called 'gadget'; there are device, devices, ok, at, absent, tag(\"...\")"},
-		{"device.rtt > 100", "1:12: found no matching overload for '_>_' applied to '(duration, int)'"},
+		{"device.rtt > 100", "1:12: > does not go between duration and int; write a duration as duration(\"200ms\")"},
+		{"device.loss * 2 > 1.0", "1:13: * does not go between double and int; write a whole number that meets a double as 2.0"},
+		{"device.name > 5", "1:13: > does not go between string and int; write numbers, true and false without quotes"},
+		{"device.name.startsWith(5)", "1:23: startsWith does not go with string.(int)"},
+		{"ok && device.rtt > duration('200 ms')", `1:29: "200 ms" is no duration; write it like 200ms, 10s or 1h30m`},
+		{"ok &&\n device.name.matches('(')", `2:22: "(" is no pattern: `},
+		{"ok and device.loss > 1.0", "1:4: mismatched input 'and'; and is &&, or is ||, not is !"},
+		{"device.name = 'x'", "1:13: this cannot be read: '= '; equal is =="},
+		{"device.loss > 5%", "1:17: mismatched input '<EOF>'; a share is 0.05, not 5 %"},
+		{"device.rtt > 200ms", "1:17: extraneous input 'ms'; a duration is duration(\"200ms\")"},
+		{"ok & ok", "1:4: this cannot be read: '& '; and is &&, or is ||"},
+		{"device.loss > 0,05", "1:16: mismatched input ','; a number is 0.05, with a point"},
+		{"device.name == \u201cx\u201d", "1:16: this cannot be read: '\u201c'; quotes are ' or \""},
+		{"device.name == 'a and b' ok", "1:26: extraneous input 'ok'"},
 		{"device.late", "1:1: a condition is true or false, and this is of kind int"},
 		{"ok && tag('press1/tmp') > 1.0", "1:10: there is no tag press1/tmp"},
 		{"tag(device.name) > 1.0", "1:11: tag takes one text in quotes, and nothing that is to be worked out"},
-		{"tag('press1/running') > 1.0", "1:23: found no matching overload"},
+		{"tag('press1/running') > 1.0", "1:23: > does not go between bool and double"},
 		{"devices.all(a, devices.all(b, a.loss == b.loss))", "1:1: this could cost"},
 		{"device{name: 'x'} == device", "1:1: this could cost"},
 		{strings.Repeat("ok && ", 1000) + "ok", "1:1: "},
@@ -162,7 +186,7 @@ func TestFaultsHaveAPlace(t *testing.T) {
 
 func TestNoValueIsAnError(t *testing.T) {
 	e, p := testEnv(t)
-	for _, src := range []string{"absent > 1", "devices[2].rtt > duration('1s')", "devices[7].loss > 1.0", "device.late / 0 > 1"} {
+	for _, src := range []string{"absent > 1", "device.labels.line == '7'", "device.labels['line'] != '7'", "devices[1].labels.site == 'north'", "devices[2].rtt > duration('1s')", "devices[7].loss > 1.0", "device.late / 0 > 1"} {
 		r, err := e.Compile(src)
 		if err != nil {
 			t.Errorf("%s: %v", src, err)
@@ -171,7 +195,7 @@ func TestNoValueIsAnError(t *testing.T) {
 		held, err := r.Eval(p)
 		var bad *EvalError
 		var missing *MissingError
-		if errors.As(err, &missing) != strings.Contains(src, "rtt") {
+		if errors.As(err, &missing) != (strings.Contains(src, "rtt") || strings.Contains(src, "labels")) {
 			t.Errorf("%s is %v, %v", src, held, err)
 		}
 		if held || !errors.As(err, &bad) || !bad.Retryable() {

@@ -45,6 +45,10 @@ func OfTime(v time.Time) Value { return Value{types.Timestamp{Time: v}} }
 // OfFields returns f as a value of the kind o.
 func OfFields(o *Object, f Fields) Value { return Value{&object{o, f}} }
 
+// OfTexts returns texts by names as a value of the kind Map: the what ("label") of an object ("device"). It is not changed afterwards. A condition that needs one that is not there
+// fails with a MissingError.
+func OfTexts(object, what string, m map[string]string) Value { return Value{newTexts(object, what, m)} }
+
 // OfItems returns a list.
 func OfItems(i Items) Value { return Value{newList(i)} }
 
@@ -59,6 +63,8 @@ func (v Value) String() string {
 		return "a list"
 	case *object:
 		return "a " + x.of.Name
+	case *texts:
+		return x.String()
 	}
 	s, ok := v.v.ConvertToType(types.StringType).(types.String)
 	if !ok {

@@ -20,6 +20,7 @@ const (
 	Duration
 	Time
 	Struct // a value with fields: those of Var.Object
+	Map    // texts by names: labels.site, labels["site"], "site" in labels
 )
 
 // Var is a variable of an Env, or a field of an Object.
@@ -77,6 +78,8 @@ func (k Kind) celType() *types.Type {
 		return types.DurationType
 	case Time:
 		return types.TimestampType
+	case Map:
+		return types.NewMapType(types.StringType, types.StringType)
 	}
 	return types.ErrorType
 }
@@ -174,7 +177,7 @@ func (o *Object) field(name string) int {
 	return slices.IndexFunc(o.Fields, func(f Var) bool { return f.Name == name })
 }
 
-var kindNames = [...]string{"none", "bool", "int", "double", "string", "duration", "timestamp", "struct"}
+var kindNames = [...]string{"none", "bool", "int", "double", "string", "duration", "timestamp", "struct", "map"}
 
 // String returns the kind as CEL calls it.
 func (k Kind) String() string {

@@ -15,7 +15,7 @@ import (
 // Healer is a Source that heals by rules. All methods but HealHistory and SetHealPause answer from memory.
 type Healer interface {
 	HealRules() []heal.Summary
-	// HealRule explains the rule called name, and says whether there is one.
+	// HealRule explains the rule called name, also one that comes with the gateway and is not in use, and says whether there is one.
 	HealRule(name string) (heal.Explanation, bool)
 	// HealDryRun returns what the rule called name, or every one when it is "", would do; for subject only, whether or not it is due, when that is not "".
 	HealDryRun(name, subject string) ([]heal.Preview, bool)
@@ -60,20 +60,24 @@ func (s *Server) healRoutes(mux *http.ServeMux) {
 		writeJSON(w, http.StatusOK, x)
 	})
 	mux.HandleFunc("GET /api/v1/heal/dry-run", func(w http.ResponseWriter, r *http.Request) {
-		rule := r.URL.Query().Get("rule")
-		all, ok := h.HealDryRun(rule, r.URL.Query().Get("subject"))
-		if !ok {
+		rule, subject := r.URL.Query().Get("rule"), r.URL.Query().Get("subject")
+		all, ok := h.HealDryRun(rule, subject)
+		switch {
+		case !ok:
 			noRule(w, rule)
-			return
+		case subject != "" && len(all) == 0:
+			writeError(w, http.StatusNotFound, "no rule that is asked about is tried for "+strconv.Quote(subject),
+				"the subject is the name of a device that is in service, of a region, or node, whichever the rule is for; millrace heal explain RULE says which those are")
+		default:
+			writeJSON(w, http.StatusOK, map[string]any{"would": append([]heal.Preview{}, all...)})
 		}
-		writeJSON(w, http.StatusOK, map[string]any{"would": append([]heal.Preview{}, all...)})
 	})
 	mux.HandleFunc("GET /api/v1/heal/history", func(w http.ResponseWriter, r *http.Request) { healHistory(w, r, h) })
 	mux.HandleFunc("POST /api/v1/heal/pause", s.authorized(func(w http.ResponseWriter, r *http.Request) { setHealPause(w, r, h) }))
 }
 
 func noRule(w http.ResponseWriter, name string) {
-	writeError(w, http.StatusNotFound, "no healing rule named "+strconv.Quote(name), "GET /api/v1/heal/rules lists them")
+	writeError(w, http.StatusNotFound, "no healing rule named "+strconv.Quote(name), "millrace heal list, or GET /api/v1/heal/rules, lists them")
 }
 
 func healHistory(w http.ResponseWriter, r *http.Request, h Healer) {

@@ -27,6 +27,9 @@ func (h *healing) HealRule(name string) (heal.Explanation, bool) {
 	return heal.Explanation{When: "device.loss > 0.05"}, name == "slow"
 }
 func (h *healing) HealDryRun(name, subject string) ([]heal.Preview, bool) {
+	if subject == "press-9" {
+		return nil, name != "fast"
+	}
 	return []heal.Preview{{Rule: "slow", Subject: subject}}, name != "fast"
 }
 func (h *healing) HealHistory(_ context.Context, name string, limit int) (web.HealHistory, error) {
@@ -65,6 +68,7 @@ func TestHealRoutes(t *testing.T) {
 		{"/api/v1/heal/rules/slow", http.StatusOK, `"when":"device.loss \u003e 0.05"`},
 		{"/api/v1/heal/rules/fast", http.StatusNotFound, `no healing rule named \"fast\"`},
 		{"/api/v1/heal/dry-run?rule=slow&subject=press-1", http.StatusOK, `"subject":"press-1"`},
+		{"/api/v1/heal/dry-run?rule=slow&subject=press-9", http.StatusNotFound, `is tried for \"press-9\"`},
 		{"/api/v1/heal/dry-run?rule=fast", http.StatusNotFound, "no healing rule"},
 		{"/api/v1/heal/history?rule=slow&limit=1", http.StatusOK, `"runs":[{"id":3`},
 		{"/api/v1/heal/history?rule=slow&device=press-2&limit=1", http.StatusOK, `"runs":[{"id":2`},

@@ -15,7 +15,7 @@ func TestConditionsThatDoNotCompile(t *testing.T) {
 	for src, want := range map[string]string{
 		`tag("press/nobody") > 1`: `no tag "press/nobody"`,
 		`tag("press/list") > 1`:   "int16[]",
-		`tag("press/door") > 1`:   "no matching overload",
+		`tag("press/door") > 1`:   "> does not go between bool and int",
 		`value`:                   "true or false",
 		`value >`:                 "",
 	} {
