@@ -52,17 +52,18 @@ func (q *eventQueue) ring() {
 	}
 }
 
-// run deals with everything until ctx ends, and then with what is left.
-func (q *eventQueue) run(ctx context.Context, event func(device.Event), lesson func(string, device.Limits)) {
+// run deals with everything until ctx ends, and then with what is left. Lessons come together: all devices of a plant learn at once when it starts, and keeping one lesson takes a sync
+// of the disk, for which events would wait.
+func (q *eventQueue) run(ctx context.Context, event func(device.Event), lessons func(map[string]device.Limits)) {
 	for {
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
-			q.teach(lesson)
+			q.teach(lessons)
 			q.tell(event)
 			return
 		}
-		q.teach(lesson)
+		q.teach(lessons)
 		q.tell(event)
 	}
 }
@@ -78,9 +79,9 @@ func (q *eventQueue) tell(event func(device.Event)) {
 	}
 }
 
-func (q *eventQueue) teach(lesson func(string, device.Limits)) {
-	for name, l := range q.takeLessons() {
-		lesson(name, l)
+func (q *eventQueue) teach(lessons func(map[string]device.Limits)) {
+	if all := q.takeLessons(); all != nil {
+		lessons(all)
 	}
 }
 

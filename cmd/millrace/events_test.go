@@ -13,7 +13,11 @@ func TestLessonsComeOnce(t *testing.T) {
 	q := newEventQueue()
 	const devices = 2000
 	told := map[string]int{}
-	lesson := func(name string, _ device.Limits) { told[name]++ }
+	lessons := func(all map[string]device.Limits) {
+		for name := range all {
+			told[name]++
+		}
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range devices {
@@ -21,10 +25,18 @@ func TestLessonsComeOnce(t *testing.T) {
 		}
 	})
 	for range devices {
-		q.teach(lesson)
+		q.teach(lessons)
 	}
 	wg.Wait()
-	q.teach(lesson)
+	q.teach(lessons)
+	calls := 0
+	for i := range 3 {
+		q.learn(fmt.Sprint("late-", i), device.Limits{})
+	}
+	q.teach(func(all map[string]device.Limits) { calls += 100 + len(all) })
+	if q.teach(lessons); calls != 103 {
+		t.Errorf("three lessons at once were not told in one: %d", calls)
+	}
 	if len(told) != devices {
 		t.Errorf("%d of %d devices were heard", len(told), devices)
 	}

@@ -262,10 +262,12 @@ func (g *gateway) assign(ctx context.Context, cfg *config.Config) error {
 	for _, m := range marks {
 		byName[markKey(m)] = m
 	}
+	learned, err := g.store.Limits(ctx)
+	if err != nil {
+		return err
+	}
 	for i := range cfg.Devices {
-		if err := g.prepareSpec(ctx, &cfg.Devices[i], byName); err != nil {
-			return err
-		}
+		g.prepareSpec(&cfg.Devices[i], byName, learned)
 	}
 	return nil
 }
@@ -277,8 +279,8 @@ func markKey(m store.Mark) string {
 	return m.Tag
 }
 
-// prepareSpec puts in what the store keeps of a device. marks are by device, or device/tag.
-func (g *gateway) prepareSpec(ctx context.Context, s *device.Spec, marks map[string]store.Mark) error {
+// prepareSpec puts in what the store keeps of a device. marks are by device, or device/tag, learned is by device.
+func (g *gateway) prepareSpec(s *device.Spec, marks map[string]store.Mark, learned map[string][]byte) {
 	if m, ok := marks[s.Name]; ok {
 		s.OutOfService, s.Reason = true, m.Reason
 	}
@@ -289,14 +291,14 @@ func (g *gateway) prepareSpec(ctx context.Context, s *device.Spec, marks map[str
 			}
 		}
 	}
-	text, ok, err := g.store.Limits(ctx, s.Name)
-	if err != nil || !ok {
-		return err
+	text, ok := learned[s.Name]
+	if !ok {
+		return
 	}
+	var err error
 	if s.Learned, err = parseLimits(text); err != nil {
 		g.log.Warn("learned limits forgotten", "device", s.Name, "error", err)
 	}
-	return nil
 }
 
 // Run runs the gateway until ctx ends, and then stops in order: devices, journal, sinks. Everything that was read by then is synced,
@@ -312,7 +314,7 @@ func (g *gateway) Run(ctx context.Context) error {
 	writer.Go(func() { as(base, "journal", func() { errs.add(g.journal.Run(disk)) }) })
 	rest.Go(func() { as(base, "ledger", func() { errs.add(g.ledger.Run(after, ledgerEvery, g.residueAlarm)) }) })
 	rest.Go(func() {
-		as(base, "events", func() { g.events.run(after, g.tell, func(name string, l device.Limits) { g.learned(base, name, l) }) })
+		as(base, "events", func() { g.events.run(after, g.tell, func(all map[string]device.Limits) { g.learned(base, all) }) })
 	})
 	rest.Go(func() { as(base, "disk watch", func() { g.watch(after) }) })
 	rest.Go(func() { as(base, "writes", func() { g.writes.Run(after) }) })
@@ -435,14 +437,19 @@ func (g *gateway) north() *northbound {
 // name returns the name of a tag for what leaves the gateway.
 func (g *gateway) name(id tag.ID) string { return g.store.Catalog().Name(id) }
 
-// learned keeps what was found out about a device for the next run.
-func (g *gateway) learned(ctx context.Context, name string, l device.Limits) {
-	text, err := formatLimits(l)
-	if err == nil {
-		err = g.store.PutLimits(ctx, name, text)
+// learned keeps what was found out about devices for the next run.
+func (g *gateway) learned(ctx context.Context, all map[string]device.Limits) {
+	texts := make(map[string][]byte, len(all))
+	for name, l := range all {
+		text, err := formatLimits(l)
+		if err != nil {
+			g.log.Warn("learned limits not kept", "device", name, "error", err)
+			continue
+		}
+		texts[name] = text
 	}
-	if err != nil {
-		g.log.Warn("learned limits not kept", "device", name, "error", err)
+	if err := g.store.PutLimits(ctx, texts); err != nil {
+		g.log.Warn("learned limits not kept", "devices", len(texts), "error", err)
 	}
 }
 

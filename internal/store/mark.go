@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 )
 
@@ -63,27 +62,44 @@ func (s *Store) Marks(ctx context.Context) ([]Mark, error) {
 	return ms, nil
 }
 
-// PutLimits keeps what was learned of a device, as JSON of the caller's shape. nil forgets it.
-func (s *Store) PutLimits(ctx context.Context, device string, limits []byte) error {
+// PutLimits keeps what was learned of devices, by name, as JSON of the caller's shape, all of it with one sync. nil forgets it.
+func (s *Store) PutLimits(ctx context.Context, limits map[string][]byte) error {
 	return s.change(ctx, "learn", func(tx *sql.Tx) error {
-		if limits == nil {
-			_, err := tx.ExecContext(ctx, "DELETE FROM learned WHERE device = ?", device)
-			return err
+		for device, text := range limits {
+			if err := putLimits(ctx, tx, device, text); err != nil {
+				return err
+			}
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO learned (device, limits) VALUES (?,?) ON CONFLICT DO UPDATE SET limits = excluded.limits", device, string(limits))
-		return err
+		return nil
 	})
 }
 
-// Limits returns what PutLimits kept of a device, and whether there is something.
-func (s *Store) Limits(ctx context.Context, device string) ([]byte, bool, error) {
-	var text string
-	err := s.db.QueryRowContext(ctx, "SELECT limits FROM learned WHERE device = ?", device).Scan(&text)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
+func putLimits(ctx context.Context, tx *sql.Tx, device string, limits []byte) error {
+	if limits == nil {
+		_, err := tx.ExecContext(ctx, "DELETE FROM learned WHERE device = ?", device)
+		return err
 	}
+	_, err := tx.ExecContext(ctx, "INSERT INTO learned (device, limits) VALUES (?,?) ON CONFLICT DO UPDATE SET limits = excluded.limits", device, string(limits))
+	return err
+}
+
+// Limits returns what PutLimits kept, by device.
+func (s *Store) Limits(ctx context.Context) (map[string][]byte, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT device, limits FROM learned")
 	if err != nil {
-		return nil, false, s.failed("read limits of", err)
+		return nil, s.failed("read limits of", err)
 	}
-	return []byte(text), true, nil
+	defer func() { _ = rows.Close() }()
+	all := map[string][]byte{}
+	for rows.Next() {
+		var device, text string
+		if err := rows.Scan(&device, &text); err != nil {
+			return nil, s.failed("read limits of", err)
+		}
+		all[device] = []byte(text)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("read limits of", err)
+	}
+	return all, nil
 }

@@ -187,24 +187,24 @@ func TestMarks(t *testing.T) {
 func TestLimits(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	for _, blob := range []string{`{"holes":[]}`, `{"holes":[{"from":3}]}`} {
-		if err := s.PutLimits(t.Context(), "plc1", []byte(blob)); err != nil {
+	put := func(limits map[string][]byte) {
+		if err := s.PutLimits(t.Context(), limits); err != nil {
 			t.Fatal(err)
 		}
 	}
+	has := func(want string) {
+		t.Helper()
+		if all, err := s.Limits(t.Context()); err != nil || fmt.Sprintf("%s", all) != want {
+			t.Errorf("%s, %v, want %s", all, err, want)
+		}
+	}
+	has("map[]")
+	put(map[string][]byte{"plc1": []byte(`{"holes":[]}`), "plc2": []byte(`{}`)})
+	put(map[string][]byte{"plc1": []byte(`{"holes":[{"from":3}]}`)})
 	s = reopen(t, s, dir)
-	if got, ok, err := s.Limits(t.Context(), "plc1"); err != nil || !ok || string(got) != `{"holes":[{"from":3}]}` {
-		t.Errorf("%s, %v, %v", got, ok, err)
-	}
-	if _, ok, err := s.Limits(t.Context(), "plc2"); err != nil || ok {
-		t.Errorf("limits of an unknown device: %v, %v", ok, err)
-	}
-	if err := s.PutLimits(t.Context(), "plc1", nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok, err := s.Limits(t.Context(), "plc1"); err != nil || ok {
-		t.Errorf("forgotten limits: %v, %v", ok, err)
-	}
+	has(`map[plc1:{"holes":[{"from":3}]} plc2:{}]`)
+	put(map[string][]byte{"plc1": nil, "plc3": []byte(`{}`)})
+	has("map[plc2:{} plc3:{}]")
 }
 
 // put runs a statement on the file of a store that is closed.
