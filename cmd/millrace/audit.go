@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"millrace/internal/journal/vfs"
+	writing "millrace/internal/write"
 	"millrace/internal/write/audit"
 )
 
@@ -41,6 +43,15 @@ func auditDir(args []string, data string) (string, error) {
 	return dir, nil
 }
 
+// namesFolder says how a folder is named, when err is that there is no log in it.
+func namesFolder(err error) error {
+	var none *audit.NoLogError
+	if errors.As(err, &none) {
+		return fmt.Errorf("%w; name the audit folder, or the gateway's data directory with --data", err)
+	}
+	return err
+}
+
 func newAuditVerifyCommand() *cobra.Command {
 	var data, at string
 	var asJSON bool
@@ -60,7 +71,7 @@ Whoever can write the directory can make a log anew as a whole. Keep the number 
 			}
 			r, err := audit.VerifyAt(vfs.OS{}, dir, at)
 			if err != nil {
-				return err
+				return namesFolder(err)
 			}
 			if err := printReport(cmd.OutOrStdout(), r, asJSON); err != nil {
 				return err
@@ -79,6 +90,7 @@ Whoever can write the directory can make a log anew as a whole. Keep the number 
 
 func printReport(w io.Writer, r audit.Report, asJSON bool) error {
 	if asJSON {
+		r.Found, r.Notes = append([]audit.Finding{}, r.Found...), append([]audit.Finding{}, r.Notes...) // [], not null
 		return json.NewEncoder(w).Encode(r)
 	}
 	for _, f := range r.Found {
@@ -104,6 +116,9 @@ type auditFilter struct {
 }
 
 func (f *auditFilter) parse(now time.Time) (err error) {
+	if f.end != "" && !slices.Contains(writing.Ends(), writing.End(f.end)) {
+		return fmt.Errorf("there is no end %q: they are confirmed, differs, refused, failed and unknown", f.end)
+	}
 	if f.from, err = parseWhen(f.since, now); err != nil {
 		return err
 	}
@@ -166,7 +181,7 @@ func newAuditListCommand() *cobra.Command {
 				}
 			})
 			if err != nil {
-				return err
+				return namesFolder(err)
 			}
 			if len(r.Found) > 0 {
 				errs = append(errs, errors.New("the log is not as the gateway wrote it, and some of it is not shown; see 'millrace audit verify'"))

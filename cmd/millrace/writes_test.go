@@ -181,6 +181,15 @@ func TestWritesOverTheAPI(t *testing.T) {
 	if code, _, errs := by(own, "approve", "999"); code != 1 || !strings.Contains(errs, "no write 999 waits") {
 		t.Errorf("%d %s", code, errs)
 	}
+	if code, _, errs := cli(t, "audit", "verify", data); code != 1 || !strings.Contains(errs, "has no audit log") || !strings.Contains(errs, "--data") {
+		t.Errorf("verify of another folder: %d %s", code, errs)
+	}
+	if code, out, _ := cli(t, "audit", "verify", "--data", data, "--json"); code != 0 || !strings.Contains(out, `"found":[],"notes":[]`) {
+		t.Errorf("verify --json: %d %s", code, out)
+	}
+	if code, _, errs := cli(t, "audit", "list", "--data", data, "--end", "confirm"); code != 2 || !strings.Contains(errs, "they are confirmed") {
+		t.Errorf("list of an end that there is not: %d %s", code, errs)
+	}
 	if code, out, errs := cli(t, "audit", "verify", "--data", data); code != 0 || !strings.Contains(out, "the chain holds") {
 		t.Errorf("%d %s%s", code, out, errs)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -135,7 +136,7 @@ func TestOpenShowsRecent(t *testing.T) {
 
 // Records that come at once share syncs.
 func TestGroupCommit(t *testing.T) {
-	slow := &slowFS{FS: faultfs.New(), gate: make(chan struct{})}
+	slow := &slowFS{FS: faultfs.New(), gate: make(chan struct{}), held: make(chan struct{}, 100)}
 	l, _, err := Open(Config{Dir: dir, FS: slow})
 	if err != nil {
 		t.Fatal(err)
@@ -144,16 +145,21 @@ func TestGroupCommit(t *testing.T) {
 	slow.on = true
 	slow.slow.Unlock()
 	var wg sync.WaitGroup
-	for i := range 100 {
+	add := func(i int) {
 		wg.Go(func() {
 			if err := l.Append(record(i)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for n := 0; n < 100; { // all but the first wait for its sync
+	add(0)
+	<-slow.held // it is in its sync, for which the others wait
+	for i := range 99 {
+		add(1 + i)
+	}
+	for n := 0; n < 99; runtime.Gosched() {
 		l.mu.Lock()
-		n = len(l.next.records) + 1
+		n = len(l.next.records)
 		l.mu.Unlock()
 	}
 	close(slow.gate)
@@ -173,6 +179,7 @@ func TestGroupCommit(t *testing.T) {
 type slowFS struct {
 	*faultfs.FS
 	gate chan struct{}
+	held chan struct{} // hears of each sync that is held up
 	slow sync.Mutex
 	on   bool
 }
@@ -192,6 +199,7 @@ func (f slowFile) Sync() error {
 	on := f.fs.on
 	f.fs.slow.Unlock()
 	if on {
+		f.fs.held <- struct{}{}
 		<-f.fs.gate
 	}
 	return f.File.Sync()
@@ -327,6 +335,25 @@ func TestTamperingIsFound(t *testing.T) {
 	}
 	if r := check(t, lay(t, files)); len(r.Found) > 0 {
 		t.Errorf("untouched: %v", r.Found)
+	}
+}
+
+// A directory without a log, or from which all of it was removed, does not pass for a log that is right; one that was just made is one.
+func TestNoLog(t *testing.T) {
+	fs := lay(t, nil)
+	var none *NoLogError
+	if _, err := Verify(fs, dir, nil); !errors.As(err, &none) || none.Dir != dir {
+		t.Errorf("%v", err)
+	}
+	l, found, err := Open(Config{Dir: dir, FS: fs})
+	if err != nil || len(found) > 0 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Verify(fs, dir, nil); err != nil || len(r.Found) > 0 {
+		t.Errorf("%v, %v", r.Found, err)
 	}
 }
 

@@ -69,7 +69,17 @@ func verify(fs vfs.FS, dir string, o scanOptions) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	if s.files == 0 && !s.headed {
+		return Report{}, &NoLogError{dir}
+	}
 	return Report{Files: s.files, Records: s.records, Last: s.seq, Hash: s.last.String(), Found: s.found, Notes: s.notes}, nil
+}
+
+// NoLogError is a directory in which there is nothing of a log: it is another one, or all of it was removed. A log without records has a head.
+type NoLogError struct{ Dir string }
+
+func (e *NoLogError) Error() string {
+	return "audit: " + e.Dir + " has no audit log: it is another folder, or everything in it was removed"
 }
 
 type scanOptions struct {
