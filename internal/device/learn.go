@@ -7,7 +7,7 @@ import (
 
 func (l Limits) equal(o Limits) bool {
 	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
-		l.MaxItems == o.MaxItems && l.MaxTags == o.MaxTags && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && l.Server == o.Server && slices.Equal(l.Holes, o.Holes)
+		l.MaxItems == o.MaxItems && l.MaxTags == o.MaxTags && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && l.Of == o.Of && l.Server == o.Server && slices.Equal(l.Holes, o.Holes)
 }
 
 // merge returns know with what news adds: fields that are not 0 replace what was known, holes are added. What was configured as a cap is
