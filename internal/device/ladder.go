@@ -83,8 +83,6 @@ func (e *slowError) Error() string {
 }
 
 const (
-	// batchFailures is how many turns of a group in a row must have had no answer before one tag that has one shows that it is for their size.
-	batchFailures = 2
 	// atOnceTries is how many such turns of a group are repeated at once while the device answers others. Then it waits for its next due time: it takes a timeout each.
 	atOnceTries = 3
 	// degradedRate is how many requests a second an endpoint gets while a device on it is asked for less at once, which takes more of them: what a serial line behind a gateway
@@ -128,16 +126,16 @@ func (s *shard) climb(g *group, ev *event, o *outcome) (why string) {
 		if g.failed >= atOnceTries {
 			g.owed = false
 		}
-		if u.ladder.Failed() {
+		if u.ladder.Failed(!u.machine.state.polled()) {
 			return "larger reads still fail"
 		}
 		return ""
 	}
 	if !less {
-		g.failed = 0
+		g.came()
 	}
 	switch {
-	case slices.ContainsFunc(u.groups, (*group).tooLarge) && u.ladder.Less():
+	case u.tooLarge():
 		for _, g := range u.groups {
 			if g.tooLarge() {
 				g.failed, g.owed = 0, true // it is read at once in its next size
@@ -156,18 +154,47 @@ func (s *shard) climb(g *group, ev *event, o *outcome) (why string) {
 			return "reads still come only in part"
 		}
 		return "reads came only in part"
-	case u.ladder.Whole(ev.at):
+	case u.ladder.Whole(ev.at, g.sized()):
 		return "reads come whole"
 	}
 	return ""
 }
 
-// tooLarge says whether g, of more tags than one, had no answer several times in a row.
-func (g *group) tooLarge() bool { return g.failed >= batchFailures && len(g.spec.Tags) > 1 }
+// tooLarge says whether g, of more tags than one, had no answer so many times in a row that it is for its size.
+func (g *group) tooLarge() bool {
+	return len(g.spec.Tags) > 1 && g.failed >= resilience.BatchFailures(float64(g.loss))
+}
+
+// sized says whether how much g asks for at once depends on the level, or that of none of its unit's groups does.
+func (g *group) sized() bool {
+	return g.largest > 1 || !slices.ContainsFunc(g.unit.groups, func(o *group) bool { return o.largest > 1 })
+}
+
+// came takes a turn of g of which something came, and those before it of which nothing did: these were lost by chance, since their size was the same. What is too large never comes, and says
+// nothing of the link.
+func (g *group) came() {
+	for range min(g.failed, lossMemory) {
+		g.loss += (1 - g.loss) / lossMemory
+	}
+	g.loss -= g.loss / lossMemory
+	g.failed = 0
+}
+
+// lossMemory is how many turns loss is of, about.
+const lossMemory = 32
+
+// tooLarge asks for less at once when one of u's groups is too large, and says whether it does.
+func (u *unit) tooLarge() bool {
+	i := slices.IndexFunc(u.groups, (*group).tooLarge)
+	return i >= 0 && u.ladder.Less(float64(u.groups[i].loss))
+}
 
 // relevel makes the plans of u those of its level from their next turns on, and tells the world.
 func (s *shard) relevel(u *unit, why string, now time.Time) {
 	level := DegradeLevel(u.ladder.Level())
+	for _, g := range u.groups {
+		g.failed = 0 // what failed was of another size
+	}
 	u.mu.Lock()
 	h := &u.health
 	h.level, h.since, h.why = level, now, why

@@ -2,6 +2,7 @@ package device
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -237,6 +238,37 @@ func TestOneTagIsNotAll(t *testing.T) {
 			if l := b.last(id); time.Since(time.Unix(0, l.Received)) > 10*time.Second {
 				t.Errorf("tag %d is %v, %v old", id, l.Quality, time.Since(time.Unix(0, l.Received)))
 			}
+		}
+		b.quit()
+	})
+}
+
+// A link that loses one request of ten, whatever its size, is no reason to ask for less at once.
+func TestLossIsNoMatterOfSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		b.apply(b.spec(1, 500*time.Millisecond, 10))
+		src := rand.New(rand.NewPCG(3, 4))
+		p := b.plc(1)
+		p.quiet = true
+		p.onRead = func(Observer) { // of the next one
+			p.change(func(p *plc) {
+				if p.mode = fine; src.Float64() < 0.1 {
+					p.mode = silent
+				}
+			})
+		}
+		b.run()
+		time.Sleep(time.Minute)
+		less := 0
+		for range 3600 {
+			time.Sleep(time.Second)
+			if b.status("d0001").Degraded.Level != DegradeNone {
+				less++
+			}
+		}
+		if n := b.Stats().Degrades; n > 4 || less > 300 {
+			t.Errorf("asked for less at once %d times, %d s of an hour", n, less)
 		}
 		b.quit()
 	})

@@ -115,6 +115,7 @@ type group struct {
 	queued bool          // in the endpoint's queue, or running
 	owed   bool          // its values are older than they should be
 	failed int           // turns in a row of which nothing came
+	loss   float32       // share of turns of which nothing came before one of the same size did, smoothed
 	less   bool          // its next turn asks for one tag
 	again  bool          // values came while it was queued, or running
 	mine   bool          // its last turn timed out for the gateway's own fault

@@ -4,7 +4,7 @@ import "time"
 
 // Ladder is how little is asked for at once of a device whose large requests fail:
 //
-//	          batches fail where less worked; two reads in a row in part
+//	          batches fail where less works; two reads in a row in part
 //	full ──────────────────────► halved ──────────────────────► single ──────────────────────► cached
 //	 ▲   ◄──────────────────────        ◄──────────────────────        ◄──────────────────────
 //	 │        as many whole reads as it takes probes, then one a level up: that fails, and it waits twice as long
@@ -54,9 +54,12 @@ func NewLadder(p Profile) Ladder {
 // Level returns how little is asked for now.
 func (l *Ladder) Level() uint8 { return l.level }
 
-// Whole takes a read of which all came, and says whether the level is another one now.
-func (l *Ladder) Whole(now time.Time) bool {
+// Whole takes a read of which all came, and says whether the level is another one now. proves says that it was of a size which depends on the level: none else ends a trial.
+func (l *Ladder) Whole(now time.Time, proves bool) bool {
 	l.inPart = 0
+	if l.trial && !proves {
+		return false
+	}
 	if l.trial {
 		l.trial = false
 		if l.level == Full {
@@ -85,20 +88,43 @@ func (l *Ladder) Part(now time.Time, missing float64) bool {
 	return l.down()
 }
 
-// Failed takes a read of which nothing came.
-func (l *Ladder) Failed() bool {
+// Failed takes a read of which nothing came, or its repetition, which is no read of its own.
+func (l *Ladder) Failed(repeated bool) bool {
 	l.whole = 0
-	return l.trial && l.back()
+	if l.trial {
+		return l.back()
+	}
+	if l.level == Full && !repeated {
+		l.miss(1)
+	}
+	return false
 }
 
-// Less takes the news that one value came where a whole batch had failed twice.
-func (l *Ladder) Less() bool {
+// Less takes the news that one value came where a whole batch had failed again and again, on a link that loses that share of requests whatever their size.
+func (l *Ladder) Less(loss float64) bool {
 	if l.off || l.held || l.level == Cached {
 		return false
 	}
-	l.before = 1
+	switch {
+	case loss < lossOn:
+		l.before = 1 // it is not the link
+	case l.level == Full:
+		l.before = max(l.missing, float32(loss))
+	}
 	return l.down()
 }
+
+// BatchFailures returns how many times in a row a batch must have failed where one value came to show that it is for its size: twice, and on a link that loses that share of requests as many
+// as happen by chance once in ten thousand reads.
+func BatchFailures(loss float64) int {
+	n := 2
+	for p := loss * loss; p > 1.1e-4 && n < mostBatchFailures; p *= loss {
+		n++
+	}
+	return n
+}
+
+const mostBatchFailures = 16
 
 // Hold puts the ladder at single reads and keeps it there, or lets it go up again.
 func (l *Ladder) Hold(on bool) bool {
@@ -113,7 +139,7 @@ func (l *Ladder) Hold(on bool) bool {
 
 // read counts a read at this level, and leaves the level when it brings no more than full did.
 func (l *Ladder) read(now time.Time, missing float32) bool {
-	l.missing += (missing - l.missing) / 4
+	l.miss(missing)
 	if l.level == Full {
 		return false
 	}
@@ -128,6 +154,8 @@ func (l *Ladder) read(now time.Time, missing float32) bool {
 	l.become(Full)
 	return true
 }
+
+func (l *Ladder) miss(share float32) { l.missing += (share - l.missing) / 4 }
 
 // up tries the next level when enough reads came whole.
 func (l *Ladder) up() bool {

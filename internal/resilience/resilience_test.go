@@ -351,8 +351,9 @@ func TestPollPathAllocatesNothing(t *testing.T) {
 		jitter.Replied(10 * ms)
 		jitter.Lost()
 		ladder.Part(now, 0.5)
-		ladder.Whole(now)
-		ladder.Less()
+		ladder.Whole(now, true)
+		ladder.Less(jitter.Loss())
+		ladder.Failed(false)
 		retries.Next(src, jitter.On())
 		rate.OK(now, now, false)
 		rate.TimedOut(now, now)
@@ -381,7 +382,7 @@ func BenchmarkPollPath(b *testing.B) {
 		jitter.Replied(10 * ms)
 		r.Quick(jitter.On())
 		br.OK(now, false, false)
-		ladder.Whole(now)
+		ladder.Whole(now, true)
 	}
 }
 

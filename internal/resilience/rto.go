@@ -7,10 +7,12 @@ import "time"
 //	SRTT += (R - SRTT)/8, RTTVAR += (|SRTT - R| - RTTVAR)/4, timeout = SRTT + max(G, 4*RTTVAR)
 //
 // within a floor and a ceiling. A timeout doubles it until the next sample, and requests that were on their way together do so once. Under the rule for links that jitter (Jitter), newer samples weigh twice as much, the timeout
-// is SRTT + 2*RTTVAR, and only the second timeout in a row doubles it: what is lost is repeated sooner. Make one with NewRTO.
+// is SRTT + 2*RTTVAR, and only the second timeout in a row doubles it: what is lost is repeated sooner. A reply that came late was not lost: for the next samples it is SRTT + 4*RTTVAR, or a
+// link whose replies are all there would be asked twice for each of its slower ones. Make one with NewRTO.
 type RTO struct {
-	quick          bool // the rule for links that jitter holds
-	once           bool // one request timed out since the last sample
+	quick          bool  // the rule for links that jitter holds
+	once           bool  // one request timed out since the last sample
+	patient        uint8 // samples since the last late reply, counted down
 	floor, ceiling time.Duration
 	srtt, rttvar   time.Duration
 	rto            time.Duration
@@ -21,6 +23,7 @@ type RTO struct {
 const (
 	initialRTO  = time.Second      // before the first sample [RFC 6298 2.1]
 	granularity = time.Millisecond // G, the clock's grain
+	patientFor  = 64               // samples
 )
 
 // NewRTO returns an estimator without a sample: one second, within floor and ceiling.
@@ -46,6 +49,10 @@ func (r *RTO) Sample(rtt time.Duration, repeated bool) {
 	weight, k := time.Duration(1), time.Duration(4)
 	if r.quick {
 		weight, k = 2, 2
+	}
+	if r.patient > 0 {
+		r.patient--
+		k = 4
 	}
 	if !r.sampled {
 		r.sampled, r.srtt, r.rttvar = true, rtt, rtt/2
@@ -81,6 +88,7 @@ func (r *RTO) Late(by time.Duration) {
 		return
 	}
 	rtt := r.waited + by
+	r.patient = patientFor
 	r.Sample(rtt, false)
 	r.rto = min(max(r.rto, rtt), r.ceiling)
 }

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -108,9 +109,11 @@ func TestLadder(t *testing.T) {
 		{"two in part, in a row", site, "popopp", "000001"},
 		{"never below single for reads in part", site, "ppppp", "01122"},
 		{"a whole read on trial proves the level", site, "llooooooo", "122211100"},
+		{"a read that is small at any level proves none", site, "llooo" + "sss" + "x" + "oooooo", "12221" + "111" + "2" + "222221"},
 		{"the trial fails: back, and twice as many whole reads before the next", site, "looo" + "x" + "oooooo" + "p" + "oooooooooooo", "1110" + "1" + "111110" + "1" + "111111111110"},
 		{"single reads are no better: full, and not down again within a minute", site, "ppppmmmm" + "pppppppp" + "pppp" + " pp", "01122222" + "22200000" + "0000" + " 11"},
 		{"down to cached and no further", site, "lllll", "12333"},
+		{"a link that loses: less brings no more than full did", site, "ooooL" + "pppppppp", "00001" + "12222222" + ""},
 		{"never", never, "lpppplpp", "00000000"},
 		{"by hand", site, "+oooooooo-oooooo", "2222222222111000"},
 	} {
@@ -123,15 +126,19 @@ func TestLadder(t *testing.T) {
 				got += " "
 				continue
 			case 'o':
-				l.Whole(now)
+				l.Whole(now, true)
+			case 's':
+				l.Whole(now, false)
 			case 'p':
 				l.Part(now, 0.5)
 			case 'm':
 				l.Part(now, 1.0/30)
 			case 'x':
-				l.Failed()
+				l.Failed(false)
 			case 'l':
-				l.Less()
+				l.Less(0)
+			case 'L':
+				l.Less(0.1) // on a link that loses a tenth
 			case '+', '-':
 				l.Hold(what == '+')
 			}
@@ -185,5 +192,38 @@ func TestAIMD(t *testing.T) {
 	}
 	if low := NewAIMD(0.5); low.Rate() != 0.5 {
 		t.Errorf("%v", low.Rate())
+	}
+}
+
+// Replies that are late, not lost, are waited for: a link that is slow, and varies less than it takes to be one that jitters, is not asked twice for each of its slower replies.
+func TestQuickRuleWaitsForWhatComes(t *testing.T) {
+	r, src := NewRTO(200*ms, 2*time.Second), rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		r.Sample(ms, false)
+	}
+	r.Quick(true)
+	late := 0
+	for i := range 5000 {
+		rtt := 190*ms + time.Duration(src.Int64N(int64(60*ms)))
+		if wait := r.Timeout(); rtt > wait {
+			r.TimedOut(wait)
+			r.Late(rtt - wait)
+			if i > 100 {
+				late++
+			}
+			continue
+		}
+		r.Sample(rtt, false)
+	}
+	if late > 100 {
+		t.Errorf("%d of 5000 replies that all came were given up", late)
+	}
+}
+
+func TestBatchFailures(t *testing.T) {
+	for loss, want := range map[float64]int{0: 2, 0.01: 2, 0.02: 3, 0.1: 4, 0.3: 8, 0.9: 16, 1: 16} {
+		if got := BatchFailures(loss); got != want {
+			t.Errorf("loss %v: %d, want %d", loss, got, want)
+		}
 	}
 }

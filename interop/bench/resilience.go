@@ -46,7 +46,7 @@ func pollPath(n int) (took time.Duration, allocs uint64) {
 		jitter.Replied(rtt)
 		rto.Quick(jitter.On())
 		breaker.OK(at, rtt >= p.Ceiling, false)
-		ladder.Whole(at)
+		ladder.Whole(at, true)
 	}
 	took = ownCPU() - began
 	runtime.ReadMemStats(&after)
