@@ -197,11 +197,18 @@ func (r *Runtime) replace(specs map[string]*Spec, units map[string]*unit) {
 // hire starts fresh in the order of their numbers and lets gone go.
 func (r *Runtime) hire(fresh map[string]*unit, gone []*unit) {
 	order := slices.SortedFunc(maps.Values(fresh), func(a, b *unit) int { return int(int64(a.spec.Number) - int64(b.spec.Number)) })
+	before := make(map[string]*unit, len(gone))
+	for _, u := range gone {
+		before[u.spec.Name] = u
+	}
 	r.mail.call(func(s *shard) {
 		now := time.Now()
 		for _, u := range order {
-			u.follow(gone)
+			u.follow(before[u.spec.Name])
 			s.attach(u)
+		}
+		for _, u := range order {
+			s.settle(u.endpoint)
 		}
 		for _, u := range order {
 			s.add(u, now)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -393,5 +394,53 @@ func TestApplyUnifiesWhatIsEqual(t *testing.T) {
 			t.Errorf("refused with %v, and changed all the same", err)
 		}
 		b.quit()
+	})
+}
+
+// countingDriver counts how often an endpoint reckons what its devices say of it.
+type countingDriver struct {
+	*fakeDriver
+	asked atomic.Int64
+}
+
+func (d *countingDriver) Patience(Addr) time.Duration {
+	d.asked.Add(1)
+	return 0
+}
+
+// What a reload costs grows with the devices that change, and not with their square, also when they share a connection: the schedule of all others waits for it.
+func TestReloadOfASharedEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{})
+		d := &countingDriver{fakeDriver: b.driver}
+		b.Runtime.cfg.Drivers = map[string]Driver{"fake": d}
+		const n = 200
+		b.apply(b.units(n)...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		for round, most := range []int64{3 * n, 8 * n, 4 * n} {
+			specs := b.units(n)
+			switch round {
+			case 1:
+				for i := range specs {
+					specs[i].Groups[0].Interval = 2 * time.Second
+				}
+			case 2:
+				specs = specs[:1]
+			}
+			d.asked.Store(0)
+			b.apply(specs...)
+			time.Sleep(10 * time.Second)
+			if asked := d.asked.Load(); asked > most {
+				t.Errorf("round %d: asked of %d devices %d times", round, n, asked)
+			}
+		}
+		if s := b.status("d0001"); s.State != Ready || b.Stats().Sessions != 1 || len(b.Devices()) != 1 {
+			t.Errorf("%v, %+v", s.State, b.Stats())
+		}
+		b.quit()
+		if n := b.Stats().Sessions; n != 0 {
+			t.Errorf("%d sessions are left", n)
+		}
 	})
 }

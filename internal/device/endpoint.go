@@ -30,10 +30,13 @@ type endpoint struct {
 	mine      bool // the last dial failed for the gateway's own fault
 	unheard   bool // nothing was asked on this session yet
 	proven    bool // this session was counted as one that works
+	unsettled bool // units came since settle
+	left      bool // in shard.left
 	unheardOf bool // the session that is being closed ended since nothing of it was acknowledged
 
 	profile   *resilience.Profile // of the most patient of units
 	units     []*unit
+	leaving   int // of units, those that drain
 	holders   int // units that have an address here, wherever they are
 	queue     []job
 	errands   []*errand // writes and read-backs that wait, in front of all reads

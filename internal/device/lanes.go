@@ -55,13 +55,11 @@ func (u *unit) makeLanes() error {
 	return errors.Join(errs...)
 }
 
-// follow has a successor be where its predecessor is, when that is one of its addresses too. A predecessor that is on the way is where it goes.
-func (u *unit) follow(gone []*unit) {
-	i := slices.IndexFunc(gone, func(o *unit) bool { return o.spec.Name == u.spec.Name })
-	if i < 0 || len(u.lanes) == 0 || len(gone[i].lanes) == 0 {
+// follow has a successor be where its predecessor is, nil without one, when that is one of its addresses too. A predecessor that is on the way is where it goes.
+func (u *unit) follow(was *unit) {
+	if was == nil || len(u.lanes) == 0 || len(was.lanes) == 0 {
 		return
 	}
-	was := gone[i]
 	at := was.lanes[was.machine.choice.at].route.Addr
 	n := slices.IndexFunc(u.lanes, func(l lane) bool { return sameAddr(l.route.Addr, at) })
 	if n <= 0 {
@@ -92,7 +90,7 @@ func (s *shard) release(u *unit) {
 	for i := range u.lanes {
 		e := u.lanes[i].endpoint
 		e.holders--
-		s.left = append(s.left, e)
+		s.reapLater(e)
 	}
 }
 
@@ -146,7 +144,7 @@ func (s *shard) move(u *unit, now time.Time) {
 		g.plan, g.planned = nil, 0
 	}
 	s.rt.counters.switches.Add(1)
-	s.left = append(s.left, from)
+	s.reapLater(from)
 	s.tend(u)
 	s.next(from, now)
 }

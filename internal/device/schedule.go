@@ -23,7 +23,15 @@ func (s *shard) attach(u *unit) {
 	u.alter()
 	u.mu.Unlock()
 	e.units = append(e.units, u)
-	e.settle()
+	e.unsettled = true
+}
+
+// settle reckons what the units say that e has now. Who attaches several does it behind the last of them: with thousands on one endpoint the schedule of all others would wait.
+func (s *shard) settle(e *endpoint) {
+	if e.unsettled {
+		e.unsettled = false
+		e.settle()
+	}
 }
 
 // add starts u.
@@ -69,13 +77,23 @@ func (s *shard) service(u *unit, now time.Time) bool {
 func (s *shard) remove(u *unit, now time.Time) {
 	e := u.endpoint
 	u.dropWishes()
+	if u.machine.state < Draining {
+		e.leaving++
+	}
 	s.post(u, event{kind: evDrain, at: now}, nil)
 	s.stepAll()
 	s.timers.arm(&u.timer, now.Add(drainWithin))
 	s.forgoDial(e)
-	s.reap(e)
-	s.next(e, now)
+	s.reapLater(e)
 	s.tend(u)
+}
+
+// reapLater has e reaped at the end of the shard's round, once for all of its devices that go.
+func (s *shard) reapLater(e *endpoint) {
+	if !e.left {
+		e.left = true
+		s.left = append(s.left, e)
+	}
 }
 
 // forgoDial gives up e's dial, on its way or still to come, when no device waits for it.
@@ -109,12 +127,13 @@ func (s *shard) interrupt(e *endpoint) {
 
 // reap lets go of those of e's devices that have drained, and of e with the last of them.
 func (s *shard) reap(e *endpoint) {
-	if len(e.units) > 0 && !slices.ContainsFunc(e.units, func(u *unit) bool { return u.machine.state == Draining }) {
+	if len(e.units) > 0 && e.leaving == 0 {
 		return
 	}
-	now := time.Now()
-	for _, u := range slices.Clone(e.units) {
-		if u.machine.state != Draining || e.busy && e.job.unit == u || len(e.units) == 1 && (e.busy || len(e.queue) > 0) {
+	now, gone := time.Now(), 0
+	for _, u := range e.units {
+		last := gone == len(e.units)-1
+		if u.machine.state != Draining || e.busy && e.job.unit == u || last && (e.busy || len(e.queue) > 0) {
 			continue
 		}
 		s.step(u, event{kind: evGone, at: now}, nil)
@@ -122,9 +141,11 @@ func (s *shard) reap(e *endpoint) {
 		s.timers.disarm(&u.standby)
 		s.unweigh(u)
 		s.timers.disarm(&u.watch)
-		e.units = slices.DeleteFunc(e.units, func(o *unit) bool { return o == u })
 		s.release(u)
+		gone++
 	}
+	e.leaving -= gone
+	e.units = slices.DeleteFunc(e.units, func(u *unit) bool { return u.machine.state == Closed })
 	if len(e.units) == 0 {
 		s.notCrowded(e)
 	}

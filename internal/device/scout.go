@@ -78,7 +78,7 @@ func (s *shard) look() {
 	s.tending = s.tending[:0]
 	for i := 0; i < len(s.left); i++ {
 		e := s.left[i]
-		s.left[i] = nil
+		s.left[i], e.left = nil, false
 		s.reap(e)
 		s.next(e, now)
 	}
@@ -97,6 +97,7 @@ func (s *shard) lookAt(u *unit, n int, now time.Time) {
 		}
 		l.scout = c
 		s.attach(c)
+		s.settle(c.endpoint)
 		s.add(c, now)
 		s.stepAll()
 		s.showScout(u, n)
