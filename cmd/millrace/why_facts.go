@@ -21,9 +21,33 @@ var _ web.Explainer = (*gateway)(nil)
 func (g *gateway) Why(name string) (why.Explanation, error) {
 	f, ok := g.facts(name)
 	if !ok {
-		return why.Explanation{}, &web.UnknownError{What: "device or tag", Name: name}
+		return why.Explanation{}, &web.UnknownError{What: "device or tag", Name: name, Near: g.near(name)}
 	}
 	return why.Make(f), nil
+}
+
+// near returns the device, or the tag of a device, that was probably meant by name.
+func (g *gateway) near(name string) string {
+	cfg := g.config()
+	of, _, isTag := strings.Cut(name, "/")
+	names := make([]string, len(cfg.Devices))
+	for i := range cfg.Devices {
+		names[i] = cfg.Devices[i].Name
+	}
+	if !slices.Contains(names, of) {
+		of = config.Nearest(of, names)
+	}
+	i := slices.Index(names, of)
+	if i < 0 || !isTag {
+		return of
+	}
+	var tags []string
+	for _, group := range cfg.Devices[i].Groups {
+		for _, t := range group.Tags {
+			tags = append(tags, t.Name)
+		}
+	}
+	return config.Nearest(of+name[strings.IndexByte(name, '/'):], tags)
 }
 
 // facts gathers what is known of a device, or of a tag and its device.

@@ -328,6 +328,22 @@ func TestWhyOverSockets(t *testing.T) {
 			m := plant(t, sim.ModbusConfig{Faults: simFault(t, sim.ProtocolModbus, "latency:120ms")})
 			watch(t, "modbus://"+m.Addr(1)+"/1", modbusTags, rigOptions{}).explained("victim", "endpoint_overload", "victim, group g takes")
 		},
+		"requests without an answer": func(t *testing.T) {
+			m := plant(t, sim.ModbusConfig{Faults: simFault(t, sim.ProtocolModbus, "silence:p=0.25")})
+			watch(t, "modbus://"+m.Addr(1)+"/1", modbusTags, rigOptions{}).explained("victim", "unanswered", "of the last requests had no answer")
+		},
+		"a unit that its gateway does not reach": func(t *testing.T) {
+			m := plant(t, sim.ModbusConfig{})
+			watch(t, "modbus://"+m.Addr(1)+"/250", modbusTags, rigOptions{}).explained("victim", "unit_silent", "exception 10")
+		},
+		"another server": func(t *testing.T) {
+			_, n, url := modbusPatient(t)
+			n.answerBy(func(c net.Conn) {
+				_, _ = c.Read(make([]byte, 100))
+				_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
+			})
+			watch(t, url, modbusTags, rigOptions{}).explained("victim", "wrong_protocol", "cannot frame")
+		},
 		"jitter": func(t *testing.T) {
 			m := plant(t, sim.ModbusConfig{Faults: simFault(t, sim.ProtocolModbus, "jitter:140ms")})
 			watch(t, "modbus://"+m.Addr(1)+"/1", modbusTags, rigOptions{tweak: func(c *config.Config) { c.Devices[0].Groups[0].Interval = 300e6 }}).explained("victim", "jitter", "deviation")
@@ -417,8 +433,8 @@ func TestWhyCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &e); err != nil || code != exitOK || e.Findings[0].Cause != "port_closed" || len(e.Faults) == 0 {
 		t.Errorf("%d, %v: %s", code, err, out)
 	}
-	for _, name := range []string{"nobody", "victim/nothing", "nobody/a"} {
-		if _, errs, code := millrace(t, "why", name, "--server", page); code != exitFailed || !strings.Contains(errs, name) {
+	for name, near := range map[string]string{"nobody": "", "victim/nothing": "", "nobody/a": "", "victm": "did you mean victim?", "victim/aa": "did you mean victim/a?", "vctim/a": "did you mean victim/a?"} {
+		if _, errs, code := millrace(t, "why", name, "--server", page); code != exitFailed || !strings.Contains(errs, name) || !strings.Contains(errs, near) || near == "" && strings.Contains(errs, "did you mean") {
 			t.Errorf("%s: %d, %s", name, code, errs)
 		}
 	}

@@ -64,7 +64,7 @@ func (s *sheet) known(names []string, need ...string) bool {
 	ok := true
 	for i, c := range s.columns {
 		if !slices.Contains(names, c) {
-			s.l.add(&Error{Place: s.header[i], Msg: fmt.Sprintf("unknown column %q; known are %s", c, strings.Join(names, ", ")), Meant: nearest(c, names)})
+			s.l.add(&Error{Place: s.header[i], Msg: fmt.Sprintf("unknown column %q; known are %s", c, strings.Join(names, ", ")), Meant: Nearest(c, names)})
 			ok = false
 		}
 	}

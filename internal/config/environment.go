@@ -24,7 +24,7 @@ func (l *loader) applyEnvironment() {
 		case "JOURNAL":
 			override(l, &journalKeys, &l.doc.journal, name, key, value)
 		default:
-			l.add(&Error{Place: fromEnvironment(name), Msg: "only keys of gateway and journal can be set so", Meant: nearest(name, overrides())})
+			l.add(&Error{Place: fromEnvironment(name), Msg: "only keys of gateway and journal can be set so", Meant: Nearest(name, overrides())})
 		}
 	}
 }
@@ -37,7 +37,7 @@ func override[T any](l *loader, m *mapping[T], dst *T, name, key, value string) 
 	at := fromEnvironment(name)
 	i := m.index(strings.ToLower(key))
 	if i < 0 || key != strings.ToUpper(key) {
-		l.add(&Error{Place: at, Msg: fmt.Sprintf("there is no key %q in %s", strings.ToLower(key), m.name), Meant: nearest(name, overrides())})
+		l.add(&Error{Place: at, Msg: fmt.Sprintf("there is no key %q in %s", strings.ToLower(key), m.name), Meant: Nearest(name, overrides())})
 		return
 	}
 	k := &m.keys[i]

@@ -87,7 +87,7 @@ func FuzzStrings(f *testing.F) {
 				}
 			}
 		}
-		if nearest(s, []string{s}) != s {
+		if Nearest(s, []string{s}) != s {
 			t.Errorf("%q is not near itself", s)
 		}
 	})

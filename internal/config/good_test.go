@@ -202,7 +202,7 @@ func TestNearest(t *testing.T) {
 		"intervall": "interval", "Interval": "interval", "itnerval": "interval", "tag": "tags", "cvs": "csv", "max-registers": "max_registers",
 		"maxregister": "max_registers", "": "", "frobnicate": "", "xyz": "", strings.Repeat("interval", 1000): "",
 	} {
-		if got := nearest(s, known); got != want {
+		if got := Nearest(s, known); got != want {
 			t.Errorf("%.20q: %q, want %q", s, got, want)
 		}
 	}

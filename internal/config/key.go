@@ -196,7 +196,7 @@ type unknownError struct {
 func (e *unknownError) Error() string { return e.msg }
 
 func unknownChoice(s string, choices []string) error {
-	return &unknownError{fmt.Sprintf("%q is not one of %s", s, strings.Join(choices, ", ")), nearest(s, choices)}
+	return &unknownError{fmt.Sprintf("%q is not one of %s", s, strings.Join(choices, ", ")), Nearest(s, choices)}
 }
 
 func choices[T any](name string, preset string, all []string, doc string, to func(*T) *[]string) key[T] {

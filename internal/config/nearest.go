@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// nearest returns the known name that was probably meant by name, "" when none is near. A name is near when a third of its letters
+// Nearest returns the known name that was probably meant by name, "" when none is near. A name is near when a third of its letters
 // at most, and three at most, would have to change; letter case, - and _ do not count.
-func nearest(name string, known []string) string {
+func Nearest(name string, known []string) string {
 	best, meant := 4, ""
 	folded := fold(name)
 	for _, k := range known {

@@ -41,7 +41,7 @@ func decode[T any](l *loader, m *mapping[T], n *yaml.Node, dst *T) bool {
 	for _, p := range l.pairs(n, m.name) {
 		i := m.index(p.name)
 		if i < 0 {
-			l.add(&Error{Place: p.at, Msg: fmt.Sprintf("unknown key %q in %s", p.name, m.name), Meant: nearest(p.name, m.names())})
+			l.add(&Error{Place: p.at, Msg: fmt.Sprintf("unknown key %q in %s", p.name, m.name), Meant: Nearest(p.name, m.names())})
 			continue
 		}
 		present[i] = p.at

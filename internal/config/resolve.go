@@ -95,7 +95,7 @@ func (l *loader) checkPattern(p *pattern, at Place, owner *templateDraft, what s
 			owner.params[i].used = true
 			return
 		}
-		l.add(&Error{Place: at, Msg: fmt.Sprintf("{%s}: template %s has no such parameter", name, owner.name), Meant: nearest(name, paramNames(owner.params))})
+		l.add(&Error{Place: at, Msg: fmt.Sprintf("{%s}: template %s has no such parameter", name, owner.name), Meant: Nearest(name, paramNames(owner.params))})
 		ok = false
 	})
 	return ok
@@ -185,7 +185,7 @@ func (l *loader) templateOf(d *deviceDraft) (*templateDraft, bool) {
 			return &l.doc.templates[i], true
 		}
 	}
-	l.add(&Error{Place: d.templateAt, Msg: fmt.Sprintf("there is no template %q", d.template), Meant: nearest(d.template, names)})
+	l.add(&Error{Place: d.templateAt, Msg: fmt.Sprintf("there is no template %q", d.template), Meant: Nearest(d.template, names)})
 	return nil, false
 }
 
@@ -264,7 +264,7 @@ func (l *loader) scope(d *deviceDraft, t *templateDraft) (*scope, bool) {
 			l.failf(p.at, "parameter %s: the device is made from no template", p.name)
 			ok = false
 		case i < 0:
-			l.add(&Error{Place: p.at, Msg: fmt.Sprintf("template %s has no parameter %q", t.name, p.name), Meant: nearest(p.name, paramNames(t.params))})
+			l.add(&Error{Place: p.at, Msg: fmt.Sprintf("template %s has no parameter %q", t.name, p.name), Meant: Nearest(p.name, paramNames(t.params))})
 			ok = false
 		case p.given:
 			sc.params[i].value, sc.params[i].given = p.value, true
@@ -338,7 +338,7 @@ func (l *loader) badAddress(at Place, address string, err error) *Error {
 		if len(known) > 0 {
 			e.Meant = known[0] + "://" + address
 		}
-	} else if m := nearest(scheme, known); m != "" && m != scheme {
+	} else if m := Nearest(scheme, known); m != "" && m != scheme {
 		e.Meant = m + "://"
 	}
 	return e

@@ -66,7 +66,7 @@ func (l *loader) attr(tagName, word string, at Place) (attr, bool) {
 	i := tagKeys.index(name)
 	switch {
 	case i < 0:
-		l.add(&Error{Place: at, Msg: fmt.Sprintf("tag %s: unknown %q behind the address; known are %s", tagName, name, tagAttrNames()), Meant: nearest(name, tagKeys.names())})
+		l.add(&Error{Place: at, Msg: fmt.Sprintf("tag %s: unknown %q behind the address; known are %s", tagName, name, tagAttrNames()), Meant: Nearest(name, tagKeys.names())})
 		return attr{}, false
 	case !assigned && tagKeys.keys[i].form != formBool:
 		l.failf(at, "tag %s: %s needs a value: %s=...", tagName, name, name)

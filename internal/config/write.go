@@ -126,5 +126,5 @@ func unknownRule(name string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("there is no write rule %q; the rules are those of write.rules", name)
 	}
-	return &unknownError{fmt.Sprintf("there is no write rule %q", name), nearest(name, names)}
+	return &unknownError{fmt.Sprintf("there is no write rule %q", name), Nearest(name, names)}
 }

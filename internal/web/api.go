@@ -227,14 +227,14 @@ func selectIDs(v url.Values, idx *tagIndex) ([]tag.ID, error) {
 	for _, name := range v["tag"] {
 		i, ok := idx.byName[name]
 		if !ok {
-			return nil, &UnknownError{"tag", name}
+			return nil, &UnknownError{What: "tag", Name: name}
 		}
 		ids = append(ids, idx.tags[i].ID)
 	}
 	if d := v.Get("device"); d != "" {
 		of, ok := idx.byDevice[d]
 		if !ok {
-			return nil, &UnknownError{"device", d}
+			return nil, &UnknownError{What: "device", Name: d}
 		}
 		ids = append(ids, of...)
 	}

@@ -223,6 +223,7 @@ type Maintenance struct {
 type UnknownError struct {
 	What string // device, tag
 	Name string
+	Near string // what was probably meant, "" when nothing is near
 }
 
 func (e *UnknownError) Error() string { return "web: no " + e.What + " named " + e.Name }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -15,7 +16,7 @@ type Explainer interface {
 
 // why explains of=DEVICE or of=DEVICE/TAG.
 func (s *Server) why(w http.ResponseWriter, r *http.Request) {
-	const todo = "ask for of=DEVICE or of=DEVICE/TAG; GET /api/v1/devices and /api/v1/tags list them"
+	todo := "ask for of=DEVICE or of=DEVICE/TAG; GET /api/v1/devices and /api/v1/tags list them"
 	name := r.URL.Query().Get("of")
 	x, able := s.src.(Explainer)
 	switch {
@@ -28,6 +29,10 @@ func (s *Server) why(w http.ResponseWriter, r *http.Request) {
 	}
 	e, err := x.Why(name)
 	if err != nil {
+		var unknown *UnknownError
+		if errors.As(err, &unknown) && unknown.Near != "" {
+			todo = "did you mean " + unknown.Near + "? " + todo
+		}
 		writeError(w, http.StatusNotFound, "no device and no tag named "+strconv.Quote(name), todo)
 		return
 	}

@@ -2,6 +2,7 @@ package why
 
 import (
 	"fmt"
+	"strings"
 
 	"millrace/internal/device"
 )
@@ -16,6 +17,21 @@ func (f *Facts) happened(act string) *device.Happening {
 	return nil
 }
 
+// ruleIn returns the healing rule that a reason names, "" when it was none.
+func ruleIn(reason string) string {
+	_, rest, _ := strings.Cut(reason, "healing: rule ")
+	name, _, _ := strings.Cut(rest, " ")
+	return name
+}
+
+// byRule has x say what to do about something that the healing rule in reason did, when there is one: it does not go away by itself as what the gateway does without a rule.
+func (x *Finding) byRule(reason string) {
+	if name := ruleIn(reason); name != "" {
+		x.Todo = []string{"millrace heal history " + name + " --all says why the rule did so, and when it is undone; without keep that is when the gateway ends",
+			"millrace heal explain " + name + " says what the rule is for"}
+	}
+}
+
 func findDegraded(f *Facts, x *Finding) bool {
 	d := f.Device.Degraded
 	if d.Level == device.DegradeNone {
@@ -23,6 +39,7 @@ func findDegraded(f *Facts, x *Finding) bool {
 	}
 	x.Title = fmt.Sprintf("The gateway asks it for less at once (%s): %s", d.Level, d.Why)
 	x.Since = d.Since
+	x.byRule(d.Why)
 	x.add("level %s for %s", d.Level, short(f.Now.Sub(d.Since)))
 	if f.Device.Loss > 0 {
 		x.add("%s of the last requests had no answer", percent(f.Device.Loss))
@@ -58,6 +75,9 @@ func findSwitched(f *Facts, x *Finding) bool {
 	f.addRoutes(x)
 	x.add("it went from one address to another %s", times(d.RouteChanges))
 	if h := f.happened("route"); h != nil {
+		if d.RoutePinned {
+			x.byRule(h.Reason)
+		}
 		x.add("%s ago: %s", short(f.Now.Sub(h.At)), h.Reason)
 	}
 	return true
@@ -111,6 +131,7 @@ func findStretched(f *Facts, x *Finding) bool {
 		return false
 	}
 	x.Title = fmt.Sprintf("It is read less often than configured, up to %.3g times: %s", d.Stretch, d.StretchWhy)
+	x.byRule(d.StretchWhy)
 	for _, g := range d.Groups {
 		if g.Every > g.Interval {
 			x.add("group %s is read every %s in place of %s", g.Name, short(g.Every), short(g.Interval))

@@ -79,9 +79,13 @@ func isMalformed(m *modbus.ForeignError) bool {
 	return m.Why == "length" || m.Why == "echo" || m.Why == "exception code"
 }
 
-// isSlow says whether answers take much longer than they did: three times as long, and 50 ms more.
+// isSlow says whether answers take much longer than they did: three times as long, and 50 ms more. In its first minutes what is usual is what was quickest, and answers that vary take
+// much longer than that without being slower than ever.
 func (f *Facts) isSlow() bool {
 	p := &f.Evidence.RTT
+	if len(p.History) == 0 && f.varies() {
+		return false
+	}
 	return p.Usual > 0 && f.Device.RTT >= 3*p.Usual && f.Device.RTT-p.Usual >= 50*time.Millisecond
 }
 
@@ -170,10 +174,38 @@ func (f *Facts) slowSince() time.Time {
 	return since
 }
 
+// varies says whether answers take now short and now long: by 25 ms and a third of the mean.
+func (f *Facts) varies() bool {
+	d := &f.Device
+	return d.Jitter >= 25*time.Millisecond && d.Jitter >= d.RTT/3
+}
+
+// someLoss is the share of requests without an answer that is no accident any more.
+const someLoss = 0.03
+
+// findUnanswered: it answers some requests, and others not.
+func findUnanswered(f *Facts, x *Finding) bool {
+	of := f.recent(device.FaultTimeout)
+	if of == nil || f.Device.Loss < someLoss || of.Count < 3 || f.Now.Sub(of.Last) > lateFor || notReached(of.Err) != nil || f.Device.State == device.Cooling {
+		return false
+	}
+	x.Title = fmt.Sprintf("%s leaves %s of the requests unanswered", f.address(), percent(f.Device.Loss))
+	x.fault(f, of)
+	x.Since = of.First
+	x.add("%s of the last requests had no answer", percent(f.Device.Loss))
+	f.addRTT(x)
+	f.addTCP(x)
+	if f.tcp() == nil {
+		x.Confidence = Possible
+		x.add("what TCP measures is not known, so that it may be the network too")
+	}
+	return true
+}
+
 // findJitter: answers take now short and now long.
 func findJitter(f *Facts, x *Finding) bool {
 	d := &f.Device
-	if !d.JitterRule && (d.Jitter < 25*time.Millisecond || d.Jitter < d.RTT/3) {
+	if !f.varies() && (!d.JitterRule || d.Loss >= someLoss) { // the rule is in force for losses too
 		return false
 	}
 	x.Title = fmt.Sprintf("Round trips vary: %s on average, with a deviation of %s", short(d.RTT), short(d.Jitter))

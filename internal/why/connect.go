@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"millrace/internal/device"
@@ -108,18 +109,34 @@ func findUnit(f *Facts, x *Finding) bool {
 			answer = append(answer, o.Name)
 		}
 	}
-	if len(answer) == 0 {
+	e := notReached(of.Err)
+	switch {
+	case len(answer) == 0 && e == nil:
 		return false
+	case len(answer) == 0:
+		x.Title = fmt.Sprintf("%s answers, and does not reach unit %d behind it", f.address(), e.Unit)
+		x.first("compare the unit id in the address with those that the gateway in front of it knows")
+	default:
+		x.Title = fmt.Sprintf("Only this unit is silent: %d of the %d others behind the same connection answer", len(answer), units)
 	}
-	x.Title = fmt.Sprintf("Only this unit is silent: %d of the %d others behind the same connection answer", len(answer), units)
 	x.fault(f, of)
-	x.add("behind %s answer %s", f.address(), list(answer, 5))
-	var e *modbus.Error
-	if errors.As(of.Err, &e) && e.Exception != 0 {
+	if len(answer) > 0 {
+		x.add("behind %s answer %s", f.address(), list(answer, 5))
+	}
+	if e != nil {
 		x.add("the gateway in front of it says exception %d (%s)", uint8(e.Exception), e.Exception)
 		x.Confidence = Certain
 	}
 	return true
+}
+
+// notReached returns the exception by which a gateway says that it does not reach a unit, nil when err is none.
+func notReached(err error) *modbus.Error {
+	var e *modbus.Error
+	if errors.As(err, &e) && (e.Exception == modbus.GatewayPathUnavailable || e.Exception == modbus.GatewayTargetFailed) {
+		return e
+	}
+	return nil
 }
 
 func findName(f *Facts, x *Finding) bool {
@@ -198,7 +215,7 @@ func findHungUp(f *Facts, x *Finding) bool {
 	x.Title = fmt.Sprintf("%s takes the connection and hangs up at once: its connections are used up, or it does not let this gateway in", f.address())
 	x.fault(f, of)
 	how := "closed (FIN)"
-	if of.Kind == device.FaultReset {
+	if of.Kind == device.FaultReset || errors.Is(of.Err, syscall.ECONNRESET) {
 		how = "reset (RST)"
 	}
 	x.add("the connection was %s by the other side %s before anything was read", how, times(of.Count))
@@ -219,8 +236,8 @@ func findMute(f *Facts, x *Finding) bool {
 // findSilent: it takes connections, and answers no request.
 func findSilent(f *Facts, x *Finding) bool {
 	of := f.failingBy(device.FaultTimeout)
-	if late := f.recent(device.FaultLate); of == nil || late != nil && !late.Last.Before(f.Device.DownSince) {
-		return false // what answers late is not silent
+	if late := f.recent(device.FaultLate); of == nil || late != nil && !late.Last.Before(f.Device.DownSince) || notReached(of.Err) != nil {
+		return false // what answers late is not silent, nor is what says that it does not reach a unit
 	}
 	x.Title = fmt.Sprintf("%s takes the connection and stays silent: no request is answered", f.address())
 	x.fault(f, of)
@@ -349,6 +366,38 @@ func (f *Facts) addSlots(x *Finding) {
 	if n := f.Device.HalfOpen; n > 0 {
 		x.add("%s of ours that ended while it was silent it may count still: they come free by themselves", many(n, "connection"))
 	}
+}
+
+// findProtocol: what answers speaks another language.
+func findProtocol(f *Facts, x *Finding) bool {
+	of := f.failingBy(device.FaultHandshake, device.FaultOther)
+	if of == nil {
+		return false
+	}
+	var m *modbus.FrameError
+	var s *s7.FrameError
+	var d *opcua.DialError
+	switch {
+	case errors.As(of.Err, &m), errors.As(of.Err, &s):
+	case errors.As(of.Err, &d) && d.Status == ua.BadTcpMessageTypeInvalid:
+	default:
+		return false
+	}
+	x.Title = fmt.Sprintf("What answers at %s does not speak %s", f.address(), protocolName(f.Device.Protocol))
+	x.fault(f, of)
+	return true
+}
+
+func protocolName(protocol string) string {
+	switch protocol {
+	case "modbus":
+		return "Modbus TCP"
+	case "s7":
+		return "S7 (ISO on TCP)"
+	case "opcua":
+		return "OPC UA over TCP"
+	}
+	return protocol
 }
 
 func findHandshake(f *Facts, x *Finding) bool {

@@ -25,12 +25,19 @@ func findOutOfService(f *Facts, x *Finding) bool {
 		return false
 	}
 	x.Title = f.Device.Name + " is out of service"
-	if f.Device.OutOfService {
+	rule := ruleIn(f.Device.Reason)
+	switch {
+	case rule != "":
+		x.Title += " by the healing rule " + rule
+	case f.Device.OutOfService:
 		x.Title += " by hand"
 	}
 	x.Since = f.Device.Since
 	x.add("%s, for %s", sentence(f.Device.Reason), short(f.Now.Sub(f.Device.Since)))
 	x.Todo = []string{"millrace maintenance off " + f.Device.Name + ", when the work is done", "or put back the tags that were taken out, when it is only they"}
+	if rule != "" {
+		x.Todo = []string{"millrace heal history " + rule + " --all says why the rule did so, and when it is undone", "millrace maintenance off " + f.Device.Name + ", when the device is in order again"}
+	}
 	return true
 }
 

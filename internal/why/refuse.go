@@ -198,10 +198,10 @@ func findTag(f *Facts, x *Finding) bool {
 		return false // have rows of their own
 	}
 	x.Title = fmt.Sprintf("The device answers for %s: %s", t.Name, t.Quality)
-	x.Since = t.At
 	t.addTo(x, f)
 	f.addHoles(x)
 	if of := f.refusal(); of != nil {
+		x.Since = of.First // the tag's own time is that of its last read
 		said := false
 		for _, g := range f.Device.Groups {
 			if g.Name == t.Group && g.Refusal != "" {

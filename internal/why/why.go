@@ -2,6 +2,7 @@
 package why
 
 import (
+	"errors"
 	"iter"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"millrace/internal/device"
 	"millrace/internal/tag"
+	"millrace/modbus"
 )
 
 // Facts is what is known at one moment. Explain changes nothing in it.
@@ -213,13 +215,17 @@ func (f *Facts) away() bool {
 	return false
 }
 
-// failing returns what keeps the device away: the newest fault of the transport. nil when it is not away, or nothing failed yet.
+// failing returns what keeps the device away: the newest fault of the transport, but for one that only follows from requests without an answer, which are a fault of their own. nil when
+// it is not away, or nothing failed yet.
 func (f *Facts) failing() *device.Fault {
 	if !f.away() {
 		return nil
 	}
 	for i := range f.Evidence.Faults {
 		x := &f.Evidence.Faults[i]
+		if errors.As(x.Err, new(*modbus.UnansweredError)) {
+			continue
+		}
 		if x.Kind < device.FaultRefusal && !x.Last.Before(f.Device.DownSince) && f.Now.Sub(x.Last) < time.Hour {
 			return x
 		}

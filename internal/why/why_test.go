@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,6 +120,9 @@ var injections = []injection{
 	{"draining", "draining for 3s", func(f *facts) { f.Device.State, f.Device.Since = device.Draining, before(3*time.Second) }},
 	{"out_of_service", "valve is changed, for 1h0m0s", func(f *facts) {
 		f.Device.State, f.Device.OutOfService, f.Device.Reason = device.OutOfService, true, "out of service: valve is changed"
+	}},
+	{"out_of_service", "by the healing rule sick", func(f *facts) {
+		f.Device.State, f.Device.OutOfService, f.Device.Reason = device.OutOfService, true, "out of service: healing: rule sick for north"
 	}},
 	{"tag_out_of_service", "1 of the device's 3 tags", func(f *facts) {
 		t := f.ask()
@@ -277,6 +281,7 @@ var injections = []injection{
 		f.all[0].Load, f.all[0].LoadWhy = 0.85, "the connection of press1 is busy 85 % of the time"
 	}},
 	{"suspected", "phi is 9.5", func(f *facts) { f.Device.Suspicion, f.Device.Phi = "its silence is longer than ever", 9.5 }},
+	{"stretched", "millrace heal history busy --all", func(f *facts) { f.Device.Stretch, f.Device.StretchWhy = 4, "healing: rule busy for node" }},
 	{"stretched", "every 4s in place of 1s", func(f *facts) {
 		f.Device.Stretch, f.Device.StretchWhy, f.Device.Groups[0].Every = 4, "the gateway is late", 4*time.Second
 	}},
@@ -321,6 +326,41 @@ var injections = []injection{
 	{"route_switched", "modbus://10.1.1.7:502/1: failed, no answer in time", func(f *facts) {
 		f.Device.Route, f.Device.RouteChanges = 1, 1
 		f.Device.Routes = []device.RouteStatus{{Addr: f.Device.Endpoint, State: device.RouteFailed, Cause: "no answer in time"}, {Addr: "modbus://10.2.1.7:502/1", Name: "ring", State: device.RouteInUse, Since: before(time.Minute)}}
+	}},
+	{"degraded", "millrace heal explain slow", func(f *facts) {
+		f.Device.State = device.Degraded
+		f.Device.Degraded = device.DegradeStatus{Level: device.DegradeSingle, Since: before(20 * time.Second), Why: "healing: rule slow"}
+	}},
+	{"route_switched", "millrace heal history jitter --all", func(f *facts) {
+		f.Device.Route, f.Device.RouteChanges, f.Device.RoutePinned = 1, 1, true
+		f.Device.Routes = []device.RouteStatus{{Addr: f.Device.Endpoint, State: device.RouteIdle}, {Addr: "modbus://10.2.1.7:502/1", State: device.RouteInUse, Since: before(time.Minute)}}
+		f.Evidence.Happenings = []device.Happening{{At: before(time.Minute), Act: "route", Reason: "stays on modbus://10.2.1.7:502/1: healing: rule jitter"}}
+	}},
+	{"wrong_protocol", "does not speak Modbus TCP", func(f *facts) {
+		f.down(device.FaultOther, fmt.Errorf("modbus: read holding 0+1: %w", &modbus.FrameError{Reason: modbus.FrameProtocolID, Got: 0x5450}))
+	}},
+	{"wrong_protocol", "does not speak OPC UA", func(f *facts) {
+		f.down(device.FaultHandshake, &opcua.DialError{Stage: opcua.StageHello, Status: ua.BadTcpMessageTypeInvalid, Err: io.EOF})
+		f.Device.Protocol = "opcua"
+	}},
+	{"unit_silent", "does not reach unit 7 behind it", func(f *facts) {
+		f.down(device.FaultTimeout, &modbus.Error{Function: modbus.FuncReadHolding, Unit: 7, Exception: modbus.GatewayPathUnavailable})
+	}},
+	{"silent", "17 times", func(f *facts) { // the connection that was given up for it is no cause of its own
+		f.down(device.FaultTimeout, os.ErrDeadlineExceeded)
+		f.fails(device.FaultOther, fmt.Errorf("connection closed: %w", &modbus.UnansweredError{Requests: 16}), 1)
+	}},
+	{"hangs_up", "reset (RST) by the other side 17 times", func(f *facts) { f.down(device.FaultHungUp, dialError(syscall.ECONNRESET)) }},
+	{"unanswered", "leaves 31 % of the requests unanswered", func(f *facts) {
+		f.fails(device.FaultTimeout, os.ErrDeadlineExceeded, 103)
+		f.Device.Loss, f.Device.JitterRule = 0.31, true
+	}},
+	{"jitter", "deviation 90ms", func(f *facts) { // from the first minute on: the quickest answers are not what is usual
+		f.Device.RTT, f.Device.Jitter, f.Evidence.RTT.Usual = 200*time.Millisecond, 90*time.Millisecond, 40*time.Millisecond
+	}},
+	{"slow_device", "usual were 40ms", func(f *facts) { // later, what is usual is known
+		f.Device.RTT, f.Device.Jitter, f.Evidence.RTT.Usual = 200*time.Millisecond, 90*time.Millisecond, 40*time.Millisecond
+		f.Evidence.RTT.History = []device.RTTEpoch{{Began: before(10 * time.Minute), Median: 40 * time.Millisecond}}
 	}},
 	{"degraded", "level single for 20s", func(f *facts) {
 		f.Device.State = device.Degraded
@@ -369,7 +409,7 @@ func TestEveryCauseIsFound(t *testing.T) {
 		in.make(f)
 		got := Explain(f.Facts)
 		x := got[0]
-		evidence := strings.Join(x.Evidence, "\n")
+		evidence := strings.Join(slices.Concat([]string{x.Title}, x.Evidence, x.Todo), "\n")
 		if x.Cause != in.cause || !strings.Contains(evidence, in.names) || x.Title == "" || len(x.Todo) == 0 {
 			t.Errorf("%s, %q: first of %d findings is\n%s", in.cause, in.names, len(got), write(x))
 		}
@@ -526,5 +566,15 @@ func TestOthersAreNotCopied(t *testing.T) {
 	}
 	if many := testing.AllocsPerRun(20, func() { Explain(f.Facts) }); many > few+5 { // numbers above 255 take one each
 		t.Errorf("%v allocations for one of 1,000 devices, %v for one of 4", many, few)
+	}
+}
+
+// TestSinceOfATag: a tag that is refused has the time of its last read, and is bad since it was refused first.
+func TestSinceOfATag(t *testing.T) {
+	f := healthy()
+	f.fails(device.FaultRefusal, &modbus.Error{Function: modbus.FuncReadHolding, Exception: modbus.IllegalDataAddress}, 2)
+	f.ask().Quality = tag.BadNodeIDUnknown
+	if x := Explain(f.Facts)[0]; x.Cause != "tag_refused" || !x.Since.Equal(before(time.Minute)) {
+		t.Errorf("%s since %v", x.Cause, x.Since)
 	}
 }
