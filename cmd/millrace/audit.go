@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -20,14 +22,14 @@ import (
 
 func newAuditCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "audit verify|list",
+		Use:   "audit verify|list|show",
 		Short: "Check the log of all writes, or show it",
 		Long: `The audit log has who wrote what, when, why, what the value was before and after, and how it ended. It lies in the folder audit of the gateway's data directory.
-Both verbs read it, whether or not a gateway runs on it, and change nothing.`,
+All verbs read it, whether or not a gateway runs on it, and change nothing.`,
 		Example: "  millrace audit verify --data ./data\n  millrace audit list --tag press1/temp_set --since 24h",
 	}
 	needsVerb(cmd)
-	cmd.AddCommand(newAuditVerifyCommand(), newAuditListCommand())
+	cmd.AddCommand(newAuditVerifyCommand(), newAuditListCommand(), newAuditShowCommand())
 	return cmd
 }
 
@@ -109,20 +111,21 @@ func printReport(w io.Writer, r audit.Report, asJSON bool) error {
 
 // auditFilter chooses records.
 type auditFilter struct {
-	tag, who, end, since, until string
-	write                       uint64
-
-	from, to time.Time
+	audit.Query
+	since, until string
 }
 
 func (f *auditFilter) parse(now time.Time) (err error) {
-	if f.end != "" && !slices.Contains(writing.Ends(), writing.End(f.end)) {
-		return fmt.Errorf("there is no end %q: they are confirmed, differs, refused, failed and unknown", f.end)
+	if f.End != "" && !slices.Contains(writing.Ends(), writing.End(f.End)) {
+		return fmt.Errorf("there is no end %q: they are confirmed, differs, refused, failed and unknown", f.End)
 	}
-	if f.from, err = parseWhen(f.since, now); err != nil {
+	if f.Limit < 0 {
+		return fmt.Errorf("--limit %d is less than 0", f.Limit)
+	}
+	if f.From, err = parseWhen(f.since, now); err != nil {
 		return err
 	}
-	f.to, err = parseWhen(f.until, now)
+	f.To, err = parseWhen(f.until, now)
 	return err
 }
 
@@ -142,20 +145,6 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is neither a time like 2026-01-31T08:00:00Z nor a duration like 24h", s)
 }
 
-func (f *auditFilter) takes(r *audit.Record) bool {
-	switch {
-	case r.Stage == audit.File,
-		f.tag != "" && r.Tag != f.tag,
-		f.who != "" && r.Who != f.who,
-		f.end != "" && r.End != f.end,
-		f.write != 0 && r.Write != f.write,
-		!f.from.IsZero() && r.Time.Before(f.from),
-		!f.to.IsZero() && !r.Time.Before(f.to):
-		return false
-	}
-	return true
-}
-
 func newAuditListCommand() *cobra.Command {
 	var data string
 	var asJSON bool
@@ -173,31 +162,113 @@ func newAuditListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var errs []error
 			out := cmd.OutOrStdout()
-			r, err := audit.Verify(vfs.OS{}, dir, func(r audit.Record) {
-				if f.takes(&r) {
-					errs = append(errs, printRecord(out, &r, asJSON))
-				}
-			})
-			if err != nil {
-				return namesFolder(err)
-			}
-			if len(r.Found) > 0 {
-				errs = append(errs, errors.New("the log is not as the gateway wrote it, and some of it is not shown; see 'millrace audit verify'"))
-			}
-			return errors.Join(errs...)
+			return readAudit(dir, &f, func(r *audit.Record) error { return printRecord(out, r, asJSON) })
 		},
 	}
 	dataFlag(cmd, &data)
-	cmd.Flags().StringVar(&f.tag, "tag", "", "only records of this tag, by its full name")
-	cmd.Flags().StringVar(&f.who, "who", "", "only records of this user")
-	cmd.Flags().StringVar(&f.end, "end", "", "only ends: confirmed, differs, refused, failed, unknown")
+	cmd.Flags().StringVar(&f.Tag, "tag", "", "only records of this tag, by its full name")
+	cmd.Flags().StringVar(&f.Who, "who", "", "only records of this user")
+	cmd.Flags().StringVar(&f.End, "end", "", "only ends: confirmed, differs, refused, failed, unknown")
 	cmd.Flags().StringVar(&f.since, "since", "", "only records from then on: a time, or how long ago")
 	cmd.Flags().StringVar(&f.until, "until", "", "only records before then")
-	cmd.Flags().Uint64Var(&f.write, "write", 0, "only records of the write of this number")
+	cmd.Flags().Uint64Var(&f.Write, "write", 0, "only records of the write of this number")
+	cmd.Flags().IntVar(&f.Limit, "limit", 0, "only the last so many of these; 0 is all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each record as a JSON line")
 	return cmd
+}
+
+// readAudit shows the records of the log in dir that f takes, the oldest first.
+func readAudit(dir string, f *auditFilter, show func(r *audit.Record) error) error {
+	var errs []error
+	var last []audit.Record // of a list with a limit
+	r, err := audit.Verify(vfs.OS{}, dir, func(r audit.Record) {
+		switch {
+		case !f.Takes(&r):
+		case f.Limit == 0:
+			errs = append(errs, show(&r))
+		default:
+			last = append(last[max(0, len(last)+1-f.Limit):], r)
+		}
+	})
+	if err != nil {
+		return namesFolder(err)
+	}
+	for i := range last {
+		errs = append(errs, show(&last[i]))
+	}
+	if len(r.Found) > 0 {
+		errs = append(errs, errors.New("the log is not as the gateway wrote it, and some of it is not shown; see 'millrace audit verify'"))
+	}
+	return errors.Join(errs...)
+}
+
+func newAuditShowCommand() *cobra.Command {
+	var data string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show NUMBER [DIR]",
+		Short:   "Show all that the audit log has of one write",
+		Example: "  millrace audit show 17\n  millrace audit show 17 --json | jq .reason",
+		Args:    usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var f auditFilter
+			var err error
+			if f.Write, err = strconv.ParseUint(args[0], 10, 64); err != nil || f.Write == 0 {
+				return usageError(fmt.Errorf("%q is not the number of a write", args[0]))
+			}
+			dir, err := auditDir(args[1:], data)
+			if err != nil {
+				return err
+			}
+			out, n := cmd.OutOrStdout(), 0
+			err = readAudit(dir, &f, func(r *audit.Record) error {
+				n++
+				if asJSON {
+					return printRecord(out, r, true)
+				}
+				return printFields(out, r)
+			})
+			if err == nil && n == 0 {
+				err = fmt.Errorf("the audit log has no write %d; 'millrace audit list' shows those that it has", f.Write)
+			}
+			return err
+		},
+	}
+	dataFlag(cmd, &data)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print each record as a JSON line")
+	return cmd
+}
+
+// oneLine is s, quoted when it has what a terminal would act upon: names of tags that there are not are in the words of who asked.
+func oneLine(s string) string {
+	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// printFields prints a record, a field a line.
+func printFields(w io.Writer, r *audit.Record) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s", r.Time.Format("2006-01-02T15:04:05.000Z07:00"), r.Stage)
+	if r.End != "" {
+		fmt.Fprintf(&b, ": %s", r.End)
+	}
+	took := ""
+	if r.TookUS > 0 {
+		took = (time.Duration(r.TookUS) * time.Microsecond).String()
+	}
+	for _, f := range [][2]string{
+		{"record", strconv.FormatUint(r.Seq, 10)}, {"tag", oneLine(r.Tag)}, {"new", string(r.New)}, {"old", string(r.Old)}, {"old quality", r.OldQuality}, {"read", string(r.Read)},
+		{"who", oneLine(r.Who)}, {"via", r.Via}, {"from", r.From}, {"why", oneLine(r.Why)}, {"reason", oneLine(r.Reason)}, {"key", oneLine(r.Key)}, {"took", took},
+	} {
+		if f[1] != "" {
+			fmt.Fprintf(&b, "\n  %-12s %s", f[0], f[1])
+		}
+	}
+	_, err := fmt.Fprintln(w, b.String())
+	return err
 }
 
 func printRecord(w io.Writer, r *audit.Record, asJSON bool) error {
@@ -208,14 +279,14 @@ func printRecord(w io.Writer, r *audit.Record, asJSON bool) error {
 	if r.End != "" && r.End != string(r.Stage) {
 		words = append(words, r.End)
 	}
-	words = append(words, r.Tag+" = "+string(r.New))
+	words = append(words, oneLine(r.Tag)+" = "+string(r.New))
 	if len(r.Old) > 0 {
 		words = append(words, "(was "+string(r.Old)+")")
 	}
 	if len(r.Read) > 0 {
 		words = append(words, "(read "+string(r.Read)+")")
 	}
-	words = append(words, "by "+r.Who)
+	words = append(words, "by "+oneLine(r.Who))
 	if r.Via != "" {
 		words = append(words, "over "+r.Via)
 	}

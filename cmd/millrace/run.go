@@ -166,7 +166,7 @@ func (g *gateway) server() (*web.Server, error) {
 	if name, err := os.Hostname(); err == nil {
 		hosts = append(hosts, name) // by which Prometheus may ask
 	}
-	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Writer: g.writes, Identify: g.tokens.identify, Log: g.log, Guard: g.guard, Forcer: g.forcer}, g)
+	srv, err = web.New(web.Config{Token: g.token, Hosts: hosts, Metrics: metrics, Writer: g.writes, Audit: g.readAudit, Identify: g.tokens.identify, Log: g.log, Guard: g.guard, Forcer: g.forcer}, g)
 	return srv, err
 }
 

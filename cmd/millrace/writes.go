@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"time"
 
 	"millrace/internal/config"
 	"millrace/internal/device"
+	"millrace/internal/journal/vfs"
 	"millrace/internal/rule"
 	"millrace/internal/tag"
 	writing "millrace/internal/write"
@@ -42,6 +44,15 @@ func (g *gateway) openWrites() error {
 	}
 	g.writes.Set(targets)
 	return nil
+}
+
+// readAudit reads the audit log as it is by now.
+func (g *gateway) readAudit(ctx context.Context, q audit.Query) (audit.Page, error) {
+	var fs vfs.FS = vfs.OS{}
+	if g.seams.audit != nil {
+		fs = g.seams.audit
+	}
+	return audit.ReadPage(ctx, fs, filepath.Join(g.cfg.Gateway.Data, auditFolder), q)
 }
 
 // wrote hears of each write that ended.

@@ -18,6 +18,7 @@ import (
 
 	"millrace/internal/sim"
 	"millrace/internal/web"
+	"millrace/internal/write/audit"
 	"millrace/opcua"
 	"millrace/opcua/ua"
 )
@@ -127,6 +128,40 @@ func askTargets(t *testing.T, url, file string) {
 	}
 }
 
+// auditIsShown looks at what the audit log in data has over the CLI.
+func auditIsShown(t *testing.T, data string) {
+	t.Helper()
+	code, out, errs := cli(t, "audit", "list", "--data", data, "--limit", "1", "--json")
+	var last struct{ Write uint64 }
+	if err := json.Unmarshal([]byte(out), &last); code != 0 || err != nil || strings.Count(out, "\n") != 1 {
+		t.Fatalf("the last record: %d %s %s %v", code, out, errs, err)
+	}
+	if code, out, errs := cli(t, "audit", "show", fmt.Sprint(last.Write), "--data", data); code != 0 || !strings.Contains(out, "\n  tag          press/") || !strings.Contains(out, "\n  who          ") {
+		t.Errorf("show: %d %s %s", code, out, errs)
+	}
+	for arg, want := range map[string]int{"999999": 1, "0": 2, "x": 2} {
+		if code, out, _ := cli(t, "audit", "show", arg, "--data", data); code != want || out != "" {
+			t.Errorf("show %s: %d %s", arg, code, out)
+		}
+	}
+	if code, _, _ := cli(t, "audit", "list", "--data", data, "--limit", "-1"); code != 2 {
+		t.Errorf("--limit -1: %d", code)
+	}
+}
+
+// A tag's name that would print a line of its own is quoted.
+func TestAuditListHasALineARecord(t *testing.T) {
+	var out bytes.Buffer
+	r := audit.Record{Tag: "x\n2026-01-01 #1 done confirmed press/set", Who: "a\x1b[2Jb", Why: "y\nz", New: json.RawMessage("1")}
+	if err := printRecord(&out, &r, false); err != nil || strings.Count(out.String(), "\n") != 1 || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	out.Reset()
+	if err := printFields(&out, &r); err != nil || strings.Contains(out.String(), "\n2026") || strings.Contains(out.String(), "\nz") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
 // The way of a write over the CLI: done, refused, approved by somebody else, audited.
 func TestWritesOverTheAPI(t *testing.T) {
 	dir := t.TempDir()
@@ -187,6 +222,7 @@ func TestWritesOverTheAPI(t *testing.T) {
 	if code, out, _ := cli(t, "audit", "verify", "--data", data, "--json"); code != 0 || !strings.Contains(out, `"found":[],"notes":[]`) {
 		t.Errorf("verify --json: %d %s", code, out)
 	}
+	auditIsShown(t, data)
 	if code, _, errs := cli(t, "audit", "list", "--data", data, "--end", "confirm"); code != 2 || !strings.Contains(errs, "they are confirmed") {
 		t.Errorf("list of an end that there is not: %d %s", code, errs)
 	}

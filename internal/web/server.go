@@ -15,6 +15,7 @@ import (
 
 	"millrace/ctxguard"
 	"millrace/internal/write"
+	"millrace/internal/write/audit"
 )
 
 const (
@@ -32,6 +33,8 @@ type Config struct {
 	Token string
 	// Writer takes what is to be written. Nil closes the routes.
 	Writer Writer
+	// Audit reads the audit log. Nil closes the route.
+	Audit func(ctx context.Context, q audit.Query) (audit.Page, error)
 	// Identify says whose a bearer token is that is not Token. Nil knows nobody.
 	Identify func(token string) (write.Caller, bool)
 	// Hosts are names, without port, under which browsers may ask for the page, beside localhost and every IP address.
@@ -202,6 +205,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/v1/writes", s.identified(s.submitWrite))
 	mux.HandleFunc("GET /api/v1/writes", s.identified(s.waitingWrites))
 	mux.HandleFunc("POST /api/v1/writes/take-back", s.identified(s.takeBack))
+	mux.HandleFunc("GET /api/v1/audit", s.identified(s.auditLog))
 	mux.HandleFunc("GET /api/v1/writes/{id}", s.identified(s.oneWrite))
 	mux.HandleFunc("POST /api/v1/writes/{id}/approve", s.identified(s.approveWrite(true)))
 	mux.HandleFunc("POST /api/v1/writes/{id}/reject", s.identified(s.approveWrite(false)))
@@ -224,5 +228,5 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, mux *http.Serve
 			return
 		}
 	}
-	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, why, tags, values, history, ledger, sinks, alarms, stream, targets, writes, heal")
+	writeError(w, http.StatusNotFound, "no such route: "+r.URL.Path, "the routes are under /api/v1/: gateway, devices, why, tags, values, history, ledger, sinks, alarms, stream, targets, writes, audit, heal")
 }

@@ -258,7 +258,7 @@ func (s *Server) oneWrite(w http.ResponseWriter, r *http.Request, _ write.Caller
 }
 
 func noWrite(w http.ResponseWriter, id string) {
-	writeError(w, http.StatusNotFound, "no write "+strconv.Quote(id)+" is remembered", "millrace audit list shows all of them")
+	writeError(w, http.StatusNotFound, "no write "+strconv.Quote(id)+" is remembered", "GET /api/v1/audit and millrace audit list show all of them")
 }
 
 func (s *Server) approveWrite(yes bool) func(w http.ResponseWriter, r *http.Request, c write.Caller) {
