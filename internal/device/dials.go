@@ -15,18 +15,14 @@ import (
 )
 
 // subnet is the addresses that are dialled at a common rate: those of one protocol in a /24, or in a /64 of IPv6; a name is one alone, since what it stands for is not
-// known before the dial. Its rate adapts to what is borne there (resilience.AIMD). Who wants to dial waits in a queue, and a turn is given when it is due: one that was
-// reserved before would not know that the rate has fallen since. Then it takes its turn in the bucket of all dials.
+// known before the dial. Its rate adapts to what is borne there (resilience.AIMD). Who wants to dial waits for its turn here, and then for one in the queue of all dials.
 type subnet struct {
+	turns
 	key     string
-	timer   timer // the next turn
-	at      time.Time
 	rate    resilience.AIMD
-	bucket  resilience.Bucket
-	given   float64     // the rate of bucket
-	waiting []*endpoint // in the order in which they asked
-	members int         // endpoints
-	slowed  bool        // the world was told of a rate below the limit
+	given   float64 // the rate of bucket
+	members int     // endpoints
+	slowed  bool    // the world was told of a rate below the limit
 }
 
 // SubnetStats is dials of one subnet whose rate is below that of all dials.
@@ -98,9 +94,8 @@ func (s *shard) askDial(e *endpoint, u *unit, now time.Time) {
 		n = s.join(e, u)
 	}
 	e.dialling = true
-	n.waiting = append(n.waiting, e)
 	s.rt.counters.dialsWaiting.Add(1)
-	if len(n.waiting) == 1 {
+	if n.join(e) {
 		s.armTurn(n, now)
 	}
 }
@@ -111,7 +106,7 @@ func (s *shard) join(e *endpoint, u *unit) *subnet {
 	n := s.subnets[key]
 	if n == nil {
 		rate := s.rt.cfg.DialRate
-		n = &subnet{key: key, rate: resilience.NewAIMD(rate), bucket: resilience.NewBucket(rate, s.rt.cfg.DialBurst), given: max(rate, 0)}
+		n = &subnet{key: key, rate: resilience.NewAIMD(rate), turns: turns{bucket: resilience.NewBucket(rate, s.rt.cfg.DialBurst)}, given: max(rate, 0)}
 		n.timer = timer{owner: n, order: uint64(u.spec.Number) << 16}
 		s.subnets[key] = n
 	}
@@ -134,18 +129,10 @@ func (s *shard) quit(e *endpoint) {
 	}
 }
 
-// forgoTurn takes e out of the queue of its subnet.
+// forgoTurn takes e out of the queue in which it waits.
 func (s *shard) forgoTurn(e *endpoint) {
-	n := e.subnet
-	if n == nil {
-		return
-	}
-	if i := slices.Index(n.waiting, e); i >= 0 {
-		n.waiting = slices.Delete(n.waiting, i, i+1)
+	if n := e.subnet; n != nil && (n.leave(s, e) || s.dials.leave(s, e)) {
 		s.rt.counters.dialsWaiting.Add(-1)
-	}
-	if len(n.waiting) == 0 {
-		s.timers.disarm(&n.timer)
 	}
 }
 
@@ -155,20 +142,18 @@ func (s *shard) armTurn(n *subnet, from time.Time) {
 		n.given = r
 		n.bucket.SetRate(r) // from here on without a burst: it is for the start
 	}
-	n.at = n.bucket.Reserve(from, n.waiting[0].pool)
-	s.timers.arm(&n.timer, n.at)
+	n.arm(s, from)
 }
 
-// fire gives a turn to who waits first.
+// fire gives a turn to who is next.
 func (n *subnet) fire(s *shard, now time.Time) {
-	e := n.waiting[0]
-	n.waiting = slices.Delete(n.waiting, 0, 1)
-	s.rt.counters.dialsWaiting.Add(-1)
+	e := n.pop()
 	if len(n.waiting) > 0 {
 		s.armTurn(n, n.at) // not from now on: a turn that was given late would move all that follow
 	}
-	e.push(job{kind: jobOpen, at: s.dials.Reserve(now, e.pool)})
-	s.next(e, now)
+	if s.dials.join(e) {
+		s.dials.arm(s, now)
+	}
 }
 
 // lateAfter is the share of the time that an open may take after which it is one of a queue that grows: a quarter.
@@ -247,7 +232,7 @@ func (s *shard) redial(e *endpoint, now time.Time) {
 // dialFailed tells those who wait, and when e may be dialled again.
 func (s *shard) dialFailed(e *endpoint, cause error, now time.Time) {
 	cause = e.whose(cause, now)
-	e.dialling, e.cause = false, cause
+	e.dialling, e.proven, e.cause = false, false, cause
 	e.retryAt = now.Add(e.pauseAfter(cause, now))
 	for _, u := range e.units {
 		if u.waiting {

@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,4 +134,64 @@ func TestSessionsThatFailAreSeldomTried(t *testing.T) {
 		}
 		b.quit()
 	})
+}
+
+// Who loses its connection is not made to wait by those who are away: it was read until just now, and is back with the next turn, in its own subnet and among all.
+func TestWhoWasReadIsDialledFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Config{DialRate: 10, DialBurst: 1})
+		well := append(b.in(1, 1, 1), b.in(9, 1, 2)...)
+		b.apply(well...)
+		b.run()
+		time.Sleep(10 * time.Second)
+		away := slices.Concat(b.in(1, 101, 1000)[1:], b.in(2, 100, 2000), b.in(3, 100, 3000))
+		for i := range away {
+			b.driver.plc(away[i].Addr.Host).set(refuses)
+		}
+		b.apply(append(slices.Clone(well), away...)...)
+		time.Sleep(5 * time.Second)
+		if n := b.Stats().DialsWaiting; n < 200 {
+			t.Fatalf("%d dials wait", n)
+		}
+		for round := range 3 {
+			for i := range well {
+				b.driver.plc(well[i].Addr.Host).set(hangsUp)
+			}
+			time.Sleep(4 * time.Second) // it shows at the next read, and two later the new connection has proven itself
+			for _, s := range well {
+				if st := b.status(s.Name); st.State != Ready || st.Groups[0].Missed > 0 {
+					t.Errorf("round %d: %s is %v, %d missed", round, s.Name, st.State, st.Groups[0].Missed)
+				}
+			}
+		}
+		tried := 0
+		for i := range away {
+			tried += b.driver.plc(away[i].Addr.Host).dialled()
+		}
+		if tried < 100 {
+			t.Errorf("the others were dialled %d times in 17 s at 10 a second", tried)
+		}
+		b.quit()
+	})
+}
+
+// Those who lose their connections again and again leave one turn of four to the others.
+func TestUrgentDialsLeaveTurns(t *testing.T) {
+	q, e := turns{}, func(proven bool) *endpoint { return &endpoint{proven: proven} }
+	for i := range 16 {
+		if first := q.join(e(i%2 == 1)); first != (i == 0) {
+			t.Errorf("%d: alone %v", i, first)
+		}
+	}
+	gone := q.waiting[2]
+	if !q.leave(&shard{}, gone) || q.leave(&shard{}, gone) || q.urgent != 7 {
+		t.Errorf("%d urgent ones after one left", q.urgent)
+	}
+	order := ""
+	for len(q.waiting) > 0 {
+		order += map[bool]string{true: "u", false: "-"}[q.pop().proven]
+	}
+	if order != "uuu-uuu-u------" || q.urgent != 0 {
+		t.Errorf("in order %s, %d urgent ones left", order, q.urgent)
+	}
 }

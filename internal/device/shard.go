@@ -21,7 +21,7 @@ type shard struct {
 	labels    func(device string) (set func())
 	timers    timers
 	endpoints map[string]*endpoint
-	dials     resilience.Bucket
+	dials     ofAll
 	subnets   map[string]*subnet
 	sockets   resilience.Slots // of all endpoints together
 	events    []posted         // to be stepped, in order
@@ -96,8 +96,9 @@ func (m *mail) take(done []*endpoint, roused []*group, calls []func(*shard)) ([]
 }
 
 func newShard(rt *Runtime, work context.Context) *shard {
-	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, subnets: map[string]*subnet{}, dials: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst),
+	s := &shard{rt: rt, endpoints: map[string]*endpoint{}, subnets: map[string]*subnet{}, dials: ofAll{turns{bucket: resilience.NewBucket(rt.cfg.DialRate, rt.cfg.DialBurst)}},
 		sockets: resilience.NewSlots(rt.cfg.MaxSessions), shedding: rt.cfg.Shedding, pressure: pressure{Shedding: rt.cfg.Shedding}}
+	s.dials.timer = timer{owner: &s.dials}
 	sessions := rt.cfg.Guard.In(ctxguard.Scope{Name: "device", Lease: -1, Sample: 1}) // a device is configured for years
 	s.labels = func(device string) func() {
 		ctx := pprof.WithLabels(work, pprof.Labels("role", "device", "device", device))

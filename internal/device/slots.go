@@ -96,7 +96,7 @@ func (s *shard) mayGrow(e *endpoint, now time.Time) int {
 		return 0
 	}
 	if e.growAt.IsZero() {
-		e.growAt = s.dials.Reserve(e.subnet.bucket.Reserve(now, e.pool-e.held), e.pool-e.held)
+		e.growAt = s.dials.bucket.Reserve(e.subnet.bucket.Reserve(now, e.pool-e.held), e.pool-e.held)
 	}
 	if e.growAt.After(now) {
 		return 0
