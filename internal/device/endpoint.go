@@ -242,6 +242,9 @@ func (e *endpoint) pop() job {
 
 // flush drops the turns of u that have not begun: what they would have read is owed.
 func (e *endpoint) flush(u *unit) {
+	if !slices.ContainsFunc(u.groups, func(g *group) bool { return g.queued }) {
+		return // as a rule: the queue of thousands is not gone through for each of them
+	}
 	e.queue = slices.DeleteFunc(e.queue, func(j job) bool {
 		if j.kind != jobRead || j.unit != u {
 			return false
