@@ -69,6 +69,7 @@ type run struct {
 	rest    [][]Step // still to be begun
 	until   time.Time
 	holds   time.Time // since when Verify holds
+	looked  time.Time // when Verify was asked last
 	acted   *World    // in which something was done last: what became of it is in a later one
 	resumed bool      // it is of an earlier run of the gateway
 	failure string    // why it is undone
@@ -248,7 +249,7 @@ func (e *Engine) act(r *run, w *World, out *Out) {
 		e.succeed(r, w, out, Done, "everything was done; the rule does not say how to see whether it helped")
 		return
 	}
-	r.phase, r.until = verifying, w.Now.Add(r.rule.Within)
+	r.phase, r.until, r.looked = verifying, w.Now.Add(r.rule.Within), w.Now
 }
 
 // firstError says what went wrong first with steps, of those that undo or of the others.
@@ -297,9 +298,12 @@ func (e *Engine) verify(r *run, w *World, out *Out) {
 	} else if r.holds.IsZero() {
 		r.holds = w.Now
 	}
+	apart := w.Now.Sub(r.looked)
+	r.looked = w.Now
 	switch {
 	case !r.holds.IsZero() && w.Now.Sub(r.holds) >= r.rule.Hold:
 		e.succeed(r, w, out, Healed, fmt.Sprintf("it helped: %s", r.rule.verify.Source()))
+	case !r.holds.IsZero() && apart > r.rule.Hold: // looks that are so far apart cannot see it hold for so long before the deadline: the next one decides
 	case !w.Now.Before(r.until) && fault != "":
 		r.fail(RolledBack, fmt.Sprintf("nothing said within %v whether it helped: %s gives no answer: %s", r.rule.Within, r.rule.verify.Source(), fault))
 		e.undo(r, w, out)

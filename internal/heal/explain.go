@@ -184,21 +184,23 @@ type nearness struct {
 
 // tell says of each term for how many it holds, and of the subjects for which all do why nothing is done, or else of those that come closest.
 func (e *Engine) tell(x *Explanation, s *ruleState, w *World) {
-	subjects := e.subjects(s.Policy, w)
-	x.Watched = len(subjects)
 	x.Terms = make([]Term, len(s.terms))
-	near := make([]nearness, len(subjects))
-	for i, name := range subjects {
-		near[i].name = name
-		sc := e.scope(w, s.Each, name)
-		for k, t := range s.terms {
-			x.Terms[k].Source = t.Source()
-			if held, err := t.Eval(sc); err == nil && held {
+	for k, t := range s.terms {
+		x.Terms[k].Source = t.Source()
+	}
+	var near []nearness
+	a := ask(s.Policy, w)
+	for name, sc := range e.scopes(s.Policy, w) {
+		n := nearness{name: name}
+		for k := range s.terms {
+			if held, err := a.term(k, sc); err == nil && held {
 				x.Terms[k].Holds++
-				near[i].terms++
+				n.terms++
 			}
 		}
+		near = append(near, n)
 	}
+	x.Watched = len(near)
 	b := e.room(s, w)
 	slices.SortStableFunc(near, func(a, b nearness) int { return cmp.Compare(b.terms, a.terms) })
 	for i, n := range near {
@@ -273,12 +275,12 @@ func (e *Engine) DryRun(name, subject string, w *World) []Preview {
 		if name != "" && s.Name != name {
 			continue
 		}
-		b, told := e.room(s, w), 0
-		for _, x := range e.subjects(s.Policy, w) {
+		b, told, a := e.room(s, w), 0, ask(s.Policy, w)
+		for x, sc := range e.scopes(s.Policy, w) {
 			if subject != "" && x != subject {
 				continue
 			}
-			held, err := s.when.Eval(e.scope(w, s.Each, x))
+			held, err := a.holds(sc)
 			switch {
 			case (err != nil || !held) && subject == "":
 			case told == mostTold:

@@ -58,6 +58,9 @@ func (p *Policy) targets(s scope, room int, busy func(string) bool) (names []str
 	if s.region != nil {
 		of = s.region // so that all regions together are one walk
 	}
+	if p.which != nil && p.which.Walks() && len(of.members)*len(s.w.Devices) > maxVisits {
+		return nil, 0
+	}
 	var picked []*Device
 	for _, i := range of.members {
 		d := &s.w.Devices[i]

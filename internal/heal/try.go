@@ -42,8 +42,13 @@ func (e *Engine) try(s *ruleState, w *World, out *Out) {
 func (e *Engine) firing(s *ruleState, w *World) []string {
 	var out []string
 	s.fault = ""
-	for _, name := range e.subjects(s.Policy, w) {
-		held, err := s.when.Eval(e.scope(w, s.Each, name))
+	a := ask(s.Policy, w)
+	for name, sc := range e.scopes(s.Policy, w) {
+		held, err := a.holds(sc)
+		if errors.As(err, new(*tooMuchError)) {
+			s.fault = name + ": " + err.Error()
+			return nil // of the others it is not known whether they are well
+		}
 		if text := noAnswer(err); text != "" {
 			s.fault = name + ": " + text
 		}
@@ -71,25 +76,16 @@ func noAnswer(err error) string {
 	return err.Error()
 }
 
-// subjects returns what the rule is tried for: devices in service, regions, or the node.
+// subjects returns the regions that a rule for regions is tried for, or the node.
 func (e *Engine) subjects(p *Policy, w *World) []string {
-	switch p.Each {
-	case EachNode:
+	if p.Each == EachNode {
 		return []string{string(EachNode)}
-	case EachRegion:
-		names := w.regionNames()
-		return slices.DeleteFunc(names, func(n string) bool {
-			r := w.regions[n]
-			return r.Devices == 0 || !w.has(r, p.matches)
-		})
 	}
-	names := make([]string, 0, len(w.Devices))
-	for i := range w.Devices {
-		if d := &w.Devices[i]; !d.OutOfService && p.matches(d.Name) {
-			names = append(names, d.Name)
-		}
-	}
-	return names
+	names := w.regionNames()
+	return slices.DeleteFunc(names, func(n string) bool {
+		r := w.regions[n]
+		return r.Devices == 0 || !w.has(r, p.matches)
+	})
 }
 
 func (e *Engine) scope(w *World, each Each, subject string) scope {

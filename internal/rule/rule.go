@@ -71,6 +71,7 @@ type Rule struct {
 	program cel.Program
 	cost    uint64
 	uses    []string
+	walks   bool
 	keys    map[string]key // by the name that stands in the compiled condition
 }
 
@@ -106,6 +107,7 @@ func (e *Env) Compile(src string) (*Rule, error) {
 		return nil, err
 	}
 	r.uses = uses(r.ast.NativeRep(), r.keys)
+	r.walks = slices.ContainsFunc(e.vars, func(v Var) bool { return v.List && slices.Contains(r.uses, v.Name) })
 	return r, nil
 }
 
@@ -134,6 +136,9 @@ func (r *Rule) Source() string { return r.source }
 // Uses returns what r looks at, sorted: a variable, a field of one as "device.loss", one value of a variable with keys as its key alone.
 // A field of what a walk goes over is not among them; the list is.
 func (r *Rule) Uses() []string { return r.uses }
+
+// Walks says whether r looks at a variable that is a list, so that it costs as much as that is long.
+func (r *Rule) Walks() bool { return r.walks }
 
 // Eval says whether r holds for vars. It fails with an *EvalError when a value is missing, or the arithmetic has no result.
 func (r *Rule) Eval(vars Values) (bool, error) {
