@@ -33,7 +33,7 @@ func benchDevices(ctx context.Context, w io.Writer, set settings) error {
 			if err != nil {
 				return fmt.Errorf("%s every %v: %w", protocol, interval, err)
 			}
-			fmt.Fprintf(w, "%-9s %9v %8.0f %9.0f %9.0f %9.0f %7.0f %12s %10s %12.3f %10.1f %9.2f\n", protocol, interval, r.ready, r.polls, r.read, r.missed, r.late,
+			fmt.Fprintf(w, "%-9s %9v %8.0f %9.0f %9.0f %9.0f %7.0f %12s %10s %12.3f %10.1f %9.2f\n", protocol, interval, r.devices, r.polls, r.read, r.missed, r.late,
 				bound(r.lag.quantile(0.5)), bound(r.lag.quantile(0.99)), r.cores, r.perDevice/1e3, r.simCores)
 			if r.residue != 0 {
 				fmt.Fprintf(w, "  the ledger's residue is %v\n", r.residue)
@@ -54,9 +54,9 @@ func bound(seconds float64) string {
 
 // devicesFigures are rates per second; perDevice is bytes.
 type devicesFigures struct {
-	ready, polls, read, missed, late, residue float64
-	lag                                       buckets
-	cores, simCores, perDevice                float64
+	devices, polls, read, missed, late, residue float64
+	lag                                         buckets
+	cores, simCores, perDevice                  float64
 }
 
 func devicesRun(ctx context.Context, set settings, protocol string, interval time.Duration) (r devicesFigures, err error) {
@@ -69,7 +69,7 @@ func devicesRun(ctx context.Context, set settings, protocol string, interval tim
 		return r, err
 	}
 	defer p.stop(&err)
-	if err := p.awaitReady(ctx, manyDevices, connectWithin); err != nil {
+	if err := p.awaitRead(ctx, manyDevices, connectWithin); err != nil {
 		return r, err
 	}
 	if err := pause(ctx, settle); err != nil {
@@ -91,13 +91,13 @@ func devicesRun(ctx context.Context, set settings, protocol string, interval tim
 		return r, err
 	}
 	s := b.at.Sub(a.at).Seconds()
-	r.ready = b.series[`millrace_devices{state="ready"}`]
+	r.devices = areRead(b.series)
 	r.lag = b.lag().minus(a.lag())
 	r.polls, r.read = r.lag.count()/s, (b.sum("millrace_values_read_total")-a.sum("millrace_values_read_total"))/s
 	r.missed, r.late = b.sum("millrace_missed_reads_total")-a.sum("millrace_missed_reads_total"), b.sum("millrace_late_replies_total")-a.sum("millrace_late_replies_total")
 	r.residue = b.sum("millrace_ledger_residue")
 	r.cores, r.simCores = (b.cpu-a.cpu)/s, (b.simCPU-a.simCPU)/s
-	r.perDevice = float64(b.rss-empty) / r.ready
+	r.perDevice = float64(b.rss-empty) / r.devices
 	return r, nil
 }
 
@@ -108,7 +108,7 @@ func residentWith(ctx context.Context, set settings, protocol string, devices in
 		return 0, err
 	}
 	defer p.stop(&err)
-	if err := p.awaitReady(ctx, devices, connectWithin); err != nil {
+	if err := p.awaitRead(ctx, devices, connectWithin); err != nil {
 		return 0, err
 	}
 	if err := pause(ctx, settle); err != nil {

@@ -51,7 +51,7 @@ func isolationRun(ctx context.Context, set settings, faults []string) (lag, miss
 		return 0, 0, err
 	}
 	defer p.stop(&err)
-	if err := p.awaitReady(ctx, isolationDevices-isolationSick, connectWithin); err != nil {
+	if err := p.awaitRead(ctx, isolationDevices-isolationSick, connectWithin); err != nil {
 		return 0, 0, err
 	}
 	if err := pause(ctx, 2*settle); err != nil { // until the dead ones are known to be

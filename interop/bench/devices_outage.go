@@ -79,7 +79,7 @@ func outage(ctx context.Context, w io.Writer, millrace, minutes string) (err err
 // warmUp has the devices be gone for moments, until the gateway remembers of each of them as much as it ever will: the last twelve changes, and each kind of fault.
 func (p *plant) warmUp(ctx context.Context) error {
 	for range 4 {
-		if err := p.awaitReady(ctx, outageDevices, connectWithin); err != nil {
+		if err := p.awaitRead(ctx, outageDevices, connectWithin); err != nil {
 			return err
 		}
 		if err := p.killSim(); err != nil {
@@ -103,7 +103,7 @@ type resting struct {
 
 // rest waits until all devices are read and returns what the gateway has then. Goroutines of turns come and go: the fewest of several looks are those that stay.
 func (p *plant) rest(ctx context.Context, debug string) (r resting, err error) {
-	if err := p.awaitReady(ctx, outageDevices, connectWithin); err != nil {
+	if err := p.awaitRead(ctx, outageDevices, connectWithin); err != nil {
 		return r, err
 	}
 	if err := pause(ctx, 3*settle); err != nil {

@@ -118,13 +118,15 @@ func command(ctx context.Context, args []string, w io.Writer) error {
 		return fmt.Errorf("no part %q; there are %s", *one, strings.Join(names, ", "))
 	}
 	fmt.Fprintf(w, "%s, %s, %d CPUs, %d rounds of %v\n", time.Now().Format(time.DateOnly), runtime.Version(), runtime.NumCPU(), s.rounds, s.each)
+	var errs []error
 	for _, p := range parts {
-		if *one != "all" && *one != p.name {
+		if *one != "all" && *one != p.name || ctx.Err() != nil {
 			continue
 		}
 		if err := p.run(ctx, w, s); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			fmt.Fprintf(w, "NOT RUN to its end: %v\n", err) // the others are no worse for it
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

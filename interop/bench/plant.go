@@ -188,17 +188,26 @@ func (p *plant) said() string {
 	return strings.Join(all, "\n")
 }
 
-// awaitReady waits until n devices are ready.
-func (p *plant) awaitReady(ctx context.Context, n int, within time.Duration) error {
+// areRead returns how many devices are read: those that are ready, and those that are asked for less at once.
+func areRead(series map[string]float64) float64 {
+	return series[`millrace_devices{state="ready"}`] + areDegraded(series)
+}
+
+func areDegraded(series map[string]float64) float64 {
+	return series[`millrace_devices{state="degraded"}`]
+}
+
+// awaitRead waits until n devices are read.
+func (p *plant) awaitRead(ctx context.Context, n int, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
 		m, err := scrapeSeries(ctx, p.metrics())
-		if err == nil && m[`millrace_devices{state="ready"}`] >= float64(n) {
+		if err == nil && areRead(m) >= float64(n) {
 			return nil
 		}
 		if pause(ctx, 500*time.Millisecond) != nil {
-			return fmt.Errorf("%.0f of %d devices are ready after %v: %s", m[`millrace_devices{state="ready"}`], n, within, p.said())
+			return fmt.Errorf("%.0f of %d devices are read after %v: %s", areRead(m), n, within, p.said())
 		}
 	}
 }
