@@ -102,9 +102,12 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		st.taken = nil
 	}
 	if st.feed != nil {
+		var err error
 		st.taken = s.take(st)
 		if dead, heard := st.feed.end(); dead != nil && !heard {
 			return &SilentError{dead}
+		} else if dead != nil && !s.answers(ctx, st, &err) {
+			return err
 		} else if dead != nil || st.feed.every != st.every || st.renew || st.feed.spoiled(st) {
 			st.feed.close(ctx)
 			st.feed = nil
@@ -121,6 +124,24 @@ func (s *opcuaSession) readFeed(ctx context.Context, st *opcuaState, now time.Ti
 		return nil
 	}
 	return s.poll(ctx, st, now)
+}
+
+// answers asks for one node of st, whose subscription is over, and says whether the server is there; why is its silence. A new subscription has ten seconds for each answer, which a server that is
+// gone is not to be waited for before anybody hears that it is.
+func (s *opcuaSession) answers(ctx context.Context, st *opcuaState, why *error) bool {
+	for n := range st.ids {
+		if st.isLost(n) {
+			continue
+		}
+		err := s.client.ReadEach(ctx, st.readsOf([]int{n}).plan, func(int, *ua.DataValue) {})
+		var e *opcua.Error
+		if err == nil || errors.As(err, &e) && e.Answered && s.client.Err() == nil {
+			break
+		}
+		*why = explain(err)
+		return false
+	}
+	return true
 }
 
 var errNotTaken = errors.New("opcua: nobody took responsibility for these rows")

@@ -443,3 +443,51 @@ func TestOPCUAWithoutWakeIsPolled(t *testing.T) {
 		}
 	})
 }
+
+// A server that falls silent is asked for one node, which has the time of any read, before its subscription is made anew, which has more.
+func TestOPCUASilentServersAreFoundOutByARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5")
+		all := []uint32{ns0.PublishRequest_Encoding_DefaultBinary, ns0.ReadRequest_Encoding_DefaultBinary, ns0.CreateSubscriptionRequest_Encoding_DefaultBinary}
+		b.set(func() {
+			for _, id := range all {
+				b.refuse[id] = opcua.NoAnswer
+			}
+		})
+		var err error
+		for n := 0; err == nil && n < 60; n++ {
+			time.Sleep(time.Second)
+			_, err = b.turn(nil)
+		}
+		var late net.Error
+		if !errors.As(err, &late) || !late.Timeout() || errors.Is(err, net.ErrClosed) || b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary) != 1 {
+			t.Errorf("%v; %d subscriptions", err, b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary))
+		}
+		b.set(func() { clear(b.refuse) })
+		b.want()
+		if n := b.times(ns0.CreateSubscriptionRequest_Encoding_DefaultBinary); n != 2 {
+			t.Errorf("it answers: %d subscriptions", n)
+		}
+	})
+}
+
+// What is read once of the nodes of a plan is asked for at once: they have been found, and nothing has to be set up.
+func TestOPCUAReadOnceOfWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFeed(t, "", nil, specs("nsu=urn:plant;s=level", "nsu=urn:plant;s=count"))
+		b.want()
+		time.Sleep(soon)
+		b.want("1 1.5", "2 -7")
+		before := b.times(ns0.ReadRequest_Encoding_DefaultBinary)
+		var into tag.Batch
+		if err := b.x.ReadOnce(t.Context(), planOPCUA(t, "opc.tcp://h", specs("nsu=urn:plant;s=level")), &into); err != nil || into.Len() != 1 || into.Quality[0] != tag.Good {
+			t.Errorf("%v: %d rows", err, into.Len())
+		}
+		if n := b.times(ns0.ReadRequest_Encoding_DefaultBinary) - before; n != 1 {
+			t.Errorf("%d reads for one value", n)
+		}
+	})
+}

@@ -17,6 +17,11 @@ func (s *opcuaSession) resolve(ctx context.Context, st *opcuaState, now time.Tim
 	if st.resolved && (len(st.lost) == 0 || now.Before(st.tryAt)) {
 		return nil
 	}
+	if !st.resolved && s.foundBefore(st) {
+		st.resolved = true
+		st.readAll()
+		return nil
+	}
 	s.setUp.now.Store(!st.resolved)
 	defer s.setUp.now.Store(false)
 	var which []int
@@ -45,6 +50,31 @@ func (s *opcuaSession) resolve(ctx context.Context, st *opcuaState, now time.Tim
 	st.lost = lost
 	st.readAll()
 	return nil
+}
+
+// foundBefore fills in the ids of st's nodes when other plans of this session have found all of them: nothing has to be asked then, which would have the time of what is set up.
+func (s *opcuaSession) foundBefore(st *opcuaState) bool {
+	for n := range st.ids {
+		id, ok := s.foundAs(&st.plan.nodes[n].point)
+		if !ok {
+			return false
+		}
+		st.ids[n] = id
+	}
+	return len(st.ids) > 0
+}
+
+// foundAs returns what p is called in this session, when a plan has found that.
+func (s *opcuaSession) foundAs(p *opcuaPoint) (id ua.ReadValueId, ok bool) {
+	for _, o := range s.states {
+		if !o.resolved {
+			continue
+		}
+		if n := slices.IndexFunc(o.plan.nodes, func(x opcuaNode) bool { return x.point == *p }); n >= 0 && !o.isLost(n) {
+			return o.ids[n], true
+		}
+	}
+	return ua.ReadValueId{}, false
 }
 
 // isLost says whether a node is among those that are lost.
