@@ -19,7 +19,7 @@ func newApproveCommand() *cobra.Command {
 		Use:   "approve [NUMBER]",
 		Short: "Approve or reject a write that waits for it, or list those that wait",
 		Long: `Some tags are written only when somebody else than whoever asked approves it. Without a number approve lists what waits. It speaks to a running gateway with the token of whoever approves, which
-is not that of whoever asked; 'millrace token' makes one for each.`,
+is not that of whoever asked; 'millrace token' makes one for each. Whoever asked takes it back with --reject.`,
 		Example: "  millrace approve --token-file mine.token\n  millrace approve 17 --token-file mine.token --why 'looked at the gauge'\n  millrace approve 18 --reject --why 'too hot' --token-file mine.token",
 		Args:    usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +44,7 @@ is not that of whoever asked; 'millrace token' makes one for each.`,
 	}
 	c.flags(cmd, true)
 	cmd.Flags().StringVar(&why, "why", "", "in words, for the audit log")
-	cmd.Flags().BoolVar(&reject, "reject", false, "reject it")
+	cmd.Flags().BoolVar(&reject, "reject", false, "reject it, or take back what one has asked for")
 	return cmd
 }
 

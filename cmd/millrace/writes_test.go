@@ -229,7 +229,7 @@ func TestWritesOverTheAPI(t *testing.T) {
 	if code, out, errs := cli(t, "audit", "verify", "--data", data); code != 0 || !strings.Contains(out, "the chain holds") {
 		t.Errorf("%d %s%s", code, out, errs)
 	}
-	if code, out, _ := cli(t, "audit", "list", "--data", data, "--tag", "press/two"); code != 0 || strings.Count(out, "\n") != 4 || !strings.Contains(out, "approved press/two = 7 by boss") {
+	if code, out, _ := cli(t, "audit", "list", "--data", data, "--tag", "press/two"); code != 0 || strings.Count(out, "\n") != 4 || !strings.Contains(out, "approved press/two = 7 (was 103) by boss") {
 		t.Errorf("%d %s", code, out)
 	}
 	if code, out, _ := cli(t, "audit", "list", "--data", data, "--end", "refused", "--json"); code != 0 || strings.Count(out, "\n") != 5 {

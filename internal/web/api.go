@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"millrace/internal/tag"
+	"millrace/internal/write"
 )
 
 const (
@@ -268,7 +269,7 @@ type switchBody struct {
 	Tags   []string `json:"tags"`
 }
 
-func (s *Server) deviceMaintenance(w http.ResponseWriter, r *http.Request) {
+func (s *Server) deviceMaintenance(w http.ResponseWriter, r *http.Request, c write.Caller) {
 	body, ok := readSwitch(w, r)
 	if !ok {
 		return
@@ -277,10 +278,10 @@ func (s *Server) deviceMaintenance(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "tags does not belong here", "POST /api/v1/tags/maintenance switches tags")
 		return
 	}
-	s.setMaintenance(w, r, Maintenance{Device: r.PathValue("id"), On: *body.On, Reason: body.Reason, By: r.RemoteAddr})
+	s.setMaintenance(w, r, Maintenance{Device: r.PathValue("id"), On: *body.On, Reason: body.Reason, By: by(&c)})
 }
 
-func (s *Server) tagsMaintenance(w http.ResponseWriter, r *http.Request) {
+func (s *Server) tagsMaintenance(w http.ResponseWriter, r *http.Request, c write.Caller) {
 	body, ok := readSwitch(w, r)
 	if !ok {
 		return
@@ -289,7 +290,7 @@ func (s *Server) tagsMaintenance(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "tags must name between 1 and 1000 tags", switchTodo)
 		return
 	}
-	s.setMaintenance(w, r, Maintenance{Tags: body.Tags, On: *body.On, Reason: body.Reason, By: r.RemoteAddr})
+	s.setMaintenance(w, r, Maintenance{Tags: body.Tags, On: *body.On, Reason: body.Reason, By: by(&c)})
 }
 
 const switchTodo = `send {"on":true,"reason":"why"} as application/json; for tags add "tags":["device/tag"]`

@@ -14,6 +14,7 @@ import (
 	"millrace/internal/tag"
 	"millrace/internal/web"
 	"millrace/internal/web/webtest"
+	"millrace/internal/write"
 )
 
 var then = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -267,6 +268,30 @@ const (
 	onTags  = "POST /api/v1/tags/maintenance"
 	onBody  = `{"on":true,"reason":"pump replaced"}`
 )
+
+// Whoever has the role admin switches with a token of his own, and nobody else but the gateway's.
+func TestMaintenanceByAnAdmin(t *testing.T) {
+	plant := webtest.New(1, 8, then)
+	s := newServer(t, plant, func(c *web.Config) {
+		c.Identify = func(token string) (write.Caller, bool) {
+			return write.Caller{User: token, Role: map[string]write.Role{"boss": write.RoleAdmin, "shift": write.RoleWrite}[token]}, token == "boss" || token == "shift"
+		}
+	})
+	for _, c := range []struct {
+		token string
+		want  int
+		out   bool
+	}{{"nobody", 401, false}, {"shift", 403, false}, {"boss", 200, true}} {
+		for _, on := range [][2]string{{onPress, onBody}, {onTags, `{"on":true,"reason":"x","tags":["press-01/temperature_000"]}`}} {
+			if w := ask(s, on[0], on[1], asJSON, "Authorization: Bearer "+c.token); w.Code != c.want {
+				t.Errorf("%s of %s: %d %s", on[0], c.token, w.Code, w.Body)
+			}
+		}
+		if firstOf(plant).OutOfService != c.out {
+			t.Errorf("%s: out of service is %v", c.token, !c.out)
+		}
+	}
+}
 
 func TestMaintenanceRefusals(t *testing.T) {
 	plant := webtest.New(1, 8, then)

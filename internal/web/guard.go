@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"millrace/internal/write"
 )
 
 // guard decides who may ask. A page of another site reaches a gateway in two ways, both refused here: by a name of its own that it lets
@@ -92,20 +94,32 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// authorized lets a request through that has the bearer token.
-func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
+// authorized lets a request through whose bearer token is the gateway's, or that of somebody who has the role admin.
+func (s *Server) authorized(next func(w http.ResponseWriter, r *http.Request, c write.Caller)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !s.guard.open {
 			writeError(w, http.StatusForbidden, "changes are closed: this gateway has no token", "configure a web token and use it as Authorization: Bearer TOKEN")
 			return
 		}
-		if !s.guard.tokenRight(r) {
-			s.counts.tokenRefused.Add(1)
-			s.cfg.Log.Warn("token refused", "path", r.URL.Path, "remote", r.RemoteAddr)
-			w.Header().Set("WWW-Authenticate", `Bearer realm="millrace"`)
-			writeError(w, http.StatusUnauthorized, "the token is missing or wrong", "send Authorization: Bearer TOKEN with the gateway's token")
-			return
+		c, ok := s.caller(r)
+		switch {
+		case !ok:
+			s.refuseToken(w, r, "send Authorization: Bearer TOKEN with the gateway's token, or that of somebody who has the role admin")
+		case !c.Role.Has(write.RoleAdmin):
+			writeError(w, http.StatusForbidden, "it takes the role admin, which "+c.User+" has not", "ask somebody who has it; millrace token makes a token for each")
+		default:
+			next(w, r, c)
 		}
-		next(w, r)
 	}
 }
+
+// refuseToken answers a request whose token is nobody's.
+func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, todo string) {
+	s.counts.tokenRefused.Add(1)
+	s.cfg.Log.Warn("token refused", "path", r.URL.Path, "remote", r.RemoteAddr)
+	w.Header().Set("WWW-Authenticate", `Bearer realm="millrace"`)
+	writeError(w, http.StatusUnauthorized, "the token is missing or wrong", todo)
+}
+
+// by names whoever has switched something, and where from.
+func by(c *write.Caller) string { return c.User + " (" + c.From + ")" }

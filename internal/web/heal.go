@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace/internal/heal"
+	"millrace/internal/write"
 )
 
 // Healer is a Source that heals by rules. All methods but HealHistory and SetHealPause answer from memory.
@@ -73,7 +74,7 @@ func (s *Server) healRoutes(mux *http.ServeMux) {
 		}
 	})
 	mux.HandleFunc("GET /api/v1/heal/history", func(w http.ResponseWriter, r *http.Request) { healHistory(w, r, h) })
-	mux.HandleFunc("POST /api/v1/heal/pause", s.authorized(func(w http.ResponseWriter, r *http.Request) { setHealPause(w, r, h) }))
+	mux.HandleFunc("POST /api/v1/heal/pause", s.authorized(func(w http.ResponseWriter, r *http.Request, c write.Caller) { setHealPause(w, r, h, by(&c)) }))
 }
 
 func noRule(w http.ResponseWriter, name string) {
@@ -104,7 +105,7 @@ func healHistory(w http.ResponseWriter, r *http.Request, h Healer) {
 
 const pauseTodo = `send {"on":true,"reason":"why","for":"2h"} as application/json; without for it lasts until {"on":false}`
 
-func setHealPause(w http.ResponseWriter, r *http.Request, h Healer) {
+func setHealPause(w http.ResponseWriter, r *http.Request, h Healer, by string) {
 	var body struct {
 		On     *bool  `json:"on"`
 		Reason string `json:"reason"`
@@ -128,7 +129,7 @@ func setHealPause(w http.ResponseWriter, r *http.Request, h Healer) {
 	}
 	var p heal.Pause
 	if *body.On {
-		if p = (heal.Pause{Reason: body.Reason, By: r.RemoteAddr, Since: now}); length > 0 {
+		if p = (heal.Pause{Reason: body.Reason, By: by, Since: now}); length > 0 {
 			p.Until = now.Add(length)
 		}
 	}

@@ -91,7 +91,7 @@ func TestHealRoutes(t *testing.T) {
 			t.Errorf("%s: %d, %+v", body, code, src.pause)
 		}
 	}
-	if code, body := ask("POST", "/api/v1/heal/pause", `{"on":true,"reason":"x","for":"2h"}`, auth...); code != http.StatusOK || src.pause.Until.Sub(src.pause.Since) != 2*time.Hour {
+	if code, body := ask("POST", "/api/v1/heal/pause", `{"on":true,"reason":"x","for":"2h"}`, auth...); code != http.StatusOK || src.pause.Until.Sub(src.pause.Since) != 2*time.Hour || src.pause.By != "admin (192.0.2.1)" {
 		t.Errorf("%d %s, %+v", code, body, src.pause)
 	}
 	if code, _ := ask("POST", "/api/v1/heal/pause", `{"on":false}`, auth...); code != http.StatusOK || src.pause != (heal.Pause{}) {

@@ -44,10 +44,7 @@ func (s *Server) identified(next func(w http.ResponseWriter, r *http.Request, c 
 		}
 		c, ok := s.caller(r)
 		if !ok {
-			s.counts.tokenRefused.Add(1)
-			s.cfg.Log.Warn("token refused", "path", r.URL.Path, "remote", r.RemoteAddr)
-			w.Header().Set("WWW-Authenticate", `Bearer realm="millrace"`)
-			writeError(w, http.StatusUnauthorized, "the token is missing or wrong", "send Authorization: Bearer TOKEN with the gateway's token, or one that millrace token made")
+			s.refuseToken(w, r, "send Authorization: Bearer TOKEN with the gateway's token, or one that millrace token made")
 			return
 		}
 		next(w, r, c)
@@ -284,6 +281,8 @@ func (s *Server) approveWrite(yes bool) func(w http.ResponseWriter, r *http.Requ
 			writeError(w, http.StatusForbidden, na.What, "ask somebody else; millrace token makes a token for each")
 		case err != nil:
 			writeError(w, http.StatusServiceUnavailable, err.Error(), "it still waits; try again")
+		case !yes: // what was asked for is done
+			writeJSON(w, http.StatusOK, viewOf(&out))
 		default:
 			writeOutcome(w, &out)
 		}

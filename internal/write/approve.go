@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
+	"millrace/internal/tag"
 	"millrace/internal/write/audit"
 )
 
@@ -21,6 +21,7 @@ func (e *NotAllowedError) Error() string { return "write: " + e.What }
 
 // ask has e wait for somebody to approve it.
 func (p *Path) ask(e *entry, t *Target) Outcome {
+	p.found(e, &p.cfg.Plant.Last([]tag.ID{t.Spec.ID}, nil)[0])
 	p.update(e, func(o *Outcome) {
 		o.End, o.Until = Pending, e.began.Add(t.Rule.ApproveWithin)
 		o.Reason = "it waits to be approved"
@@ -38,8 +39,9 @@ func (p *Path) ask(e *entry, t *Target) Outcome {
 	return e.out
 }
 
-// Approve lets a write go its way that waited for it, and returns how it ended; with yes false it is rejected. Whoever asked for it cannot do so.
+// Approve lets a write go its way that waited for it, and returns how it ended; with yes false it is rejected. Whoever asked for it cannot approve it, but take it back.
 func (p *Path) Approve(ctx context.Context, id uint64, c Caller, yes bool, why string) (Outcome, error) {
+	p.expire(time.Now())
 	p.mu.Lock()
 	r := p.run()
 	e := p.byID[id]
@@ -58,15 +60,19 @@ func (p *Path) Approve(ctx context.Context, id uint64, c Caller, yes bool, why s
 	if gone != nil {
 		refused = gone
 	}
-	if err := mayApprove(e, t, c); err != nil {
+	own := c.User == e.order.Caller.User
+	if err := mayApprove(own && yes, t, c); err != nil {
 		return p.outcome(e), err
 	}
 	if !p.withdraw(e) {
 		return Outcome{}, ErrNotPending
 	}
+	if own {
+		return p.reject(e, c, &refusal{NotApproved, clip(words(c.User+" took it back", why))}), nil
+	}
 	p.update(e, func(o *Outcome) { o.Approver = c.User })
 	if !yes {
-		return p.reject(e, c, &refusal{NotApproved, clip(fmt.Sprintf("%s rejected it: %s", c.User, why))}), nil
+		return p.reject(e, c, &refusal{NotApproved, clip(words(c.User+" rejected it", why))}), nil
 	}
 	if err := p.record(e, audit.Record{Stage: audit.Approved, Who: c.User, Via: c.Via, From: c.From, Reason: clip(why)}); err != nil {
 		p.restore(e)
@@ -92,9 +98,18 @@ func (p *Path) look(c *Caller) *refusal {
 	return nil
 }
 
-func mayApprove(e *entry, t *Target, c Caller) error {
+// words is what somebody did, and why when it is said.
+func words(did, why string) string {
+	if why == "" {
+		return did
+	}
+	return did + ": " + why
+}
+
+// mayApprove says what is against c's deciding of a write of t; own is that he would approve what he asked for himself.
+func mayApprove(own bool, t *Target, c Caller) error {
 	switch {
-	case c.User == e.order.Caller.User:
+	case own:
 		return &NotAllowedError{"it has to be somebody else than " + c.User + ", who asked for it"}
 	case t != nil && !c.Role.Has(t.Rule.Role), !c.Role.Has(RoleWrite):
 		return &NotAllowedError{"it takes the role that the write takes"}

@@ -19,8 +19,12 @@ func TestApproval(t *testing.T) {
 		r := Default()
 		r.Approve = true
 		g := newRig(t, r)
+		g.plant.put(1, tag.Float64Value(3), tag.Good)
 		out := g.Submit(t.Context(), order(7))
 		g.want(out, Pending, "approved", "asked")
+		if out.Old.String() != "3" {
+			t.Errorf("whoever approves it is shown that the tag is %v", out.Old)
+		}
 		if w := g.Waiting(); len(w) != 1 || w[0].ID != out.ID {
 			t.Errorf("%+v", w)
 		}
@@ -54,6 +58,11 @@ func TestApproval(t *testing.T) {
 			t.Error(err)
 		}
 		g.want(out, Refused, "boss rejected it: too hot", "asked", "rejected refused")
+		own := g.Submit(t.Context(), order(8))
+		out, err = g.Approve(t.Context(), own.ID, shift, false, "")
+		if err != nil || out.Reason != "shift took it back" || out.Approver != "" {
+			t.Errorf("whoever asked takes it back: %+v, %v", out, err)
+		}
 		late := g.Submit(t.Context(), order(8))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -72,6 +81,57 @@ func TestApproval(t *testing.T) {
 		g.want(g.Submit(t.Context(), order(9)), Refused, "stopping")
 		if len(g.plant.sent) != 0 {
 			t.Errorf("%d sent", len(g.plant.sent))
+		}
+	})
+}
+
+// Between the last moment to approve a write and the next look at those that wait nobody approves it.
+func TestApprovedTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := Default()
+		r.Approve = true
+		g := newRig(t, r)
+		id := g.Submit(t.Context(), order(7)).ID
+		time.Sleep(r.ApproveWithin + time.Millisecond)
+		if out, err := g.Approve(t.Context(), id, Caller{User: "boss", Role: RoleWrite}, true, ""); !errors.Is(err, ErrNotPending) || len(g.plant.sent) > 0 {
+			t.Errorf("%+v, %v", out, err)
+		}
+		out, _ := g.Outcome(id)
+		g.want(out, Refused, "nobody approved it in time", "asked", "rejected refused")
+	})
+}
+
+// What became of a write that had to be approved is known behind a restart: who decided, and that it was refused. The key of a refused one is free.
+func TestApprovalsAcrossARestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := Default()
+		r.Approve = true
+		g := newRig(t, r)
+		boss := Caller{User: "boss", Role: RoleWrite, Via: "api"}
+		ids := map[string]uint64{}
+		for _, name := range []string{"approved", "rejected", "taken back", "waiting"} {
+			o := order(7)
+			o.Key = name
+			ids[name] = g.Submit(t.Context(), o).ID
+		}
+		for name, c := range map[string]Caller{"approved": boss, "rejected": boss, "taken back": shift} {
+			if _, err := g.Approve(t.Context(), ids[name], c, name == "approved", ""); err != nil {
+				t.Error(err)
+			}
+		}
+		h := newRigOn(t, g.fs.After(faultfs.None), newPlant(), r)
+		for name, want := range map[string]string{
+			"approved": "confirmed  by boss", "rejected": "refused boss rejected it by boss", "taken back": "refused shift took it back by ", "waiting": "refused the gateway ended before somebody approved it by ",
+		} {
+			out, ok := h.Outcome(ids[name])
+			if got := string(out.End) + " " + out.Reason + " by " + out.Approver; !ok || got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+			o := order(7)
+			o.Key = name
+			if again := h.Submit(t.Context(), o); again.Repeated != (name == "approved") {
+				t.Errorf("%s, once more: %+v", name, again)
+			}
 		}
 	})
 }

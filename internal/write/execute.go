@@ -87,16 +87,21 @@ func (j *job) prepare() *refusal {
 		return refusedValue(err)
 	}
 	j.value = j.target.nearest(j.order.Value, j.raw)
-	j.path.update(j.entry, func(o *Outcome) {
-		o.Old = last.Value
-		if j.quality = ""; !last.Quality.IsGood() {
-			j.quality = last.Quality.String()
-		}
-	})
+	j.path.found(j.entry, &last)
 	if err := j.check(); err != nil {
 		return refusedBy(causeOf(err), err)
 	}
 	return nil
+}
+
+// found remembers what the tag of e is before.
+func (p *Path) found(e *entry, last *device.Last) {
+	p.update(e, func(o *Outcome) {
+		o.Old = last.Value
+		if e.quality = ""; !last.Quality.IsGood() {
+			e.quality = last.Quality.String()
+		}
+	})
 }
 
 // known is the kind of the raw value that the device had last, Null when that is not to be seen.

@@ -18,7 +18,8 @@ type Memory struct {
 // past is one write, by its records.
 type past struct {
 	first audit.Record
-	left  bool // it was sending
+	left  bool   // it was sending
+	by    string // who approved or rejected it
 	end   *audit.Record
 }
 
@@ -39,9 +40,15 @@ func (m *Memory) Visit(r audit.Record) {
 	switch r.Stage {
 	case audit.Sending:
 		w.left = true
-	case audit.Done, audit.Refused, audit.Rejected:
+	case audit.Approved:
+		w.by = r.Who
+	case audit.Rejected:
+		if w.end = &r; r.Who != w.first.Who {
+			w.by = r.Who
+		}
+	case audit.Done, audit.Refused:
 		w.end = &r
-	case audit.File, audit.Asked, audit.Approved:
+	case audit.File, audit.Asked:
 	}
 	for len(m.order) > maxKept {
 		delete(m.writes, m.order[0])
@@ -55,8 +62,6 @@ func (p *Path) remember(m *Memory) error {
 		w := m.writes[id]
 		e := w.entry()
 		switch {
-		case w.end != nil && w.end.End == string(Refused):
-			continue
 		case w.end != nil:
 		case w.left:
 			e.out.End, e.out.Reason = Unknown, "the gateway ended while it was under way"
@@ -73,11 +78,8 @@ func (p *Path) remember(m *Memory) error {
 				return err
 			}
 		}
-		if e.out.End == Refused {
-			continue
-		}
 		p.byID[id], p.age = e, append(p.age, e)
-		if e.order.Key != "" {
+		if e.order.Key != "" && e.out.End != Refused {
 			p.kept[keyOf(&e.order)] = e
 		}
 	}
@@ -90,7 +92,7 @@ func (w *past) entry() *entry {
 	e := &entry{digest: r.Digest, first: r.Write, began: r.Time, done: make(chan struct{}), ended: true}
 	close(e.done)
 	e.order = Order{Tag: r.Tag, Key: r.Key, Why: r.Why, Caller: Caller{User: r.Who, Via: r.Via, From: r.From}}
-	e.out = Outcome{ID: r.Write, Tag: r.Tag, Old: valueOf(r.Old), New: valueOf(r.New), By: r.Who, Via: r.Via, Why: r.Why, Asked: r.Time}
+	e.out = Outcome{ID: r.Write, Tag: r.Tag, Old: valueOf(r.Old), New: valueOf(r.New), By: r.Who, Via: r.Via, Why: r.Why, Asked: r.Time, Approver: w.by}
 	if w.end != nil {
 		e.out.End, e.out.Reason, e.out.Read = End(w.end.End), w.end.Reason, valueOf(w.end.Read)
 		e.out.Took = time.Duration(w.end.TookUS) * time.Microsecond

@@ -94,10 +94,7 @@ func (p *Path) TakeBack(name string, c Caller, why string) (int, error) {
 	if !ok || !c.Role.Has(t.Rule.Role) {
 		return 0, &NotAllowedError{"it takes the role that the write takes"}
 	}
-	text := c.User + " took it back"
-	if why != "" {
-		text += ": " + why
-	}
+	text := words(c.User+" took it back", why)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0

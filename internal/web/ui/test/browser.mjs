@@ -60,6 +60,17 @@ async function overview(page, server) {
   await eventually('a device opens by keyboard', async () => (await text(page, '.device h1')) === 'press-02');
 }
 
+async function noSuchPage(page, server) {
+  for (const path of ['/devices/%', '/devices/%E0%A4%A']) {
+    await go(page, server.url, path);
+    await eventually(`${path} is no device, and the page says so`, async () => (await text(page, 'main')).includes('no device of that name'));
+  }
+  await go(page, server.url, '/healing/%zz');
+  await eventually('nor is it a rule', async () => (await text(page, 'main')).includes('%zz'));
+  await go(page, server.url, '/devices/press-02');
+  await eventually('and the page goes on', async () => (await text(page, '.device h1')) === 'press-02');
+}
+
 async function why(page, server) {
   await go(page, server.url, '/devices/filler-01');
   await eventually('a device that is well is said to be, with figures', async () => (await text(page, '.why.well')).includes('All is well with filler-01'));
@@ -264,6 +275,7 @@ try {
   browser = await launch();
   const page = await newPage(browser);
   await overview(page, server);
+  await noSuchPage(page, server);
   await why(page, server);
   await tags(page, server);
   await trend(page, server);

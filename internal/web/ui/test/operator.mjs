@@ -145,7 +145,7 @@ async function approval(browser, g) {
   }
   await go(a, g.url, '/writes');
   await eventually('whoever asked sees it wait', async () => (await a.locator('.waiting li').count()) === 2);
-  check('and has no control to approve it', (await a.locator('.waiting button').count()) === 0 && (await text(a, '.waiting .own')).includes('Somebody else'));
+  check('and has no control to approve it', (await a.locator('.waiting').getByRole('button', { name: 'Approve' }).count()) === 0 && (await text(a, '.waiting .own')).includes('Somebody else'));
   await eventually('another one is told in the head of the page', async () => (await text(b, 'nav .pill.calm')) === '2');
   await go(b, g.url, '/writes');
   await eventually('by whom, and until when', async () => /7 no\. to press-2\/recipe[\s\S]*Asked for by shift-a[\s\S]*browser test[\s\S]*Until \d\d:\d\d:\d\d, 15 minutes left/.test(await text(b, '.waiting li')));
@@ -165,6 +165,16 @@ async function approval(browser, g) {
     const said = await a.locator('.asked .badge').allInnerTexts();
     return (said.includes('Confirmed') && said.includes('Refused')) || said;
   });
+  await go(a, g.url, '/devices/press-2');
+  await write(a, 'press-2/recipe', '9');
+  await eventually('9 waits', async () => (await end(a)) === 'pending');
+  await closeDialog(a);
+  await go(a, g.url, '/writes');
+  await eventually('in place of what is there', async () => (await text(a, '.waiting li')).includes('In place of 7'));
+  await a.locator('.waiting li').getByRole('button', { name: 'Take back' }).click();
+  await a.click('dialog .primary');
+  await eventually('whoever asked takes it back', async () => (await end(a)) === 'refused' && (await text(a, 'dialog .ended')).includes('shift-a took it back'));
+  await closeDialog(a);
   await a.context().close();
   await b.context().close();
 }

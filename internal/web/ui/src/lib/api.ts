@@ -1,3 +1,4 @@
+import { decoded } from './decoded';
 import type { Explanation, History, Pause, Preview, RuleExplanation, Rules, Run, TagPage, Target, Targets, WriteView } from './types';
 
 const tokenKey = 'millrace.token';
@@ -17,7 +18,7 @@ export class Refused extends Error {
 export function takeTokenFromAddress() {
   const found = /[#&]token=([^&]+)/.exec(location.hash);
   if (!found) return;
-  setToken(decodeURIComponent(found[1]));
+  setToken(decoded(found[1]));
   history.replaceState(null, '', location.pathname + '#/');
 }
 

@@ -7,7 +7,7 @@ class Session {
   has = $state(!!token()); // there is a token
 
   mayWrite = $derived(this.role === 'write' || this.role === 'admin');
-  isOwner = $derived(this.user === 'admin'); // the gateway's own token: maintenance and healing take that
+  isAdmin = $derived(this.role === 'admin'); // maintenance and healing take that
 
   // check asks the gateway whose the token is. One that it refuses is forgotten, and the refusal thrown.
   async check() {
