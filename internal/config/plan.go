@@ -124,6 +124,7 @@ func PlanOf(c *Config, drivers map[string]device.Driver) Report {
 	for _, e := range p.order {
 		p.endpoint(e)
 	}
+	p.hosts(c, drivers)
 	t := &p.report.Total
 	t.Devices, t.Endpoints = len(c.Devices), len(p.order)
 	if c.Gateway.DialRate > 0 {
@@ -143,18 +144,22 @@ type endpointLoad struct {
 	plan   EndpointPlan
 	groups []*GroupPlan
 	names  []string // of their devices
+	pool   int      // connections that they ask for; 0 is one
 }
 
 func (p *planner) device(d *DevicePlan, spec *device.Spec, driver device.Driver) {
 	*d = DevicePlan{Device: spec.Name, Protocol: spec.Driver, Address: spec.Addr.String(), Endpoint: driver.Endpoint(spec.Addr), Profile: spec.Profile.Name}
 	e := p.byKey[d.Endpoint]
 	if e == nil {
-		e = &endpointLoad{plan: EndpointPlan{Endpoint: d.Endpoint, Connections: 1, Slots: 1}}
+		e = &endpointLoad{plan: EndpointPlan{Endpoint: d.Endpoint, Connections: 1, Slots: spec.Slots}}
 		p.byKey[d.Endpoint] = e
 		p.order = append(p.order, e)
 	}
 	e.plan.Devices++
-	e.plan.Slots = max(e.plan.Slots, spec.Slots)
+	e.plan.Slots = max(min(e.plan.Slots, spec.Slots), 1) // the most sparing one's count, and the smallest pool that any of them asks for
+	if n := spec.Limits.Connections; n > 0 && (e.pool == 0 || n < e.pool) {
+		e.pool = n
+	}
 	e.plan.Limit = lesserLimit(e.plan.Limit, spec.RequestsPerSecond)
 	d.Groups = make([]GroupPlan, len(spec.Groups))
 	for i := range spec.Groups {
@@ -162,7 +167,6 @@ func (p *planner) device(d *DevicePlan, spec *device.Spec, driver device.Driver)
 		if err := g.fill(spec, &spec.Groups[i], driver); err != nil {
 			p.warn("device %s group %s: %v", d.Device, g.Group, err)
 		}
-		e.plan.Connections = max(e.plan.Connections, g.connections)
 		e.groups, e.names = append(e.groups, g), append(e.names, d.Device)
 		p.report.Total.Tags += g.Tags
 		p.report.Total.ValuesPerSecond += float64(g.Tags) / seconds(g.Interval)
@@ -220,8 +224,37 @@ func roundTrip(profile string) Millis {
 	return assumedRTT[0].RTT
 }
 
+// hosts warns of those that are connected to as several endpoints, over all addresses of all devices: what the gateway counts apart the host counts together.
+func (p *planner) hosts(c *Config, drivers map[string]device.Driver) {
+	slots := map[string]map[string]int{} // by host and endpoint
+	var order []string
+	for i := range c.Devices {
+		spec := &c.Devices[i]
+		for _, a := range append([]device.Route{{Addr: spec.Addr}}, spec.Routes...) {
+			host, key := spec.Driver+" at "+a.Addr.Host, drivers[spec.Driver].Endpoint(a.Addr)
+			if slots[host] == nil {
+				slots[host] = map[string]int{}
+				order = append(order, host)
+			}
+			if n, ok := slots[host][key]; !ok || spec.Slots < n {
+				slots[host][key] = max(spec.Slots, 1)
+			}
+		}
+	}
+	for _, host := range order {
+		sum := 0
+		for _, n := range slots[host] {
+			sum += n
+		}
+		if n := len(slots[host]); n > 1 {
+			p.warn("%s is %d endpoints, since addresses there differ in their options: %s, each with connections of its own; the host may count them together", host, n, plural(sum, "slot"))
+		}
+	}
+}
+
 // endpoint adds up the groups of e and says how long each waits for the others.
 func (p *planner) endpoint(e *endpointLoad) {
+	e.plan.Connections = max(min(e.pool, e.plan.Slots), 1)
 	order := make([]int, len(e.groups))
 	for i := range order {
 		order[i] = i

@@ -89,6 +89,28 @@ func TestPlanRespectsWindowAndPace(t *testing.T) {
 	}
 }
 
+// The most sparing device of an endpoint says how many connections there are, as it does when it runs, and a host that is several endpoints is named.
+func TestPlanCountsConnections(t *testing.T) {
+	r := PlanOf(mustLoad(t, `
+templates:
+  unit: {groups: {g: {tags: {a: "holding:0:int16"}}}}
+devices:
+  - {id: u1, template: unit, address: "modbus://127.0.0.1:502/1", options: {slots: 4, pool: 4}}
+  - {id: u2, template: unit, address: "modbus://127.0.0.1:502/2"}
+  - {id: u3, template: unit, address: "modbus://127.0.0.1:502/3?echo_id=false", options: {slots: 2}}
+  - id: u4
+    template: unit
+    address: "modbus://127.0.0.2:502/1"
+    routes: [{address: "modbus://127.0.0.1:502/4"}]
+`), drivers())
+	if e := r.Endpoints[0]; e.Slots != 1 || e.Connections != 1 || e.Devices != 2 {
+		t.Errorf("%+v", e)
+	}
+	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "modbus at 127.0.0.1:502 is 2 endpoints") || !strings.Contains(r.Warnings[0], "3 slots") {
+		t.Errorf("%q", r.Warnings)
+	}
+}
+
 func TestPlanJSON(t *testing.T) {
 	b, err := json.Marshal(PlanOf(mustLoad(t, strings.ReplaceAll(overloaded, "profile: remote", "profile: remote\n    options: {slots: 3, pool: 2, max_window: 8}")), drivers()))
 	if err != nil {
