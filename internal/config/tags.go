@@ -181,8 +181,11 @@ func splitWords(s string) ([]word, error) {
 		}
 		if s[i] == '"' {
 			text, length, ok := quoted(s[i:])
-			if !ok {
+			switch {
+			case !ok:
 				return nil, errors.New("a quote is not closed")
+			case i+length < len(s) && !strings.ContainsRune(" \t\n\r", rune(s[i+length])):
+				return nil, fmt.Errorf("behind the closing quote of %q stands %q: put a space between them, or write a quote of the address twice", text, s[i+length:])
 			}
 			out = append(out, word{text, i + 1})
 			i += length
