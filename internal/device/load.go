@@ -80,12 +80,17 @@ func (u *unit) patience() time.Duration {
 	return u.rto.Timeout()
 }
 
-// predicted returns the load of e.
+// predicted returns the load of e: none while nothing on it is read, for then its time is nobody's.
 func (e *endpoint) predicted() (load float64) {
+	read := false
 	for _, u := range e.units {
+		read = read || u.machine.state.connected() && !u.machine.down
 		for _, g := range u.groups {
 			load += g.share()
 		}
+	}
+	if !read {
+		return 0
 	}
 	return load
 }
@@ -194,8 +199,11 @@ func (e *endpoint) whom() string {
 	return fmt.Sprintf("%s and %d more", e.units[0].spec.Name, len(e.units)-1)
 }
 
-// burden says what g asks for.
+// burden says what g asks for, or what its device is asked for that does not answer.
 func (g *group) burden() string {
+	if u := g.unit; u.machine.down {
+		return fmt.Sprintf("%s, which is silent, takes %.0f %%, %v each time that it is tried", u.spec.Name, 100*g.share(), u.patience().Round(time.Millisecond/10))
+	}
 	return fmt.Sprintf("group %s of %s takes %.0f %%, %v each %v", g.spec.Name, g.unit.spec.Name, 100*g.share(), g.busy.Round(time.Millisecond/10), g.every)
 }
 
@@ -241,11 +249,11 @@ func (e *endpoint) alone() bool {
 	return n < 2
 }
 
-// slowest returns the group of e with the longest interval of those that are doubled less than so often.
+// slowest returns the group of e with the longest interval of those that are doubled less than so often; of equal ones that which is doubled least.
 func (e *endpoint) slowest(most int) (slowest *group) {
 	for _, u := range e.units {
 		for _, g := range u.groups {
-			if int(g.shed) < most && g.share() > 0 && u.scout.of == nil && (slowest == nil || g.spec.Interval > slowest.spec.Interval) {
+			if int(g.shed) < most && g.share() > 0 && !u.machine.down && u.scout.of == nil && (slowest == nil || g.goesBefore(slowest)) {
 				slowest = g
 			}
 		}
@@ -253,12 +261,20 @@ func (e *endpoint) slowest(most int) (slowest *group) {
 	return slowest
 }
 
+// goesBefore says whether g is stretched before o is, and comes back behind it.
+func (g *group) goesBefore(o *group) bool {
+	if g.spec.Interval != o.spec.Interval {
+		return g.spec.Interval > o.spec.Interval
+	}
+	return g.shed < o.shed
+}
+
 // unshed lets the interval come back that was stretched last, when there has been room for it for some time.
 func (s *shard) unshed(e *endpoint, load float64, now time.Time) {
 	var last *group
 	for _, u := range e.units {
 		for _, g := range u.groups {
-			if g.shed > 0 && (last == nil || g.spec.Interval < last.spec.Interval) {
+			if g.shed > 0 && (last == nil || last.goesBefore(g)) {
 				last = g
 			}
 		}
