@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"millrace/internal/tag"
@@ -28,6 +29,10 @@ func (r *Runtime) Wish(ctx context.Context, device string, w Write, newest func(
 		return x.res[0], x.err
 	}
 	err := r.await(ctx, x)
+	var ns *NotSentError
+	if s, ok := r.Device(device); ok && errors.As(err, &ns) && ctx.Err() != nil && errors.Is(ns.Err, ctx.Err()) && !s.State.connected() {
+		ns.Reason += ": the device is down: " + s.Reason
+	}
 	return x.res[0], err
 }
 

@@ -122,8 +122,23 @@ func (j *job) check() error {
 	if !now.Before(j.until) {
 		return &refusal{TooLate, "it expired before it could leave"}
 	}
+	if why := j.changed(); why != nil {
+		return why
+	}
 	if i := j.target.Interlock; i != nil {
 		return i.check(j.path.cfg.Plant.Last, j.value, now, i.maxAge)
+	}
+	return nil
+}
+
+// changed says what a reload has against the order that it had nothing against when it came.
+func (j *job) changed() *refusal {
+	t, ok := j.path.Target(j.target.Spec.Name)
+	switch {
+	case !ok:
+		return &refusal{NoTag, "a reload took the tag away, or made it read-only, before it could leave"}
+	case *t.Rule != *j.target.Rule:
+		return &refusal{Overtaken, "a reload changed the tag's rule before it could leave"}
 	}
 	return nil
 }

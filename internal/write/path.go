@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -354,10 +355,11 @@ func (p *Path) state(t *Target) *tagState {
 func (p *Path) take(s *tagState, r *Rule) *refusal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.bucket.take(time.Now(), r) {
+	wait := s.bucket.take(time.Now(), r)
+	if wait == 0 {
 		return nil
 	}
-	return &refusal{TooMany, "the tag is written too often; its rule says how often it may be"}
+	return &refusal{TooMany, fmt.Sprintf("the tag is written too often, %d times a minute at most and %d at once: it may be again in %v", r.PerMinute, r.Burst, wait)}
 }
 
 // bucket is a token bucket: of so many a minute, and so many at once.
@@ -368,17 +370,18 @@ type bucket struct {
 
 func newBucket(r *Rule) bucket { return bucket{tokens: float64(r.Burst), at: time.Now()} }
 
-func (b *bucket) take(now time.Time, r *Rule) bool {
+// take takes a token, or returns how long it is until there is one, in whole seconds.
+func (b *bucket) take(now time.Time, r *Rule) time.Duration {
 	if r.PerMinute == 0 {
-		return true
+		return 0
 	}
 	b.tokens = min(float64(r.Burst), b.tokens+now.Sub(b.at).Minutes()*float64(r.PerMinute))
 	b.at = now
 	if b.tokens < 1 {
-		return false
+		return time.Duration(math.Ceil((1-b.tokens)*60/float64(r.PerMinute))) * time.Second
 	}
 	b.tokens--
-	return true
+	return 0
 }
 
 // Run looks after what time brings, until ctx ends: orders that nobody approves, keys that are old, the head of the audit log.

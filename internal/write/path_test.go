@@ -129,6 +129,39 @@ func TestInterlockReadsWhatIsOld(t *testing.T) {
 	}
 }
 
+// What a reload says counts for what has not left yet: the tag is gone or read-only, or it has another rule.
+func TestReloadBeforeItLeaves(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(g *rig, r Rule) []*Target
+		want string
+	}{
+		"the same":     {func(g *rig, r Rule) []*Target { return []*Target{g.target(&r)} }, ""},
+		"another rule": {func(g *rig, r Rule) []*Target { r.Max, r.HasMax = 5, true; return []*Target{g.target(&r)} }, "changed the tag's rule"},
+		"read-only":    {func(*rig, Rule) []*Target { return nil }, "made it read-only"},
+	} {
+		for _, mode := range []string{Once, Desired} {
+			t.Run(name+", "+mode, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					r := Default()
+					r.Mode = mode
+					g := newRig(t, r)
+					g.plant.hold = make(chan struct{})
+					done := make(chan Outcome)
+					go func() { done <- g.Submit(t.Context(), order(7)) }()
+					synctest.Wait()
+					g.Set(c.set(g, r))
+					close(g.plant.hold)
+					if out := <-done; c.want == "" {
+						g.want(out, Confirmed, "")
+					} else if g.want(out, Refused, c.want, "sending", "done refused"); len(g.plant.sent) > 0 {
+						t.Error("it left")
+					}
+				})
+			})
+		}
+	}
+}
+
 // A wish waits for its poll for longer than what the interlock looked at is believed.
 func TestWishReadsWhatIsOld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -344,7 +377,10 @@ func TestRateLimit(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		g.want(g.Submit(t.Context(), order(1)), Confirmed, "")
-		g.want(g.Submit(t.Context(), order(1)), Refused, "too often")
+		time.Sleep(2500 * time.Millisecond)
+		g.want(g.Submit(t.Context(), order(1)), Refused, "too often, 6 times a minute at most and 2 at once: it may be again in 8s")
+		time.Sleep(8 * time.Second)
+		g.want(g.Submit(t.Context(), order(1)), Confirmed, "")
 	})
 }
 
