@@ -102,6 +102,7 @@ type limitsJSON struct {
 	Of           string     `json:"of,omitempty"`
 	Window       int        `json:"window,omitempty"`
 	WindowTried  time.Time  `json:"window_tried,omitzero"`
+	CapsLearned  time.Time  `json:"caps_learned,omitzero"`
 	MaxRegisters int        `json:"max_registers,omitempty"`
 	MaxBits      int        `json:"max_bits,omitempty"`
 	MaxWrite     int        `json:"max_write,omitempty"`
@@ -120,7 +121,7 @@ type holeJSON struct {
 }
 
 func formatLimits(l device.Limits) ([]byte, error) {
-	j := limitsJSON{Of: l.Of, Window: l.Window, WindowTried: l.WindowTried, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth, Server: l.Server}
+	j := limitsJSON{Of: l.Of, Window: l.Window, WindowTried: l.WindowTried, CapsLearned: l.CapsLearned, MaxRegisters: l.MaxRegisters, MaxBits: l.MaxBits, MaxWrite: l.MaxWrite, MaxItems: l.MaxItems, PDU: l.PDU, Gap: l.Gap, RequestWorth: l.RequestWorth, Server: l.Server}
 	for _, h := range l.Holes {
 		j.Holes = append(j.Holes, holeJSON(h))
 	}
@@ -132,7 +133,7 @@ func parseLimits(text []byte) (device.Limits, error) {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return device.Limits{}, err
 	}
-	l := device.Limits{Of: j.Of, Window: j.Window, WindowTried: j.WindowTried, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth, Server: j.Server}
+	l := device.Limits{Of: j.Of, Window: j.Window, WindowTried: j.WindowTried, CapsLearned: j.CapsLearned, MaxRegisters: j.MaxRegisters, MaxBits: j.MaxBits, MaxWrite: j.MaxWrite, MaxItems: j.MaxItems, PDU: j.PDU, Gap: j.Gap, RequestWorth: j.RequestWorth, Server: j.Server}
 	for _, h := range j.Holes {
 		l.Holes = append(l.Holes, device.Span(h))
 	}

@@ -12,7 +12,7 @@ import (
 
 // TestLimitsComeBackFromTheStore: every field that can be learned, and none is left out here.
 func TestLimitsComeBackFromTheStore(t *testing.T) {
-	want := device.Limits{Of: "modbus 10.0.0.5:502/3", Window: 3, WindowTried: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC), MaxRegisters: 60, MaxBits: 500, MaxWrite: 30, MaxItems: 20, PDU: 240, Gap: 4, RequestWorth: 300, Server: "a driver's own",
+	want := device.Limits{Of: "modbus 10.0.0.5:502/3", Window: 3, WindowTried: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC), CapsLearned: time.Date(2025, 1, 2, 3, 4, 6, 0, time.UTC), MaxRegisters: 60, MaxBits: 500, MaxWrite: 30, MaxItems: 20, PDU: 240, Gap: 4, RequestWorth: 300, Server: "a driver's own",
 		Holes: []device.Span{{Area: 0x84, From: 1<<16 | 7, To: 1<<16 | 9}}}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {

@@ -82,6 +82,7 @@ type Limits struct {
 	Window       int       // requests in flight at once on a connection; what one device of an endpoint taught holds for all of them
 	Connections  int       // that a session may have, configured; 0 is 1
 	WindowTried  time.Time // when more in flight failed last, zero when it never did
+	CapsLearned  time.Time // when a read of more than one of the caps below was refused last, zero when it was not, or is not known
 	MaxRegisters int       // 16-bit registers in one read
 	MaxBits      int       // bits in one read
 	MaxWrite     int       // registers in one write

@@ -151,6 +151,7 @@ func (e *endpoint) dial(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.Connect()+e.Handshake())
 	defer cancel()
 	u := e.job.unit
+	u.doubtCaps(time.Now()) // before the driver hears of them
 	u.mu.Lock()
 	lim := u.limits
 	u.mu.Unlock()
@@ -315,6 +316,7 @@ func (e *endpoint) turn(ctx context.Context, g *group, due time.Time) (part bool
 	}
 	if u.session != e.number {
 		u.session = e.number
+		u.doubtCaps(began)
 		u.learn(e.session.Limits())
 	}
 	g.follow()

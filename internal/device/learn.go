@@ -3,10 +3,11 @@ package device
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 func (l Limits) equal(o Limits) bool {
-	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
+	return l.Window == o.Window && l.Connections == o.Connections && l.WindowTried.Equal(o.WindowTried) && l.CapsLearned.Equal(o.CapsLearned) && l.MaxRegisters == o.MaxRegisters && l.MaxBits == o.MaxBits && l.MaxWrite == o.MaxWrite &&
 		l.MaxItems == o.MaxItems && l.MaxTags == o.MaxTags && l.PDU == o.PDU && l.Gap == o.Gap && l.RequestWorth == o.RequestWorth && l.Generation == o.Generation && l.Of == o.Of && l.Server == o.Server && slices.Equal(l.Holes, o.Holes)
 }
 
@@ -16,6 +17,9 @@ func merge(configured, know, news Limits) Limits {
 	know.Window = capped(configured.Window, know.Window, news.Window)
 	if !news.WindowTried.IsZero() {
 		know.WindowTried = news.WindowTried
+	}
+	if !news.CapsLearned.IsZero() {
+		know.CapsLearned = news.CapsLearned
 	}
 	know.MaxRegisters = capped(configured.MaxRegisters, know.MaxRegisters, news.MaxRegisters)
 	know.MaxBits = capped(configured.MaxBits, know.MaxBits, news.MaxBits)
@@ -53,6 +57,9 @@ func capped(configured, know, news int) int {
 func (u *unit) learn(news Limits) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if l := merge(Limits{}, u.learned, news); l.MaxRegisters == u.learned.MaxRegisters && l.MaxBits == u.learned.MaxBits && l.MaxItems == u.learned.MaxItems {
+		news.CapsLearned = time.Time{} // it was known
+	}
 	u.learned = merge(Limits{}, u.learned, news)
 	next := merge(u.spec.Limits, u.limits, news)
 	u.untold = u.untold || next.Server != u.limits.Server
@@ -63,6 +70,26 @@ func (u *unit) learn(news Limits) {
 	u.shared = u.shared || next.Window != u.limits.Window || !next.WindowTried.Equal(u.limits.WindowTried)
 	next.Generation++
 	u.limits, u.untold = next, true
+	u.alter()
+}
+
+// capsLast is how long caps hold that a device has taught by refusing more. In the first session behind that they are asked for anew, at the cost of one search: it may have been
+// replaced, or have another firmware, and small requests for ever would be the price of what its predecessor refused. How much it lets be written is not tried.
+const capsLast = 24 * time.Hour
+
+// doubtCaps forgets caps that have held for long. It is called at the begin of a session.
+func (u *unit) doubtCaps(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l := &u.learned
+	if age := now.Sub(l.CapsLearned); l.MaxRegisters == 0 && l.MaxBits == 0 && l.MaxItems == 0 || age >= 0 && age < capsLast {
+		return
+	}
+	l.MaxRegisters, l.MaxBits, l.MaxItems = 0, 0, 0
+	c := &u.spec.Limits
+	u.limits.MaxRegisters, u.limits.MaxBits, u.limits.MaxItems = c.MaxRegisters, c.MaxBits, c.MaxItems
+	u.limits.Generation++
+	u.untold = true
 	u.alter()
 }
 

@@ -54,3 +54,52 @@ func TestLearnedKeepsNoTagOut(t *testing.T) {
 		b.quit()
 	})
 }
+
+// How much a device lets be read at once is asked for again in its first session after a day: it may be another one by then. What is configured stays.
+func TestOldCapsAreTriedAgain(t *testing.T) {
+	for what, c := range map[string]struct {
+		age        time.Duration // of the cap; 0 is not known
+		configured int
+		refuses    bool
+		want       int // requests of ten tags
+		kept       bool
+	}{
+		"of today":                  {age: 23 * time.Hour, want: 5, kept: true},
+		"of yesterday":              {age: 25 * time.Hour, want: 1},
+		"of tomorrow":               {age: -time.Hour, want: 1},
+		"of long ago":               {want: 1},
+		"of yesterday, and as then": {age: 25 * time.Hour, refuses: true, want: 5, kept: true},
+		"of yesterday, and one set": {age: 25 * time.Hour, configured: 5, want: 2},
+		"of today, beside one set":  {age: time.Hour, configured: 5, want: 5, kept: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var told Limits
+			tells := 0
+			b := newBench(t, Config{OnLearned: func(_ string, l Limits) { told = l; tells++ }})
+			s := b.spec(1, time.Second, 10)
+			s.Limits.MaxRegisters, s.Learned.MaxRegisters = c.configured, 2
+			if c.age != 0 {
+				s.Learned.CapsLearned = time.Now().Add(-c.age)
+			}
+			if c.refuses {
+				b.plc(1).onRead = func(o Observer) { o.Learned(Limits{MaxRegisters: 2}) }
+			}
+			b.apply(s)
+			if n := b.status("d0001").Groups[0].Requests; n != 5 {
+				t.Errorf("%s: %d requests before it is connected", what, n)
+			}
+			b.run()
+			time.Sleep(3500 * time.Millisecond)
+			if n := b.status("d0001").Groups[0].Requests; n != c.want {
+				t.Errorf("%s: %d requests, want %d", what, n, c.want)
+			}
+			switch {
+			case !c.kept && (told.MaxRegisters != 0 || tells != 1), c.refuses && (told.MaxRegisters != 2 || time.Since(told.CapsLearned) > time.Minute):
+				t.Errorf("%s: told %d times, at last %+v", what, tells, told)
+			case c.kept && !c.refuses && tells > 0:
+				t.Errorf("%s: told %+v", what, told)
+			}
+			b.quit()
+		})
+	}
+}

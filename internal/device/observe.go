@@ -121,6 +121,9 @@ func (e *endpoint) Refused(_ Span, err error) {
 
 func (e *endpoint) Learned(l Limits) {
 	if u := e.unit(); u != nil {
+		if l.MaxRegisters != 0 || l.MaxBits != 0 || l.MaxItems != 0 {
+			l.CapsLearned = time.Now()
+		}
 		u.learn(l)
 	}
 }

@@ -274,7 +274,7 @@ func TestLearnedLimits(t *testing.T) {
 		b := newBench(t, Config{OnLearned: func(d string, l Limits) { told[d] = append(told[d], l) }})
 		s := b.spec(1, time.Second, 10)
 		s.Limits = Limits{Window: 2}
-		s.Learned = Limits{MaxBits: 9}
+		s.Learned = Limits{MaxBits: 9, CapsLearned: time.Now()}
 		b.plc(1).limits = Limits{Window: 8, PDU: 240}
 		var reads atomic.Uint64
 		b.plc(1).onRead = func(o Observer) {
