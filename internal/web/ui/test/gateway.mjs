@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 
-const config = (data, port, presses) => `gateway: {name: hall-a, data: ${data}, listen: "127.0.0.1:${port}"}
+const config = (data, port, presses, odd) => `gateway: {name: hall-a, data: ${data}, listen: "127.0.0.1:${port}"}
 templates:
   press:
     profile: {floor: 200ms, ceiling: 1s, cap: 1s}
@@ -22,8 +22,13 @@ templates:
           recipe: "holding:20:uint16 unit=no. rw write=recipe"
           speed: "holding:12:uint16 unit=rpm rw write=speed"
           reserved: "holding:30:uint16 rw write=reserved"
+  odd:
+    profile: {floor: 200ms, ceiling: 1s, cap: 1s}
 devices:
 ${presses.map((p, i) => `  - {id: press-${i + 1}, template: press, address: "modbus://${p}/1"}`).join('\n')}
+  - {id: stubborn, template: odd, address: "modbus://${odd.stubborn}/1", groups: {g: {interval: 200ms, tags: {set: "holding:10:int16 rw"}}}}
+  - {id: locked, template: odd, address: "s7://${odd.locked}/0/1", groups: {g: {interval: 200ms, tags: {set: "DB2.DBD0:REAL rw"}}}}
+  - {id: mute, template: odd, address: "modbus://${odd.mute}/1", groups: {g: {interval: 1h, tags: {set: "holding:10:int16 rw"}}}}
 write:
   rules:
     setpoint: {max: 220, interlock: 'tag("./door") == false'}
@@ -48,10 +53,12 @@ heal:
       within: 1s
     storm:
       doc: All presses are ill for this rule, and it stops.
+      on: [press-*]
       when: device.up && device.rtt > duration("0s")
       do: [{type: reconnect}]
     watches:
       doc: A press whose round trips spread is asked in small parts.
+      on: [press-*]
       when: device.jitter > duration("10s")
       do: [{type: degrade}]
       verify: device.jitter < duration("1s")
@@ -95,10 +102,16 @@ export async function startGateway(names) {
   const addresses = [];
   for (let i = 1; i <= 4; i++) addresses.push(`127.0.0.${i}:${await freePort()}`);
   const sims = addresses.map((a) => run('sim', 'modbus', '--listen', a));
+  // Devices that do with a write what a press does not: keep the old value, refuse it, say nothing.
+  const odd = {};
+  for (const name of ['stubborn', 'locked', 'mute']) odd[name] = `127.0.1.1:${await freePort()}`;
+  run('sim', 'modbus', '--listen', odd.stubborn, '--fault', 'ignore_write');
+  run('sim', 's7', '--listen', odd.locked);
+  const mute = run('sim', 'modbus', '--listen', odd.mute);
   const data = join(dir, 'data');
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/`;
-  writeFileSync(join(dir, 'gateway.yaml'), config(data, port, addresses));
+  writeFileSync(join(dir, 'gateway.yaml'), config(data, port, addresses, odd));
   const gateway = run('run', '-c', join(dir, 'gateway.yaml'));
   const stop = async () => {
     await Promise.all([...running].map(end));
@@ -108,7 +121,7 @@ export async function startGateway(names) {
     await until('the start of the gateway', async () => {
       if (!running.has(gateway)) throw new Error(gateway.said);
       const { devices } = await (await fetch(`${url}api/v1/devices`)).json();
-      return devices.length === 4 && devices.every((d) => d.state === 'ready');
+      return devices.length === 7 && devices.every((d) => d.state === 'ready');
     });
   } catch (e) {
     console.error(gateway.said);
@@ -122,5 +135,5 @@ export async function startGateway(names) {
     tokens[name] = made.stdout.trim();
   }
   const audit = (...args) => spawnSync(binary, ['audit', ...args, '--data', data], { encoding: 'utf8' }).stdout;
-  return { url, tokens, audit, stop, away: (n) => end(sims[n - 1]), back: (n) => (sims[n - 1] = run('sim', 'modbus', '--listen', addresses[n - 1])) };
+  return { url, tokens, audit, stop, mute: (on) => mute.kill(on ? 'SIGSTOP' : 'SIGCONT'), away: (n) => end(sims[n - 1]), back: (n) => (sims[n - 1] = run('sim', 'modbus', '--listen', addresses[n - 1])) };
 }

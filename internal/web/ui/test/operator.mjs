@@ -80,14 +80,25 @@ async function writing(browser, g) {
   await eventually('the door is closed again', async () => (await end(page)) === 'confirmed');
   await closeDialog(page);
 
-  // Ends that a simulated press does not bring about.
-  for (const [status, ending, words] of [[200, 'differs', 'has 19.5 °C'], [502, 'failed', 'not executed'], [504, 'unknown', 'may have been executed']]) {
-    await onPost(page, (r) => r.fulfill({ status, json: { id: 0, read: 19.5, tag: 'press-1/setpoint', end: ending, reason: 'modbus: exception 4', asked: new Date().toISOString(), took_ms: 3 } }));
-    await write(page, 'press-1/setpoint', '21');
-    await eventually(`${ending} is said in words, with its reason`, async () => (await end(page)) === ending && (await text(page, 'dialog .ended')).includes(words) && (ending === 'differs' || (await text(page, 'dialog .ended')).includes('exception 4')));
-    await page.unroute('**/api/v1/writes');
+  // Devices that do not do what they are told.
+  for (const [device, ending, words, reason] of [
+    ['stubborn', 'differs', 'has 10', ''],
+    ['locked', 'failed', 'not executed', 'access not allowed'],
+    ['mute', 'unknown', 'may have been executed', 'no reply within'],
+  ]) {
+    await go(page, g.url, `/devices/${device}`);
+    await pen(page, `${device}/set`).waitFor();
+    if (device === 'mute') g.mute(true);
+    await write(page, `${device}/set`, '21');
+    await eventually(`${ending} is said in words, with its reason`, async () => {
+      const said = await text(page, 'dialog .ended');
+      return ((await end(page)) === ending && said.includes(words) && said.includes(reason)) || said;
+    });
+    if (device === 'mute') g.mute(false);
     await closeDialog(page);
+    check(`and the audit log has that it ${ending}`, g.audit('list', '--tag', `${device}/set`, '--end', ending).split('\n').length === 2);
   }
+  await go(page, g.url, '/devices/press-1');
 
   // The gateway writes, and its answer is lost on the way.
   await onPost(page, async (r) => {
@@ -244,10 +255,10 @@ async function phone(browser, g) {
 async function glance(browser, g) {
   const page = await newPage(browser);
   await page.goto(g.url);
-  await eventually('the top of the page counts the devices', async () => (await text(page, '.alarms h1')) === 'All 4 devices are read.');
+  await eventually('the top of the page counts the devices', async () => (await text(page, '.alarms h1')) === 'All 7 devices are read.');
   await g.away(4);
   await eventually('one that is gone is the worst thing, in the words of why', async () => /press-4: .*nothing listens on port \d+/.test(await text(page, '.worst .text')) || (await text(page, '.worst .text')));
-  check('it is counted', (await text(page, '.alarms h1')) === '3 of 4 devices are read, 1 is not.', await text(page, '.alarms h1'));
+  check('it is counted', (await text(page, '.alarms h1')) === '6 of 7 devices are read, 1 is not.', await text(page, '.alarms h1'));
   check('with what to do, and since when', /Compare the port/.test(await text(page, '.worst .todo')) && /since \d\d:\d\d:\d\d,\s+for \d+ s/.test(await text(page, '.worst time')), await text(page, '.worst'));
   await eventually('and with what healing did about it', async () => /none of its 4 rules was due; storm has stopped|futile/.test(await text(page, '.worst .heals')) || (await text(page, '.worst .heals')));
   await page.locator('.worst .text a').focus();
@@ -255,7 +266,7 @@ async function glance(browser, g) {
   await eventually('its page opens by keyboard', async () => (await text(page, '.device h1')) === 'press-4');
   g.back(4);
   await go(page, g.url, '/');
-  await eventually('and all are read again', async () => (await text(page, '.alarms h1')) === 'All 4 devices are read.' || (await text(page, '.alarms h1')));
+  await eventually('and all are read again', async () => (await text(page, '.alarms h1')) === 'All 7 devices are read.' || (await text(page, '.alarms h1')));
   await page.context().close();
 }
 
