@@ -55,17 +55,37 @@ type hole struct {
 // largest is the largest read of a unit that succeeded.
 type largest struct {
 	unit            uint8
-	registers, bits int
+	registers, bits best
 }
 
-// reset begins a new Read. What reads succeeded stays known.
+// best is the largest read of a kind of area that succeeded on this session.
+type best struct {
+	ever, now int  // now is of this Read
+	doubted   bool // nothing in this Read was as large, and something smaller was refused
+}
+
+// reset begins a new Read. What reads succeeded stays known, but for sizes that are doubted: a device that is configured anew may take less than it did, and would be searched in each Read if
+// what it took before were held against it.
 func (b *bisection) reset() {
 	b.nodes, b.todo, b.extra = b.nodes[:0], b.todo[:0], 0
 	b.learned, b.holes = device.Limits{}, b.holes[:0]
+	for i := range b.best {
+		b.best[i].registers.reset()
+		b.best[i].bits.reset()
+	}
 }
 
+func (x *best) reset() {
+	if x.doubted && x.now > 0 {
+		x.ever = x.now
+	}
+	x.now, x.doubted = 0, false
+}
+
+func (x *best) succeeded(count int) { x.ever, x.now = max(x.ever, count), max(x.now, count) }
+
 // bestOf returns the largest read that succeeded in r's unit and kind of area.
-func (b *bisection) bestOf(r *planRequest) *int {
+func (b *bisection) bestOf(r *planRequest) *best {
 	i := 0
 	for i < len(b.best) && b.best[i].unit != r.unit {
 		i++
@@ -91,7 +111,7 @@ func (b *bisection) budget(r *planRequest) int {
 func (b *bisection) trusts(r *planRequest) bool {
 	for _, l := range b.best {
 		if l.unit == r.unit {
-			return l.registers+l.bits > 0
+			return l.registers.ever+l.bits.ever > 0
 		}
 	}
 	return false
@@ -118,8 +138,7 @@ func (b *bisection) refused(pt part, count int, code modbus.ExceptionCode) {
 
 // succeeded notes that a part of so many addresses came.
 func (b *bisection) succeeded(plan *modbusPlan, pt part, count int) {
-	best := b.bestOf(&plan.reqs[pt.req])
-	*best = max(*best, count)
+	b.bestOf(&plan.reqs[pt.req]).succeeded(count)
 	if pt.parent < 0 {
 		return
 	}
@@ -155,7 +174,9 @@ func (b *bisection) conclude(plan *modbusPlan, n *node) {
 		b.holes = append(b.holes, hole{n.req, r.sub(end, next-end)})
 		return
 	}
-	most := max(n.half[0], n.half[1], *b.bestOf(r))
+	best := b.bestOf(r)
+	most := max(n.half[0], n.half[1], best.ever)
+	best.doubted = best.doubted || most >= n.count && best.now < n.count
 	if most >= n.count || n.code == modbus.IllegalDataAddress && most < minLearnedCap {
 		return // a longer read succeeds: it is not the length
 	}

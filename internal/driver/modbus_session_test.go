@@ -218,6 +218,38 @@ func TestLearnsTheCap(t *testing.T) {
 	}
 }
 
+// A device that takes less than it did on the same connection has its cap found in the next Read, and is not searched in each one for what it took before.
+func TestLearnsACapThatShrinks(t *testing.T) {
+	f, w := newFake(t), newWatcher()
+	a := f.addrOf("1", nil)
+	s := open(t, a, w)
+	var tags []string
+	for i := range 60 {
+		tags = append(tags, fmt.Sprintf("input:%d", i))
+	}
+	lim := device.Limits{}
+	for _, c := range []struct{ cap, want int }{{0, 0}, {40, 30}, {9, 8}} {
+		f.mu.Lock()
+		f.maxRegs = c.cap
+		f.mu.Unlock()
+		for range 3 {
+			if got := read(t, s, a, lim, tags...); len(got) != 60 {
+				t.Errorf("%d rows", len(got))
+			}
+			if n := len(w.learned); n > 0 {
+				lim.MaxRegisters = w.learned[n-1].MaxRegisters
+			}
+		}
+		if lim.MaxRegisters < c.want*3/4 || lim.MaxRegisters > c.cap {
+			t.Errorf("the cap is %d, learned %+v", c.cap, w.learned)
+		}
+		refused := len(w.refused)
+		if read(t, s, a, lim, tags...); len(w.refused) != refused {
+			t.Errorf("with the cap known %d requests are refused", len(w.refused)-refused)
+		}
+	}
+}
+
 func TestAnArrayLongerThanTheCapIsReadInPiecesNextTime(t *testing.T) {
 	f, w := newFake(t), newWatcher()
 	f.maxRegs = 16
