@@ -78,6 +78,8 @@ func TestRefused(t *testing.T) {
 		"interlock of another kind": {rule: func(r *Rule) { r.Interlock = `tag("press/any") > 1` }, plant: func(p *plant) {
 			p.put(4, tag.Value{Kind: tag.String, Aux: []byte("x")}, tag.Good)
 		}, want: "interlock", cause: Locked},
+		"expired on its last step": {order: func(o *Order) { o.Expire = 50 * time.Millisecond }, plant: func(p *plant) { p.late = 60 * time.Millisecond }, want: "expired before it could leave", cause: TooLate,
+			stages: []string{"sending", "done refused"}},
 		"expired": {order: func(o *Order) { o.Expire = 50 * time.Millisecond }, plant: func(p *plant) { p.hold = make(chan struct{}) }, want: "waited too long", cause: TooLate,
 			stages: []string{"sending", "done refused"}},
 	} {
@@ -253,6 +255,9 @@ func TestEndsOfTheDevice(t *testing.T) {
 				g.want(out, c.end, c.want, "sending", "done "+string(c.end))
 				if len(g.plant.sent) != 1 || g.plant.readings != c.reads {
 					t.Errorf("%d sent, %d read back", len(g.plant.sent), g.plant.readings)
+				}
+				if last := g.plant.Last([]tag.ID{1}, nil)[0]; c.read != nil && last.Quality.IsGood() {
+					t.Errorf("what cannot be read back is shown as %v, good", last.Value)
 				}
 			})
 		})

@@ -28,6 +28,7 @@ type plant struct {
 	onRead   func() error
 	refuse   string // why nothing is sent
 	hold     chan struct{}
+	late     time.Duration // from the end of all waiting to the check
 	readings int
 }
 
@@ -52,6 +53,7 @@ func (p *plant) WriteIf(ctx context.Context, name string, w []device.Write, res 
 		res[0].Err = &device.NotSentError{Device: name, Reason: p.refuse}
 		return res[0].Err
 	}
+	time.Sleep(p.late)
 	if err := check(); err != nil {
 		res[0].Err = &device.NotSentError{Device: name, Reason: err.Error(), Err: err}
 		return res[0].Err
