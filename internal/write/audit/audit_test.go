@@ -338,6 +338,49 @@ func TestTamperingIsFound(t *testing.T) {
 	}
 }
 
+// A file that somebody takes away or cuts off while the log is open takes no records with it that come behind, and is missed.
+func TestFileTakenAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm func(fs *faultfs.FS) error
+		left int // of the records
+	}{
+		"removed": {func(fs *faultfs.FS) error { return fs.Remove(dir + "/" + fileName(1)) }, 3},
+		"cut off": {func(fs *faultfs.FS) error {
+			f, err := fs.OpenFile(dir+"/"+fileName(1), os.O_RDWR)
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.Truncate(0), f.Close())
+		}, 3},
+		"left alone": {func(*faultfs.FS) error { return nil }, 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := faultfs.New()
+			l, _, err := Open(Config{Dir: dir, FS: fs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, l, 5)
+			if err := c.harm(fs); err != nil {
+				t.Fatal(err)
+			}
+			acked := fill(t, l, 3)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var have []uint64
+			r, err := Verify(fs, dir, func(r Record) {
+				if r.Stage != File {
+					have = append(have, r.Seq)
+				}
+			})
+			if err != nil || len(have) != c.left || !slices.Equal(have[len(have)-3:], acked) || (len(r.Found) > 0) != (c.left == 3) {
+				t.Errorf("%v of %v, found %v, %v", have, acked, r.Found, err)
+			}
+		})
+	}
+}
+
 // A directory without a log, or from which all of it was removed, does not pass for a log that is right; one that was just made is one.
 func TestNoLog(t *testing.T) {
 	fs := lay(t, nil)

@@ -183,6 +183,10 @@ func (l *Log) commit(g *group) {
 // write makes records durable: one write, one sync. On an error the next file begins where the last success ended: a file whose sync failed is never trusted again.
 func (l *Log) write(records []*Record) error {
 	l.buf = l.buf[:0]
+	if l.file != nil && l.gone() {
+		l.count(0, 1)
+		l.abandon()
+	}
 	seq, last, begin := l.seq, l.last, l.file == nil || l.size >= l.cfg.FileBytes
 	var err error
 	if begin {
@@ -220,6 +224,16 @@ func (l *Log) write(records []*Record) error {
 	l.count(len(records), 0)
 	l.advance()
 	return nil
+}
+
+// gone says whether somebody has taken the file away, or cut it off: what is written into it would be nowhere. The next file then tells of the one that is missing.
+func (l *Log) gone() bool {
+	f, err := l.cfg.FS.OpenFile(l.name(l.number), os.O_RDONLY)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	size, err := f.Size()
+	return f.Close() == nil && err == nil && size < l.size
 }
 
 // put writes what is in buf behind what the file has.
