@@ -29,7 +29,9 @@ type loadState struct {
 func (s *shard) weigh(e *endpoint, g *group, took time.Duration, came bool, now time.Time) {
 	switch {
 	case came:
-		g.busy, g.vain = smooth(g.busy, max(took, e.spacing(g))+g.vain), 0
+		g.busy = smooth(g.busy, max(took, e.spacing(g)))
+		g.waste += (g.vain - g.waste) / wasteMemory
+		g.vain = 0
 	case !g.unit.machine.down:
 		g.vain += took
 	}
@@ -43,6 +45,9 @@ func (s *shard) weigh(e *endpoint, g *group, took time.Duration, came bool, now 
 	s.crowd(e, load, now)
 	s.shed(e, load, now)
 }
+
+// wasteMemory is how many turns that came waste is of, about: a reply that is lost now and then keeps an endpoint for seconds, which is no load of it.
+const wasteMemory = 64
 
 // forgive forgets the time of turns without an answer: they led to an outage, or to another address, and say nothing of what turns take.
 func (u *unit) forgive() {
@@ -68,7 +73,7 @@ func (g *group) share() float64 {
 	case m.down && g.unit.endpoint.open && g.unit.smallest() == g:
 		return float64(g.unit.patience()) / float64(max(g.every, g.unit.spec.Profile.Cap))
 	case !m.down && m.state.connected():
-		return float64(g.busy) / float64(g.every)
+		return float64(g.busy+g.waste) / float64(g.every)
 	}
 	return 0
 }
@@ -204,7 +209,7 @@ func (g *group) burden() string {
 	if u := g.unit; u.machine.down {
 		return fmt.Sprintf("%s, which is silent, takes %.0f %%, %v each time that it is tried", u.spec.Name, 100*g.share(), u.patience().Round(time.Millisecond/10))
 	}
-	return fmt.Sprintf("group %s of %s takes %.0f %%, %v each %v", g.spec.Name, g.unit.spec.Name, 100*g.share(), g.busy.Round(time.Millisecond/10), g.every)
+	return fmt.Sprintf("group %s of %s takes %.0f %%, %v each %v", g.spec.Name, g.unit.spec.Name, 100*g.share(), (g.busy + g.waste).Round(time.Millisecond/10), g.every)
 }
 
 // shed stretches intervals of an endpoint that has been overloaded for some time, and lets them come back.

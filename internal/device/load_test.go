@@ -364,3 +364,31 @@ func TestSilenceIsNoLoad(t *testing.T) {
 		})
 	}
 }
+
+// Now and then a reply is lost: the seconds that it takes to be sure of that are no load. Where it is so all the time they are.
+func TestLostRepliesAreLoadWhenTheyAreMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, name := crowd(t, 5*time.Millisecond, time.Second, 10*time.Second)
+		lose := func(d time.Duration) {
+			b.plc(1).set(silent)
+			time.Sleep(d)
+			b.plc(1).set(fine)
+		}
+		time.Sleep(20 * time.Second)
+		for range 2 {
+			lose(2500 * time.Millisecond)
+			time.Sleep(2 * time.Second)
+		}
+		if s := b.status(name); s.State != Ready || s.Load > 0.2 {
+			t.Errorf("after two replies were lost: %v, busy %v of the time", s.State, s.Load)
+		}
+		for range 200 {
+			lose(250 * time.Millisecond) // one read of four falls due in it
+			time.Sleep(1050 * time.Millisecond)
+		}
+		if s := b.status(name); s.Load < 0.03 || s.Load > 0.5 {
+			t.Errorf("losing replies all the time it is busy %v of the time", s.Load)
+		}
+		b.quit()
+	})
+}

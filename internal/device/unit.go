@@ -110,6 +110,7 @@ type group struct {
 	every  time.Duration // the interval that is kept: the configured one, or that stretched
 	busy   time.Duration // that a turn keeps its endpoint, smoothed
 	vain   time.Duration // that turns without an answer have kept it since the last one with; not those that took the device down
+	waste  time.Duration // vain for each turn that came, smoothed
 	shed   uint8         // doublings of its interval
 	due    time.Time     // zero before the first
 	queued bool          // in the endpoint's queue, or running
