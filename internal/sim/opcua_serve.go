@@ -76,8 +76,12 @@ func (of *opcuaLife) effect(d *device, r *opcua.ServerRequest) (e opcuaEffect) {
 			e.tooMany = session && operations(r) > f.Count && d.hits(f, elapsed) || e.tooMany
 		case EmptyPublish:
 			e.empty = publish && d.hits(f, elapsed) || e.empty
-		case Latency, Jitter, Cut, Reset, Silence:
-			if (session || f.Kind != Cut && f.Kind != Reset && f.Kind != Silence) && !publish && d.hits(f, elapsed) {
+		case Latency, Jitter:
+			if !publish && d.hits(f, elapsed) { // whose answer comes when there is something to say; what stands behind it would wait, too
+				e.add(f, &d.rng)
+			}
+		case Cut, Reset, Silence:
+			if session && d.hits(f, elapsed) {
 				e.add(f, &d.rng)
 			}
 		}

@@ -322,6 +322,28 @@ func TestOPCUASubscriptionFaults(t *testing.T) {
 	}
 }
 
+// A client that is only subscribed meets the faults of replies, too: each Publish is one.
+func TestOPCUAFaultsOfSubscribers(t *testing.T) {
+	f, err := ParseFault("rst,every=30")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := runOPCUA(t, OPCUAConfig{Faults: []Fault{f}})
+	c := dialOPCUA(t, m, 1, opcua.Config{})
+	s, err := c.Subscribe(t.Context(), opcua.SubscriptionConfig{Interval: 20 * time.Millisecond, Notify: func(n *opcua.Notification) { n.Receipt().Done() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(t.Context(), []opcua.Item{{Node: ua.ReadValueId{NodeId: nodeOf(t, c, "v0"), AttributeId: ua.AttributeValue}}}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Done():
+	case <-time.After(20 * time.Second):
+		t.Errorf("its connection is open: %+v", c.Stats())
+	}
+}
+
 // A black hole takes connections and swallows everything, values that a server sends by itself included.
 func TestOPCUABlackHole(t *testing.T) {
 	m := runOPCUA(t, OPCUAConfig{})
