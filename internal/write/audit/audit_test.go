@@ -381,6 +381,20 @@ func TestFileTakenAway(t *testing.T) {
 	}
 }
 
+// A file that is missing is all that is said to be wrong: those beside it are as they were.
+func TestFileMissing(t *testing.T) {
+	files := sample(t)
+	if len(files) < 4 { // with the head
+		t.Fatalf("%d files", len(files))
+	}
+	less := edited(files, headName, func(b []byte) []byte { return b })
+	delete(less, fileName(2))
+	r := check(t, lay(t, less))
+	if len(r.Found) != 2 || !strings.Contains(r.Found[0].What, "the files between it and "+fileName(1)+" are missing") || !strings.Contains(r.Found[1].What, "are missing") || len(r.Notes) > 0 {
+		t.Errorf("%v, noted %v", r.Found, r.Notes)
+	}
+}
+
 // A directory without a log, or from which all of it was removed, does not pass for a log that is right; one that was just made is one.
 func TestNoLog(t *testing.T) {
 	fs := lay(t, nil)

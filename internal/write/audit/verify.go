@@ -238,7 +238,7 @@ func (s *scanner) file(fs vfs.FS, dir string, n uint64, i int, numbers []uint64)
 	number, end := s.number, s.end
 	s.number, s.end = n, 0
 	isLast, counts, torn := i == len(numbers)-1, int64(len(b)), false
-	if !isLast {
+	if !isLast && numbers[i+1] == n+1 { // what another one says is of a file that is missing
 		next, err := firstRecord(fs, filepath.Join(dir, fileName(numbers[i+1])))
 		if err != nil {
 			return err
