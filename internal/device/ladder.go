@@ -300,7 +300,7 @@ func (g *group) onePlan() Plan {
 	u.mu.Unlock()
 	lim.MaxTags = 1
 	for range tags {
-		i := g.one % len(tags)
+		i := int(g.one % uint32(len(tags)))
 		g.one++
 		plan, err := u.driver.Compile(u.addr, tags[i:i+1], lim)
 		if err == nil && plan != nil && len(plan.Requests()) > 0 {

@@ -57,10 +57,15 @@ func capped(configured, know, news int) int {
 func (u *unit) learn(news Limits) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if l := merge(Limits{}, u.learned, news); l.MaxRegisters == u.learned.MaxRegisters && l.MaxBits == u.learned.MaxBits && l.MaxItems == u.learned.MaxItems {
-		news.CapsLearned = time.Time{} // it was known
+	if news.equal(Limits{}) {
+		return
 	}
-	u.learned = merge(Limits{}, u.learned, news)
+	was := u.lessons()
+	lessons := merge(Limits{}, was, news)
+	if lessons.MaxRegisters == was.MaxRegisters && lessons.MaxBits == was.MaxBits && lessons.MaxItems == was.MaxItems {
+		news.CapsLearned, lessons.CapsLearned = time.Time{}, was.CapsLearned // they were known
+	}
+	u.learned = &lessons
 	next := merge(u.spec.Limits, u.limits, news)
 	u.untold = u.untold || next.Server != u.limits.Server
 	u.limits.Server = next.Server // which makes no plan another one
@@ -73,6 +78,14 @@ func (u *unit) learn(news Limits) {
 	u.alter()
 }
 
+// lessons returns what was learned. The caller holds mu.
+func (u *unit) lessons() Limits {
+	if u.learned == nil {
+		return Limits{}
+	}
+	return *u.learned
+}
+
 // capsLast is how long caps hold that a device has taught by refusing more. In the first session behind that they are asked for anew, at the cost of one search: it may have been
 // replaced, or have another firmware, and small requests for ever would be the price of what its predecessor refused. How much it lets be written is not tried.
 const capsLast = 24 * time.Hour
@@ -81,7 +94,10 @@ const capsLast = 24 * time.Hour
 func (u *unit) doubtCaps(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	l := &u.learned
+	l := u.learned
+	if l == nil {
+		return
+	}
 	if age := now.Sub(l.CapsLearned); l.MaxRegisters == 0 && l.MaxBits == 0 && l.MaxItems == 0 || age >= 0 && age < capsLast {
 		return
 	}
@@ -112,7 +128,8 @@ func (e *endpoint) share(u *unit) {
 		return
 	}
 	u.mu.Lock()
-	news := Limits{Window: u.learned.Window, WindowTried: u.learned.WindowTried}
+	lessons := u.lessons()
+	news := Limits{Window: lessons.Window, WindowTried: lessons.WindowTried}
 	shared := u.shared
 	u.shared = false
 	u.mu.Unlock()
@@ -145,7 +162,7 @@ func (u *unit) tell() (Limits, bool) {
 		return Limits{}, false
 	}
 	u.untold = false
-	l := u.learned
+	l := u.lessons()
 	l.Of = u.identity()
 	l.Generation, l.Holes = u.limits.Generation, slices.Clone(l.Holes)
 	return l, true

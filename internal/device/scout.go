@@ -31,7 +31,7 @@ func (s *shard) newScout(u *unit, n int, now time.Time) *unit {
 		spec.Limits.Connections = 1 // at home it is the session that u goes on with
 	}
 	u.mu.Lock()
-	spec.Learned = u.learned
+	spec.Learned = u.lessons()
 	u.mu.Unlock()
 	spec.Groups = []Group{{Name: g.spec.Name, Interval: u.spec.Routing.Every, Tags: u.table.inService(g.spec.Tags)}}
 	c, err := newUnit(&spec, u.driver, s.rt)

@@ -66,9 +66,9 @@ type unit struct {
 	waited    time.Duration // by the request that timed out last
 	health    health
 	cost      resilience.Cost
-	priced    int    // samples of cost when it was looked at last
-	limits    Limits // configured, negotiated and learned: what plans are made for
-	learned   Limits // without what was configured: what OnLearned gets
+	priced    int     // samples of cost when it was looked at last
+	limits    Limits  // configured, negotiated and learned: what plans are made for
+	learned   *Limits // without what was configured: what OnLearned gets; nil while nothing was learned
 	life      life
 	link      *link      // of its endpoint; nil until it has one
 	count     *slotCount // of its endpoint, nil before it has one
@@ -126,7 +126,7 @@ type group struct {
 	wake      func() // what a Subscriber calls
 	planned   uint64 // the Generation plan was made for
 	largest   int    // tags of the largest request when all may be asked for at once
-	one       int    // counts turns that ask for one tag
+	one       uint32 // counts turns that ask for one tag
 	cached    bool   // each turn asks for one tag
 	unplanned []tag.ID
 
@@ -170,7 +170,10 @@ func newUnit(spec *Spec, driver Driver, rt *Runtime) (*unit, error) {
 
 // begin plans all groups anew, with what was learned before.
 func (u *unit) begin(learned Limits) error {
-	u.learned = merge(Limits{}, Limits{}, learned)
+	if u.learned = nil; !learned.equal(Limits{}) {
+		l := merge(Limits{}, Limits{}, learned)
+		u.learned = &l
+	}
 	u.limits = merge(u.spec.Limits, u.spec.Limits, learned)
 	u.limits.Generation = 1
 	var errs []error
