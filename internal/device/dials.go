@@ -136,6 +136,20 @@ func (s *shard) forgoTurn(e *endpoint) {
 	}
 }
 
+// forgoDial gives up e's dial, on its way or still to come, when no device waits for it.
+func (s *shard) forgoDial(e *endpoint) {
+	switch {
+	case !e.dialling || slices.ContainsFunc(e.units, func(u *unit) bool { return u.waiting }):
+	case e.busy && e.job.kind == jobOpen:
+		e.forgone = true
+		s.interrupt(e)
+	default:
+		e.queue = slices.DeleteFunc(e.queue, func(j job) bool { return j.kind == jobOpen })
+		s.forgoTurn(e)
+		e.dialling = false
+	}
+}
+
 // armTurn reserves the turn of who waits first, from from on.
 func (s *shard) armTurn(n *subnet, from time.Time) {
 	if r := n.rate.Rate(); r != n.given {

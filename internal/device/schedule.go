@@ -96,20 +96,6 @@ func (s *shard) reapLater(e *endpoint) {
 	}
 }
 
-// forgoDial gives up e's dial, on its way or still to come, when no device waits for it.
-func (s *shard) forgoDial(e *endpoint) {
-	switch {
-	case !e.dialling || slices.ContainsFunc(e.units, func(u *unit) bool { return u.waiting }):
-	case e.busy && e.job.kind == jobOpen:
-		e.forgone = true
-		s.interrupt(e)
-	default:
-		e.queue = slices.DeleteFunc(e.queue, func(j job) bool { return j.kind == jobOpen })
-		s.forgoTurn(e)
-		e.dialling = false
-	}
-}
-
 func (s *shard) drain(now time.Time) {
 	s.draining = true
 	for _, e := range s.endpoints {
