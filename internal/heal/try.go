@@ -23,11 +23,15 @@ func (e *Engine) try(s *ruleState, w *World, out *Out) {
 		}
 	}
 	s.forget(w, firing)
+	stopped := s.stopped != ""
 	if !e.healthy(s, w, firing, len(due) > 0, out) {
 		for _, name := range due {
 			s.hold(name, "min_healthy", s.stopped)
 		}
 		return
+	}
+	if stopped {
+		due = s.afresh(firing, w)
 	}
 	if len(due) == 0 {
 		return
@@ -36,6 +40,17 @@ func (e *Engine) try(s *ruleState, w *World, out *Out) {
 	for _, name := range due {
 		e.start(s, name, w, &b, out)
 	}
+}
+
+// afresh has the condition hold for For anew, now that a storm is over: who comes back a little later than the others is coming back all the same. It returns the subjects that are due.
+func (s *ruleState) afresh(firing []string, w *World) []string {
+	for _, name := range firing {
+		s.subject(name).since = w.Now
+	}
+	if s.For > 0 {
+		return nil
+	}
+	return firing
 }
 
 // firing returns the subjects for which the condition holds, and notes since when it does.
