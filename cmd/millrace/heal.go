@@ -208,12 +208,16 @@ func (h *healer) Notify(device, text string) {
 
 // The methods below implement heal.History.
 
-func (h *healer) SaveRun(ctx context.Context, r heal.Record) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
+func (h *healer) SaveRuns(ctx context.Context, runs []heal.Record) error {
+	kept := make([]store.HealRun, len(runs))
+	for i, r := range runs {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		kept[i] = store.HealRun{ID: r.ID, Rule: r.Rule, Outcome: string(r.Outcome), Open: r.Unfinished(), Record: text}
 	}
-	return h.g.store.PutHealRun(ctx, store.HealRun{ID: r.ID, Rule: r.Rule, Outcome: string(r.Outcome), Open: r.Unfinished(), Record: text})
+	return h.g.store.PutHealRuns(ctx, kept)
 }
 
 func (h *healer) Unfinished(ctx context.Context) ([]heal.Record, error) {

@@ -21,6 +21,7 @@ type Engine struct {
 	names  *names
 	rules  []*ruleState // by name
 	runs   []*run       // that have something to do, kept ones too
+	hands  hands        // nil when runs are others than when it was made
 	nextID uint64
 	tried  *World // for which the conditions were looked at
 }
@@ -162,7 +163,7 @@ func (e *Engine) Resume(r Record) {
 			x.rule = s
 		}
 	}
-	e.runs = append(e.runs, x)
+	e.runs, e.hands = append(e.runs, x), nil
 	e.nextID = max(e.nextID, r.ID+1)
 }
 
@@ -174,13 +175,11 @@ const endedWithGateway = "the gateway ended, and with it what was done"
 func (e *Engine) Step(w *World, results []Result) Out {
 	w.index()
 	var out Out
-	for _, r := range results {
-		e.ended(r)
-	}
+	e.ended(results)
 	for _, r := range e.runs {
 		e.advance(r, w, &out)
 	}
-	e.runs = slices.DeleteFunc(e.runs, func(r *run) bool { return r.phase == over })
+	e.runs, e.hands = slices.DeleteFunc(e.runs, func(r *run) bool { return r.phase == over }), nil
 	if e.tried != w {
 		e.tried = w
 		for _, s := range e.rules {
@@ -190,16 +189,25 @@ func (e *Engine) Step(w *World, results []Result) Out {
 	return out
 }
 
-// ended notes what became of a Do.
-func (e *Engine) ended(res Result) {
-	i := slices.IndexFunc(e.runs, func(r *run) bool { return r.ID == res.Run })
-	if i < 0 || res.Step >= len(e.runs[i].Steps) {
+// ended notes what became of what was to be done.
+func (e *Engine) ended(results []Result) {
+	if len(results) == 0 {
 		return
 	}
-	s := &e.runs[i].Steps[res.Step]
-	s.waiting, s.Output = false, res.Output
-	if res.Err != nil {
-		s.Error = res.Err.Error()
+	runs := make(map[uint64]*run, len(e.runs))
+	for _, r := range e.runs {
+		runs[r.ID] = r
+	}
+	for _, res := range results {
+		r := runs[res.Run]
+		if r == nil || res.Step >= len(r.Steps) {
+			continue
+		}
+		s := &r.Steps[res.Step]
+		s.waiting, s.Output = false, res.Output
+		if res.Err != nil {
+			s.Error = res.Err.Error()
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ type Plant interface {
 
 // History keeps runs, and whether healing is paused, over restarts. What is saved is on the disk.
 type History interface {
-	SaveRun(ctx context.Context, r Record) error // one of the same ID is replaced
+	SaveRuns(ctx context.Context, runs []Record) error // in their order; those of the same ID are replaced. With an error none is kept
 	Unfinished(ctx context.Context) ([]Record, error)
 	Recent(ctx context.Context) ([]Record, error) // the newest runs, some hundred at least
 	LastRun(ctx context.Context) (uint64, error)  // the highest ID, 0 without one
@@ -205,21 +205,14 @@ func (r *Runner) step(ctx context.Context, w *World, results []Result) {
 
 // act saves, tells and does what a Step said, and returns what ended at once.
 func (r *Runner) act(ctx context.Context, out Out) []Result {
-	unsaved := map[uint64]error{}
-	for _, x := range out.Save {
-		// A run that begins while the gateway stops is not lost for that.
-		if err := r.cfg.History.SaveRun(context.WithoutCancel(ctx), x); err != nil {
-			unsaved[x.ID] = err
-			r.cfg.OnError(fmt.Errorf("heal: run %d of rule %s: %w", x.ID, x.Rule, err))
-		}
-	}
+	unsaved := r.save(ctx, out.Save)
 	for _, e := range out.Events {
 		r.cfg.OnEvent(e)
 	}
 	var results []Result
 	for _, d := range out.Do {
-		if err := unsaved[d.Run]; err != nil && !d.Undo { // what is undone needs no record to be undone by
-			results = append(results, Result{Run: d.Run, Step: d.Step, Err: fmt.Errorf("it was not done, since the history cannot be written: %w", err)})
+		if unsaved != nil && !d.Undo { // what is undone needs no record to be undone by
+			results = append(results, Result{Run: d.Run, Step: d.Step, Err: fmt.Errorf("it was not done, since the history cannot be written: %w", unsaved)})
 			continue
 		}
 		if d.Type == Run {
@@ -229,6 +222,18 @@ func (r *Runner) act(ctx context.Context, out Out) []Result {
 		results = append(results, Result{Run: d.Run, Step: d.Step, Err: r.do(context.WithoutCancel(ctx), d)})
 	}
 	return results
+}
+
+// save keeps runs, all with one sync of the disk: there may be one of each device. A run that begins while the gateway stops is not lost for that.
+func (r *Runner) save(ctx context.Context, runs []Record) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	err := r.cfg.History.SaveRuns(context.WithoutCancel(ctx), runs)
+	if err != nil {
+		r.cfg.OnError(fmt.Errorf("heal: run %d of rule %s and %d more: %w", runs[0].ID, runs[0].Rule, len(runs)-1, err))
+	}
+	return err
 }
 
 // do does d to the plant.

@@ -113,19 +113,26 @@ type fakeHistory struct {
 	runs  map[uint64][]byte
 	pause Pause
 	full  error
+	syncs int
 }
 
 func newFakeHistory() *fakeHistory { return &fakeHistory{runs: map[uint64][]byte{}} }
 
-func (h *fakeHistory) SaveRun(_ context.Context, r Record) error {
+func (h *fakeHistory) SaveRuns(_ context.Context, runs []Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.full != nil {
 		return h.full
 	}
-	var err error
-	h.runs[r.ID], err = json.Marshal(r)
-	return err
+	h.syncs++
+	for _, r := range runs {
+		text, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		h.runs[r.ID] = text
+	}
+	return nil
 }
 
 func (h *fakeHistory) all() (out []Record) {

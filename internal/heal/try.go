@@ -233,6 +233,7 @@ func (e *Engine) start(s *ruleState, name string, w *World, b *bounds, out *Out)
 		return
 	}
 	e.runs = append(e.runs, r)
+	e.hands.add(r) // against has looked at them
 	b.room -= len(r.Devices)
 	out.event(w, "begun", r, r.summary())
 	e.act(r, w, out)
@@ -255,11 +256,9 @@ func (r *run) summary() string {
 // against says what is against a run of the rule for a subject now, in a word and in words, and what it would do if nothing was.
 func (e *Engine) against(s *ruleState, name string, w *World, b bounds) (by, text string, pl plan) {
 	sc := e.scope(w, s.Each, name)
-	if i := slices.IndexFunc(e.runs, func(r *run) bool { return r.Rule == s.Name && r.Subject == name && r.active() }); i >= 0 {
-		return "running", fmt.Sprintf("run %d is under way since %v", e.runs[i].ID, e.runs[i].Begun.Format(time.TimeOnly)), pl
+	if r := e.holder(held{s.Name, name}); r != nil {
+		return "running", fmt.Sprintf("run %d is under way since %v", r.ID, r.Begun.Format(time.TimeOnly)), pl
 	}
-	hour := w.Now.Add(-time.Hour)
-	s.begun = slices.DeleteFunc(s.begun, func(t time.Time) bool { return !t.After(hour) })
 	x := s.subjects[name]
 	switch {
 	case w.Paused != "":
@@ -288,7 +287,7 @@ func (e *Engine) against(s *ruleState, name string, w *World, b bounds) (by, tex
 // bounds is how many devices more a rule may touch, and how many it may in all.
 type bounds struct{ room, most int }
 
-// room works out the bounds of a rule. It walks all devices: it is done once for all of its subjects.
+// room works out the bounds of a rule, and forgets the runs that its rate does not count any more. It walks all devices: it is done once for all of its subjects.
 func (e *Engine) room(s *ruleState, w *World) bounds {
 	total := 0
 	for i := range w.Devices {
@@ -296,6 +295,8 @@ func (e *Engine) room(s *ruleState, w *World) bounds {
 			total++
 		}
 	}
+	hour := w.Now.Add(-time.Hour)
+	s.begun = slices.DeleteFunc(s.begun, func(t time.Time) bool { return !t.After(hour) })
 	most := min(s.Limit.Devices, max(1, int(s.Limit.Percent*float64(total)/100)))
 	room := most
 	for _, r := range e.runs {
@@ -308,8 +309,3 @@ func (e *Engine) room(s *ruleState, w *World) bounds {
 
 // active says whether r is neither over nor only kept.
 func (r *run) active() bool { return r.phase != kept && r.phase != over }
-
-// busy says whether a run has the device in its hands.
-func (e *Engine) busy(device string) bool {
-	return slices.ContainsFunc(e.runs, func(r *run) bool { return r.active() && slices.Contains(r.Devices, device) })
-}

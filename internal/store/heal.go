@@ -18,15 +18,18 @@ type HealRun struct {
 	Record  []byte
 }
 
-// PutHealRun keeps r, in place of one of the same ID.
-func (s *Store) PutHealRun(ctx context.Context, r HealRun) error {
-	return s.change(ctx, "keep a healing run in", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO heal_run (id, rule, outcome, open, record) VALUES (?,?,?,?,?) "+
-			"ON CONFLICT DO UPDATE SET rule = excluded.rule, outcome = excluded.outcome, open = excluded.open, record = excluded.record",
-			int64(r.ID), r.Rule, r.Outcome, r.Open, string(r.Record))
-		if err == nil {
-			_, err = tx.ExecContext(ctx, "DELETE FROM heal_run WHERE id <= (SELECT max(id) FROM heal_run) - ? AND NOT open", maxHealRuns)
+// PutHealRuns keeps runs in their order, each in place of one of the same ID: all of them, or with an error none.
+func (s *Store) PutHealRuns(ctx context.Context, runs []HealRun) error {
+	return s.change(ctx, "keep healing runs in", func(tx *sql.Tx) error {
+		for _, r := range runs {
+			_, err := tx.ExecContext(ctx, "INSERT INTO heal_run (id, rule, outcome, open, record) VALUES (?,?,?,?,?) "+
+				"ON CONFLICT DO UPDATE SET rule = excluded.rule, outcome = excluded.outcome, open = excluded.open, record = excluded.record",
+				int64(r.ID), r.Rule, r.Outcome, r.Open, string(r.Record))
+			if err != nil {
+				return err
+			}
 		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM heal_run WHERE id <= (SELECT max(id) FROM heal_run) - ? AND NOT open", maxHealRuns)
 		return err
 	})
 }

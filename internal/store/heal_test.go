@@ -14,7 +14,7 @@ func TestHealRuns(t *testing.T) {
 	}
 	put := func(r HealRun) {
 		t.Helper()
-		if err := s.PutHealRun(ctx, r); err != nil {
+		if err := s.PutHealRuns(ctx, []HealRun{r}); err != nil {
 			t.Fatal(err)
 		}
 	}
