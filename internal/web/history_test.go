@@ -160,6 +160,7 @@ func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		"\x00ids=1,4-9&from=-1h&points=10", "\x01search=a&quality=bad&offset=3&limit=5", "\x02" + `{"on":true,"reason":"x","tags":["a/x"]}`,
 		"\x03boot-12-7", "\x00tag=a/x&from=2026-03-01T10:00:00Z&to=1772355600000", "\x02{}", "\x03boot-18446744073709551616-1",
+		"\x04tag=a/x&end=failed&from=-24h&limit=5&before=9",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -170,7 +171,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		rest := string(in[1:])
 		v, _ := url.ParseQuery(rest)
-		switch in[0] % 4 {
+		switch in[0] % 5 {
 		case 0:
 			q, err := parseHistory(v, idx, time.Unix(1000, 0))
 			if err == nil && (len(q.ids) == 0 || len(q.ids) > maxSeries || !q.from.Before(q.to) || q.points < 10 || q.points > maxPoints) {
@@ -188,6 +189,11 @@ func FuzzRequest(f *testing.F) {
 			body, ok := readSwitch(w, r)
 			if ok && (body.On == nil || *body.On && body.Reason == "" || len(body.Reason) > maxReason) || ok == (w.Body.Len() > 0) {
 				t.Errorf("ok %t, %+v, answered %s", ok, body, w.Body)
+			}
+		case 4:
+			q, err := parseAudit(v, time.Unix(1000, 0))
+			if err == nil && (q.Limit < 1 || q.Limit > maxRecords || v.Get("before") != "" && q.Before == 0) {
+				t.Errorf("accepted %+v", q)
 			}
 		case 3:
 			s := &Server{boot: "boot"}
