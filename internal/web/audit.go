@@ -38,13 +38,9 @@ func (s *Server) auditLog(w http.ResponseWriter, r *http.Request, c write.Caller
 		}
 		q.Who = c.User
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), historyTimeout)
-	defer cancel()
-	select {
-	case s.scans <- struct{}{}:
-		defer func() { <-s.scans }()
-	case <-ctx.Done():
-		writeError(w, http.StatusServiceUnavailable, "too many requests read the disk at once", "try again in a moment")
+	ctx, end, ok := s.scan(w, r)
+	defer end()
+	if !ok {
 		return
 	}
 	page, err := s.cfg.Audit(ctx, q)

@@ -28,6 +28,18 @@ type historyQuery struct {
 	points   int
 }
 
+// scan waits until r may read much from the disk, which few do at once, and says whether it may; it has answered when not. end is called in any case.
+func (s *Server) scan(w http.ResponseWriter, r *http.Request) (ctx context.Context, end func(), ok bool) {
+	ctx, cancel := context.WithTimeout(r.Context(), historyTimeout)
+	select {
+	case s.scans <- struct{}{}:
+		return ctx, func() { <-s.scans; cancel() }, true
+	case <-ctx.Done():
+		writeError(w, http.StatusServiceUnavailable, "too many requests read the disk at once", "try again in a moment")
+		return ctx, cancel, false
+	}
+}
+
 // history answers stored values as [t, v] with t in unix milliseconds; null is a gap. More values than points are thinned to the
 // smallest and the largest of each slice of time, so that no peak is lost.
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
@@ -37,13 +49,9 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error(), historyTodo)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), historyTimeout)
-	defer cancel()
-	select {
-	case s.scans <- struct{}{}:
-		defer func() { <-s.scans }()
-	case <-ctx.Done():
-		writeError(w, http.StatusServiceUnavailable, "too many history requests at once", "try again in a moment")
+	ctx, end, ok := s.scan(w, r)
+	defer end()
+	if !ok {
 		return
 	}
 	series, err := s.readHistory(ctx, q)

@@ -89,7 +89,7 @@ type Server struct {
 	feed    *feed
 	assets  assets
 	boot    string        // tells the stream positions of this process from those of another
-	scans   chan struct{} // 2 history scans at once: each reads the disk; others wait
+	scans   chan struct{} // 2 scans of the journal or the audit log at once: each reads the disk; others wait
 	closing chan struct{} // closed when the drain begins: streams end
 	handler http.Handler
 	counts  counts
